@@ -1,0 +1,260 @@
+//! The event that a change becomes: what routes match, plugins replace, and sinks receive.
+//!
+//! ```json
+//! {"source": "weir.orders", "detail-type": "shop-orders.modify", "time": "2026-03-01T12:00:00Z",
+//!  "detail": {"id": "...", "delivery": "...", "ledger": "main", "position": 41, "shard": "...", "sequence": "...",
+//!             "table": "shop-orders", "operation": "modify", "keys": {}, "old": {}, "new": {}, "changed": ["status"],
+//!             "actor": "maria", "assurance": "claimed"}}
+//! ```
+//!
+//! A receiver drops a `delivery` that it has seen, and a `position` that is not newer than the last it saw of a key.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::value::plain_json;
+use crate::{Change, Item, LedgerName, Position, SequenceNumber, ShardId, StreamArn, Who};
+
+/// Where an event's change stands: all that an event says beyond the change itself.
+#[derive(Clone, Copy, Debug)]
+pub struct EventContext<'a> {
+    /// The configured name of the source.
+    pub source: &'a str,
+    /// Ledger that recorded the change.
+    pub ledger: &'a LedgerName,
+    /// Position there.
+    pub position: Position,
+    /// Shard that the record came from.
+    pub shard: &'a ShardId,
+}
+
+/// One event, in EventBridge's shape.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Event {
+    /// `weir.<source>`.
+    pub source: String,
+    /// `<table>.<insert|modify|remove>`, or what a plugin named it.
+    #[serde(rename = "detail-type")]
+    pub detail_type: String,
+    /// The change's source time.
+    pub time: Timestamp,
+    /// The change, or what a plugin made of it, with its delivery id and position.
+    pub detail: Map<String, Value>,
+}
+
+/// Members of `detail` that say which delivery an event is. Plugins cannot set them.
+const RESERVED: [&str; 4] = ["id", "delivery", "ledger", "position"];
+
+impl Event {
+    /// The event of a change as it is. It has no delivery id yet: a change has one event and many deliveries.
+    #[must_use]
+    pub fn of_change(change: &Change, who: &Who, context: EventContext<'_>) -> Self {
+        let image = |item: &Option<Item>| item.as_ref().map_or(Value::Null, plain_json);
+        let Value::Object(detail) = json!({
+            "id": change.event_id,
+            "ledger": context.ledger,
+            "position": context.position,
+            "shard": context.shard,
+            "sequence": change.sequence,
+            "table": change.table,
+            "operation": change.operation,
+            "keys": plain_json(&change.keys),
+            "old": image(&change.old),
+            "new": image(&change.new),
+            "changed": changed_attributes(change),
+            "actor": who.actor,
+            "assurance": who.assurance,
+        }) else {
+            unreachable!("an object literal is an object")
+        };
+        Self {
+            source: format!("weir.{}", context.source),
+            detail_type: format!("{}.{}", change.table, change.operation.as_str()),
+            time: change.created_at,
+            detail,
+        }
+    }
+
+    /// The event of a plugin's output about this event's change: its own type and detail, the same source and time.
+    ///
+    /// # Errors
+    ///
+    /// The name of a member of `detail` that only Weir may set.
+    pub fn with_output(&self, detail_type: String, detail: Map<String, Value>) -> Result<Self, &'static str> {
+        if let Some(name) = RESERVED.into_iter().find(|name| detail.contains_key(*name)) {
+            return Err(name);
+        }
+        let mut detail = detail;
+        for name in RESERVED {
+            if let Some(value) = self.detail.get(name) {
+                detail.insert(name.to_owned(), value.clone());
+            }
+        }
+        Ok(Self {
+            source: self.source.clone(),
+            detail_type,
+            time: self.time,
+            detail,
+        })
+    }
+
+    /// Writes the delivery's id into the event.
+    #[must_use]
+    pub fn delivered_as(mut self, delivery: &DeliveryId) -> Self {
+        self.detail
+            .insert("delivery".to_owned(), Value::String(delivery.to_string()));
+        self
+    }
+
+    /// The event as JSON, for matching.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        serde_json::to_value(self).expect("an event is JSON")
+    }
+}
+
+/// Names of the attributes that differ between the old and the new image, sorted. Without both images none is known to
+/// differ, except that all of an inserted or removed item's do.
+#[must_use]
+pub fn changed_attributes(change: &Change) -> Vec<&str> {
+    static EMPTY: Item = Item::new();
+    let (old, new) = match (&change.old, &change.new, change.operation) {
+        (Some(old), Some(new), _) => (old, new),
+        (None, Some(new), crate::Operation::Insert) => (&EMPTY, new),
+        (Some(old), None, crate::Operation::Remove) => (old, &EMPTY),
+        _ => return Vec::new(),
+    };
+    let mut names: Vec<&str> = old
+        .keys()
+        .chain(new.keys())
+        .map(String::as_str)
+        .filter(|name| old.get(*name) != new.get(*name))
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Names one delivery: the same at every attempt, never two payloads.
+///
+/// 32 hexadecimal digits: the first half of a SHA-256 over what decides the payload (stream, shard, sequence number,
+/// route, route version, output number, sink).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct DeliveryId(String);
+
+impl DeliveryId {
+    /// Derives the id. Output number 0 is the change itself, a plugin's outputs count from 1.
+    #[must_use]
+    pub fn derive(
+        stream: &StreamArn,
+        shard: &ShardId,
+        sequence: &SequenceNumber,
+        route: &str,
+        route_version: u32,
+        output: u32,
+        sink: &str,
+    ) -> Self {
+        let mut hash = Sha256::new_with_prefix(b"weir/delivery/v1\0");
+        for part in [stream.as_str(), shard.as_str(), sequence.as_str(), route, sink] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part.as_bytes());
+        }
+        hash.update(route_version.to_be_bytes());
+        hash.update(output.to_be_bytes());
+        Self(hex::encode(&hash.finalize()[..16]))
+    }
+
+    /// The 32 digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for DeliveryId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Assurance, EventId, Operation};
+    use expect_test::expect;
+
+    fn order_change() -> Change {
+        let item = |text: &str| serde_json::from_str::<Item>(text).unwrap();
+        Change {
+            sequence: SequenceNumber::parse("100").unwrap(),
+            event_id: EventId::parse("e1").unwrap(),
+            table: "orders".to_owned(),
+            operation: Operation::Modify,
+            created_at: "2026-03-01T12:00:00Z".parse().unwrap(),
+            keys: item(r#"{"id":{"S":"o1"}}"#),
+            old: Some(item(r#"{"id":{"S":"o1"},"gone":{"N":"1"},"n":{"N":"1"}}"#)),
+            new: Some(item(r#"{"id":{"S":"o1"},"n":{"N":"2"},"tags":{"SS":["b","a"]}}"#)),
+            service: None,
+        }
+    }
+
+    fn event() -> Event {
+        let who = Who {
+            actor: Some("maria".to_owned()),
+            assurance: Assurance::Claimed,
+        };
+        let context = EventContext {
+            source: "shop",
+            ledger: &LedgerName::parse("main").unwrap(),
+            position: Position(41),
+            shard: &ShardId::parse("shardId-1").unwrap(),
+        };
+        Event::of_change(&order_change(), &who, context)
+    }
+
+    #[test]
+    fn an_event_tells_the_whole_change() {
+        expect![[r#"{"source":"weir.shop","detail-type":"orders.modify","time":"2026-03-01T12:00:00Z","detail":{"actor":"maria","assurance":"claimed","changed":["gone","n","tags"],"id":"e1","keys":{"id":"o1"},"ledger":"main","new":{"id":"o1","n":2,"tags":["a","b"]},"old":{"gone":1,"id":"o1","n":1},"operation":"modify","position":41,"sequence":"100","shard":"shardId-1","table":"orders"}}"#]]
+            .assert_eq(&serde_json::to_string(&event()).unwrap());
+    }
+
+    #[test]
+    fn a_plugins_output_carries_the_position_and_cannot_forge_it() {
+        let detail = |text: &str| serde_json::from_str::<Map<String, Value>>(text).unwrap();
+        let output = event()
+            .with_output("order-shipped".to_owned(), detail(r#"{"order":"o1"}"#))
+            .unwrap();
+        expect![[r#"{"id":"e1","ledger":"main","order":"o1","position":41}"#]]
+            .assert_eq(&serde_json::to_string(&output.detail).unwrap());
+        assert_eq!(
+            event().with_output("x".to_owned(), detail(r#"{"position":1}"#)),
+            Err("position")
+        );
+    }
+
+    #[test]
+    fn a_delivery_id_differs_whenever_the_payload_may() {
+        let id = |shard: &str, sequence: &str, version, output| {
+            DeliveryId::derive(
+                &StreamArn::parse("arn").unwrap(),
+                &ShardId::parse(shard).unwrap(),
+                &SequenceNumber::parse(sequence).unwrap(),
+                "route",
+                version,
+                output,
+                "bus",
+            )
+        };
+        let first = id("s1", "2", 1, 0);
+        assert_eq!(first, id("s1", "2", 1, 0));
+        assert_eq!(first.as_str().len(), 32);
+        for other in [id("s", "12", 1, 0), id("s1", "2", 2, 0), id("s1", "2", 1, 1)] {
+            assert_ne!(first, other);
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! What Weir speaks about: a change, its values, its place in a stream, who made it, and the event it becomes.
+//!
+//! ```text
+//! stream record ──▶ Change ──▶ Who (actor + assurance)
+//!                      │
+//!                      └─────▶ Event (what routes match and sinks receive)
+//! ```
+//!
+//! # Invariants
+//!
+//! - Nothing here does I/O, waits, or reads a clock. The same change always gives the same event, byte for byte.
+//! - A database number is decimal text from the stream to the sink. It passes through a float only to be shown, and
+//!   only where the float is the same number.
+
+mod change;
+mod event;
+mod ids;
+mod number;
+mod value;
+mod who;
+
+pub use change::{Change, Operation, Record, ServiceIdentity, UnknownRecord};
+pub use event::{DeliveryId, Event, EventContext, changed_attributes};
+pub use ids::{EventId, IdError, LedgerName, Position, SequenceNumber, ShardId, StreamArn};
+pub use number::{Number, NumberError};
+pub use value::{AttributeValue, Bytes, Item, find, plain_json};
+pub use who::{ActorRule, Assurance, Who};

@@ -1,0 +1,204 @@
+//! Attribute values as DynamoDB has them, exact, and their two JSON forms.
+//!
+//! - *DynamoDB-JSON* (`{"N": "1.50"}`) keeps every type. It is what serde reads and writes here, and what gets hashed.
+//! - *Plain JSON* (`1.5`) is what people and receivers read. It loses types, never values.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::Number;
+
+/// Attributes by name: a key, an image, or a map inside one.
+pub type Item = BTreeMap<String, AttributeValue>;
+
+/// One attribute value.
+///
+/// Sets have no order in the database; they keep here the order in which they arrived, until they are hashed or shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AttributeValue {
+    /// Text; may be empty.
+    S(String),
+    /// A number.
+    N(Number),
+    /// Binary; may be empty.
+    B(Bytes),
+    /// A set of texts.
+    #[serde(rename = "SS")]
+    Ss(Vec<String>),
+    /// A set of numbers.
+    #[serde(rename = "NS")]
+    Ns(Vec<Number>),
+    /// A set of binaries.
+    #[serde(rename = "BS")]
+    Bs(Vec<Bytes>),
+    /// A map.
+    M(Item),
+    /// A list.
+    L(Vec<AttributeValue>),
+    /// A boolean.
+    #[serde(rename = "BOOL")]
+    Bool(bool),
+    /// Null. The database always writes `true` inside.
+    #[serde(rename = "NULL")]
+    Null(bool),
+}
+
+/// Binary, base64 (RFC 4648, with padding) in both JSON forms.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Bytes(pub Vec<u8>);
+
+impl Bytes {
+    /// The bytes as base64.
+    #[must_use]
+    pub fn to_base64(&self) -> String {
+        BASE64.encode(&self.0)
+    }
+}
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.to_base64())
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        BASE64.decode(&text).map(Bytes).map_err(serde::de::Error::custom)
+    }
+}
+
+impl AttributeValue {
+    /// A text value.
+    #[must_use]
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::S(text.into())
+    }
+
+    /// The text, if it is a text.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::S(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The value below a JSON pointer (RFC 6901) over attribute names and list indexes; `""` is the value itself.
+    #[must_use]
+    pub fn pointer(&self, path: &str) -> Option<&AttributeValue> {
+        let Some(rest) = path.strip_prefix('/') else {
+            return path.is_empty().then_some(self);
+        };
+        let (step, below) = split_step(rest);
+        match self {
+            Self::M(map) => map.get(&*unescape(step))?.pointer(below),
+            Self::L(list) => list.get(step.parse::<usize>().ok()?)?.pointer(below),
+            _ => None,
+        }
+    }
+
+    /// Plain JSON: numbers as [`Number::to_json`] has them, binary as base64, sets as arrays in canonical order, null
+    /// as `null`.
+    #[must_use]
+    pub fn to_plain_json(&self) -> serde_json::Value {
+        use serde_json::Value;
+        match self {
+            Self::S(text) => Value::String(text.clone()),
+            Self::N(number) => number.to_json(),
+            Self::B(bytes) => Value::String(bytes.to_base64()),
+            Self::Ss(texts) => sorted(texts)
+                .into_iter()
+                .map(|text| Value::String(text.clone()))
+                .collect(),
+            Self::Ns(numbers) => sorted(numbers).into_iter().map(Number::to_json).collect(),
+            Self::Bs(binaries) => sorted(binaries)
+                .into_iter()
+                .map(|bytes| Value::String(bytes.to_base64()))
+                .collect(),
+            Self::M(map) => plain_json(map),
+            Self::L(list) => list.iter().map(Self::to_plain_json).collect(),
+            Self::Bool(truth) => Value::Bool(*truth),
+            Self::Null(_) => Value::Null,
+        }
+    }
+}
+
+/// An item as a plain JSON object.
+#[must_use]
+pub fn plain_json(item: &Item) -> serde_json::Value {
+    item.iter()
+        .map(|(name, value)| (name.clone(), value.to_plain_json()))
+        .collect()
+}
+
+/// The value in `item` that a JSON pointer names; the first step is the attribute. `""` names no single value.
+#[must_use]
+pub fn find<'item>(item: &'item Item, path: &str) -> Option<&'item AttributeValue> {
+    let (step, below) = split_step(path.strip_prefix('/')?);
+    item.get(&*unescape(step))?.pointer(below)
+}
+
+/// Set elements in canonical order: that of their stored form (text by code point, numbers by text, binary by byte).
+pub(crate) fn sorted<T: Ord>(elements: &[T]) -> Vec<&T> {
+    let mut elements: Vec<&T> = elements.iter().collect();
+    elements.sort();
+    elements
+}
+
+/// The first step of `a/b/c`, and the pointer below it (`/b/c`).
+fn split_step(rest: &str) -> (&str, &str) {
+    rest.find('/').map_or((rest, ""), |end| rest.split_at(end))
+}
+
+fn unescape(step: &str) -> std::borrow::Cow<'_, str> {
+    if step.contains('~') {
+        step.replace("~1", "/").replace("~0", "~").into()
+    } else {
+        step.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(text: &str) -> Item {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn every_type_survives_its_own_json() {
+        let text = r#"{"b":{"B":"AAEC"},"bs":{"BS":["AA==",""]},"e":{"S":""},"f":{"BOOL":false},"l":{"L":[{"N":"1.50"},{"NULL":true}]},"m":{"M":{"ü":{"NS":["2","10"]}}},"ss":{"SS":["b","a"]}}"#;
+        assert_eq!(serde_json::to_string(&item(text)).unwrap(), text);
+    }
+
+    #[test]
+    fn plain_json_sorts_sets_and_keeps_long_numbers_as_text() {
+        let plain = plain_json(&item(
+            r#"{"ss":{"SS":["b","a"]},"n":{"N":"12345678901234567890123456789012345678"},"x":{"NULL":true},"b":{"B":""}}"#,
+        ));
+        assert_eq!(
+            plain.to_string(),
+            r#"{"b":"","n":"12345678901234567890123456789012345678","ss":["a","b"],"x":null}"#
+        );
+    }
+
+    #[test]
+    fn a_pointer_walks_maps_and_lists_and_unescapes_names() {
+        let item = item(r#"{"a/b":{"M":{"~":{"L":[{"S":"zero"},{"S":"one"}]}}}}"#);
+        assert_eq!(find(&item, "/a~1b/~0/1").and_then(AttributeValue::as_text), Some("one"));
+        assert_eq!(find(&item, "/a~1b/~0/2"), None);
+        assert_eq!(find(&item, "/missing"), None);
+        assert_eq!(find(&item, ""), None);
+    }
+
+    #[test]
+    fn an_unknown_type_is_an_error_not_a_guess() {
+        assert!(serde_json::from_str::<Item>(r#"{"a":{"X":"1"}}"#).is_err());
+        assert!(serde_json::from_str::<Item>(r#"{"a":{"N":"NaN"}}"#).is_err());
+    }
+}
