@@ -1,0 +1,103 @@
+//! The body of an entry: what was changed and by whom, sealed with a key of its own.
+
+use aes_gcm::aead::{Aead as _, KeyInit as _, Payload};
+use aes_gcm::{Aes256Gcm, Key, Nonce};
+use serde::{Deserialize, Serialize};
+use weir_model::Item;
+
+use crate::tree::Hash;
+use crate::{BodyKey, Commitment, Entry};
+
+/// Fast, and within a few percent of the higher levels on items of about a kilobyte.
+const ZSTD_LEVEL: i32 = 1;
+
+/// Largest body that is unpacked. A change carries at most two images of 400 KB, at most six times that in JSON escapes.
+const BODY_BYTES_MAX: usize = 16 << 20;
+
+/// What an entry keeps secret. Every member is absent where the record did not have it.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Body {
+    /// Who made the change; the entry says what the name is worth.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
+    /// Primary key of the item.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<Item>,
+    /// The item before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old: Option<Item>,
+    /// The item after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new: Option<Item>,
+    /// A record that was not understood, as text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raw: Option<String>,
+    /// Why it was not understood.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// A body as it is stored: compressed, then encrypted with AES-256-GCM. The key is used once, so the nonce is zero; the
+/// entry's leaf hash is authenticated with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedBody(pub Vec<u8>);
+
+/// Why a sealed body could not be opened beside its entry.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// Entry, body or key number is not what it was when they were sealed together.
+    #[error("entry and body do not belong together: one of them was changed")]
+    Unauthentic,
+    /// It opened, but is no body. Only who holds the keys can have made this.
+    #[error("body opens but cannot be read")]
+    Malformed,
+    /// It opened, but is not what the entry commits to. Only who holds the keys can have made this.
+    #[error("body opens but is not what the entry commits to")]
+    Uncommitted,
+}
+
+impl Body {
+    /// Compresses and seals this body for the entry with that leaf hash.
+    #[must_use]
+    pub fn seal(&self, key: &BodyKey, leaf: &Hash) -> SealedBody {
+        let plain = serde_json::to_vec(self).expect("a body is JSON");
+        let packed = zstd::bulk::compress(&plain, ZSTD_LEVEL).expect("compression into memory succeeds");
+        let payload = Payload {
+            msg: &packed,
+            aad: leaf,
+        };
+        SealedBody(
+            cipher(key)
+                .encrypt(&Nonce::default(), payload)
+                .expect("AES-GCM takes 64 GiB"),
+        )
+    }
+}
+
+impl SealedBody {
+    /// Opens the body of `entry`, whose leaf hash is `leaf`, and checks it against the entry's commitment.
+    ///
+    /// # Errors
+    ///
+    /// It is not the body that was sealed with this entry.
+    pub fn open(&self, key: &BodyKey, leaf: &Hash, entry: &Entry) -> Result<Body, OpenError> {
+        let payload = Payload {
+            msg: &self.0,
+            aad: leaf,
+        };
+        let packed = cipher(key)
+            .decrypt(&Nonce::default(), payload)
+            .map_err(|_| OpenError::Unauthentic)?;
+        let plain = zstd::bulk::decompress(&packed, BODY_BYTES_MAX).map_err(|_| OpenError::Malformed)?;
+        let body: Body = serde_json::from_slice(&plain).map_err(|_| OpenError::Malformed)?;
+        if Commitment::of(&body, key) != entry.commitment {
+            return Err(OpenError::Uncommitted);
+        }
+        Ok(body)
+    }
+}
+
+fn cipher(key: &BodyKey) -> Aes256Gcm {
+    Aes256Gcm::new(&Key::<Aes256Gcm>::from(*key.seal))
+}
