@@ -1,0 +1,11 @@
+//! Which events a route takes, in what order they may go, and when a failed delivery is tried again.
+//!
+//! Pure: no I/O, no async, no clock. The same input gives the same answer on every machine and at every re-run.
+
+mod order;
+mod pattern;
+mod retry;
+
+pub use order::{Outbox, RequestLimits};
+pub use pattern::{Explanation, Miss, Pattern, PatternError, PatternProblem};
+pub use retry::RetrySchedule;
