@@ -1,0 +1,24 @@
+//! Sources of changes: DynamoDB Streams.
+//!
+//! ```text
+//! table ──▶ stream ──▶ shards, parents before children ──▶ pages of records ──▶ changes
+//!           find       lineage                             reader               decode
+//! ```
+//!
+//! # Invariants
+//!
+//! - Nothing here remembers how far it got: a position is the ledger's, and is handed in.
+//! - No record is skipped in silence. What cannot be understood comes out as an unknown record, what was trimmed as
+//!   [`ReadError::Trimmed`].
+//! - Every call has a time limit, and may be made again.
+
+mod access;
+mod decode;
+mod find;
+mod lineage;
+mod reader;
+
+pub use access::AwsAccess;
+pub use find::{DynamoDbStreams, FindError, FoundShard, StreamDescription, ViewType};
+pub use lineage::{KnownShard, ready};
+pub use reader::{Page, ReadError, ShardReader};
