@@ -1,0 +1,170 @@
+//! The changes of one call, as the host keeps them. The guest asks for columns of the whole batch.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use weir_model::{AttributeValue, Change, Item, Who, changed_attributes, find};
+
+use crate::bindings::weir::plugin::types::{ChangeMeta, Field, Operation, Part, Value};
+
+/// A change and who made it.
+#[derive(Clone, Debug)]
+pub struct BatchChange {
+    /// The change.
+    pub change: Change,
+    /// Who made it.
+    pub who: Who,
+}
+
+/// Changes that are routed together. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    changes: Arc<[BatchChange]>,
+    range: Range<usize>,
+}
+
+impl Batch {
+    /// Takes changes in order.
+    #[must_use]
+    pub fn new(changes: Vec<BatchChange>) -> Self {
+        Self {
+            range: 0..changes.len(),
+            changes: changes.into(),
+        }
+    }
+
+    /// Number of changes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.range.is_empty()
+    }
+
+    /// The batch's first and second half.
+    pub(crate) fn halves(&self) -> (Self, Self) {
+        let middle = self.range.start + self.range.len() / 2;
+        let part = |range| Self {
+            changes: self.changes.clone(),
+            range,
+        };
+        (part(self.range.start..middle), part(middle..self.range.end))
+    }
+
+    pub(crate) fn changes(&self) -> &[BatchChange] {
+        &self.changes[self.range.clone()]
+    }
+
+    pub(crate) fn get(&self, index: u32) -> Option<&BatchChange> {
+        self.changes().get(index as usize)
+    }
+}
+
+impl BatchChange {
+    pub(crate) fn meta(&self) -> ChangeMeta {
+        let change = &self.change;
+        ChangeMeta {
+            event_id: change.event_id.as_str().to_owned(),
+            operation: self.operation(),
+            table: change.table.clone(),
+            sequence_number: change.sequence.as_str().to_owned(),
+            created_at_ms: self.created_at_ms(),
+        }
+    }
+
+    pub(crate) fn operation(&self) -> Operation {
+        match self.change.operation {
+            weir_model::Operation::Insert => Operation::Insert,
+            weir_model::Operation::Modify => Operation::Modify,
+            weir_model::Operation::Remove => Operation::Remove,
+        }
+    }
+
+    pub(crate) fn created_at_ms(&self) -> u64 {
+        u64::try_from(self.change.created_at.as_millisecond()).unwrap_or(0)
+    }
+
+    pub(crate) fn value(&self, field: &Field) -> Option<&AttributeValue> {
+        find(self.image(field.part)?, &field.path)
+    }
+
+    /// A part or a subtree of it as plain JSON text.
+    pub(crate) fn json(&self, field: &Field) -> Option<String> {
+        let image = self.image(field.part)?;
+        let json = if field.path.is_empty() {
+            weir_model::plain_json(image)
+        } else {
+            find(image, &field.path)?.to_plain_json()
+        };
+        Some(json.to_string())
+    }
+
+    /// Which of the declared paths differ between the images.
+    pub(crate) fn changed(&self, declared: &[Field]) -> Vec<String> {
+        let empty = Item::new();
+        let (old, new) = (
+            self.change.old.as_ref().unwrap_or(&empty),
+            self.change.new.as_ref().unwrap_or(&empty),
+        );
+        let differs = |path: &str| {
+            if path.is_empty() {
+                !changed_attributes(&self.change).is_empty()
+            } else {
+                find(old, path) != find(new, path)
+            }
+        };
+        let images = declared.iter().filter(|field| field.part != Part::Keys);
+        let mut paths: Vec<String> = images
+            .map(|field| field.path.clone())
+            .filter(|path| differs(path))
+            .collect();
+        paths.sort_unstable();
+        paths.dedup();
+        paths
+    }
+
+    fn image(&self, part: Part) -> Option<&Item> {
+        match part {
+            Part::Keys => Some(&self.change.keys),
+            Part::Old => self.change.old.as_ref(),
+            Part::New => self.change.new.as_ref(),
+        }
+    }
+}
+
+/// A value as the guest receives it.
+pub(crate) fn to_guest(value: &AttributeValue) -> Value {
+    match value {
+        AttributeValue::S(text) => Value::Text(text.clone()),
+        AttributeValue::N(number) => Value::Number(number.as_str().to_owned()),
+        AttributeValue::B(bytes) => Value::Binary(bytes.0.clone()),
+        AttributeValue::Ss(texts) => Value::TextSet(texts.clone()),
+        AttributeValue::Ns(numbers) => {
+            Value::NumberSet(numbers.iter().map(|number| number.as_str().to_owned()).collect())
+        }
+        AttributeValue::Bs(binaries) => Value::BinarySet(binaries.iter().map(|bytes| bytes.0.clone()).collect()),
+        AttributeValue::M(_) | AttributeValue::L(_) => Value::Document(value.to_plain_json().to_string()),
+        AttributeValue::Bool(truth) => Value::Boolean(*truth),
+        AttributeValue::Null(_) => Value::Null,
+    }
+}
+
+/// Text as it is, numbers as their decimal text.
+pub(crate) fn to_text(value: &AttributeValue) -> Option<String> {
+    match value {
+        AttributeValue::S(text) => Some(text.clone()),
+        AttributeValue::N(number) => Some(number.as_str().to_owned()),
+        _ => None,
+    }
+}
+
+pub(crate) fn to_number(value: &AttributeValue) -> Option<f64> {
+    match value {
+        AttributeValue::N(number) => Some(number.to_f64()),
+        _ => None,
+    }
+}

@@ -1,0 +1,188 @@
+//! What a running instance can ask of its host, and how it is held to its limits.
+
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+use wasmtime::{Error, ResourceLimiter, Result, bail};
+use weir_model::AttributeValue;
+
+use crate::batch::{to_guest, to_number, to_text};
+use crate::bindings::weir::plugin::{call_context, changes, logging, lookup, types};
+use crate::{Batch, BatchChange, Limits, Manifest};
+
+/// State of one instance.
+pub(crate) struct Host {
+    limits: Limits,
+    memory_bytes: usize,
+    /// A memory was refused: the trap that follows is about that.
+    pub(crate) memory_refused: bool,
+    pub(crate) log: Vec<String>,
+    log_lines_dropped: usize,
+    call: Call,
+}
+
+/// What the instance is there for.
+pub(crate) enum Call {
+    /// Pure: every import traps.
+    Describe,
+    /// Changes, read as the manifest allows.
+    Route { batch: Batch, manifest: Arc<Manifest> },
+}
+
+impl Host {
+    pub(crate) fn new(limits: Limits, call: Call) -> Self {
+        Self {
+            limits,
+            memory_bytes: 0,
+            memory_refused: false,
+            log: Vec::new(),
+            log_lines_dropped: 0,
+            call,
+        }
+    }
+
+    /// Everything logged, one line each, and how much was dropped.
+    pub(crate) fn take_log(&mut self) -> String {
+        let mut text = std::mem::take(&mut self.log).join("\n");
+        if self.log_lines_dropped > 0 {
+            text.push_str(&format!("\n({} more lines)", self.log_lines_dropped));
+        }
+        text
+    }
+
+    fn batch(&self) -> Result<(&Batch, &Manifest)> {
+        match &self.call {
+            Call::Route { batch, manifest } => Ok((batch, manifest)),
+            Call::Describe => bail!("`describe` may use no import: it must say the same every time"),
+        }
+    }
+
+    fn change(&self, index: u32) -> Result<&BatchChange> {
+        let (batch, _) = self.batch()?;
+        batch
+            .get(index)
+            .ok_or_else(|| Error::msg(format!("index {index} is outside the batch of {} changes", batch.len())))
+    }
+
+    fn column<T>(&self, field: &types::Field, read: impl Fn(&AttributeValue) -> Option<T>) -> Result<Vec<Option<T>>> {
+        let (batch, manifest) = self.batch()?;
+        manifest.check_reads(field)?;
+        Ok(batch
+            .changes()
+            .iter()
+            .map(|change| change.value(field).and_then(&read))
+            .collect())
+    }
+}
+
+impl types::Host for Host {}
+
+impl changes::Host for Host {
+    fn operations(&mut self) -> Result<Vec<types::Operation>> {
+        Ok(self.batch()?.0.changes().iter().map(BatchChange::operation).collect())
+    }
+
+    fn meta(&mut self, index: u32) -> Result<types::ChangeMeta> {
+        Ok(self.change(index)?.meta())
+    }
+
+    fn actors(&mut self) -> Result<Vec<Option<String>>> {
+        let (batch, manifest) = self.batch()?;
+        if !manifest.reads_actor {
+            bail!("the manifest does not declare `reads-actor`");
+        }
+        Ok(batch.changes().iter().map(|change| change.who.actor.clone()).collect())
+    }
+
+    fn column(&mut self, field: types::Field) -> Result<Vec<Option<types::Value>>> {
+        Host::column(self, &field, |value| Some(to_guest(value)))
+    }
+
+    fn texts(&mut self, field: types::Field) -> Result<Vec<Option<String>>> {
+        Host::column(self, &field, to_text)
+    }
+
+    fn numbers(&mut self, field: types::Field) -> Result<Vec<Option<f64>>> {
+        Host::column(self, &field, to_number)
+    }
+
+    fn get(&mut self, index: u32, field: types::Field) -> Result<Option<types::Value>> {
+        self.batch()?.1.check_reads(&field)?;
+        Ok(self.change(index)?.value(&field).map(to_guest))
+    }
+
+    fn json(&mut self, index: u32, field: types::Field) -> Result<Option<String>> {
+        self.batch()?.1.check_reads(&field)?;
+        Ok(self.change(index)?.json(&field))
+    }
+
+    fn changed(&mut self, index: u32) -> Result<Vec<String>> {
+        let declared = &self.batch()?.1.reads;
+        Ok(self.change(index)?.changed(declared))
+    }
+}
+
+impl call_context::Host for Host {
+    fn now_ms(&mut self, index: u32) -> Result<u64> {
+        Ok(self.change(index)?.created_at_ms())
+    }
+
+    fn seed(&mut self, index: u32) -> Result<u64> {
+        let hash = Sha256::new_with_prefix(b"weir/seed/v1").chain_update(self.change(index)?.change.event_id.as_str());
+        let (seed, _) = hash
+            .finalize()
+            .split_first_chunk()
+            .map(|(seed, rest)| (*seed, rest.len()))
+            .expect("32 bytes");
+        Ok(u64::from_be_bytes(seed))
+    }
+}
+
+impl lookup::Host for Host {
+    /// No table can be uploaded yet, and a manifest that asks for one is refused: whoever gets here did not declare it.
+    fn get(&mut self, table: String, _key: String) -> Result<Option<String>> {
+        self.batch()?;
+        bail!("the manifest does not declare the lookup table {table:?}")
+    }
+}
+
+impl logging::Host for Host {
+    fn log(&mut self, level: logging::Level, index: Option<u32>, message: String) -> Result<()> {
+        self.batch()?;
+        if self.log.len() >= self.limits.log_lines_max {
+            self.log_lines_dropped += 1;
+            return Ok(());
+        }
+        let level = match level {
+            logging::Level::Debug => "debug",
+            logging::Level::Info => "info",
+            logging::Level::Warn => "warn",
+            logging::Level::Error => "error",
+        };
+        let message: String = message.chars().take(self.limits.log_line_bytes_max).collect();
+        self.log.push(match index {
+            Some(index) => format!("{level} [{index}] {message}"),
+            None => format!("{level} {message}"),
+        });
+        Ok(())
+    }
+}
+
+impl ResourceLimiter for Host {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
+        let total = self.memory_bytes.saturating_add(desired.saturating_sub(current));
+        let allowed = total <= self.limits.memory_bytes_max && maximum.is_none_or(|maximum| desired <= maximum);
+        if allowed {
+            self.memory_bytes = total;
+        } else {
+            self.memory_refused = true;
+        }
+        Ok(allowed)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
+        /// Functions that a plugin refers to indirectly: compilers make a few thousand.
+        const TABLE_ELEMENTS_MAX: usize = 100_000;
+        Ok(desired <= TABLE_ELEMENTS_MAX && maximum.is_none_or(|maximum| desired <= maximum))
+    }
+}

@@ -1,0 +1,31 @@
+//! Runs plugins: Wasm components that people wrote and uploaded, under memory, fuel and time limits.
+//!
+//! ```text
+//! component ──▶ Plugin ──▶ describe(config) ──▶ Manifest: what it may read
+//!                 │
+//! batch ──────────┴──▶ route ──▶ one answer per change: a Decision, or the Fault of exactly that change
+//!                        │
+//!                        └─ a call that fails is cut in halves until the changes that fail alone are left
+//! ```
+//!
+//! # Invariants
+//!
+//! - Every call gets a fresh instance. Nothing that a plugin does in one call is seen by another.
+//! - A plugin reads what its manifest declares and nothing else. It has no clock, no randomness, no network, no files.
+//! - Fuel decides, and is the same on every machine. The wall clock only protects the host: running into it is never
+//!   the plugin's fault.
+//! - Guest code runs on threads of its own, never on those of the async runtime.
+//! - A trap is an outcome, not an error.
+
+mod batch;
+mod bindings;
+mod engine;
+mod host;
+mod limits;
+mod plugin;
+mod threads;
+
+pub use batch::{Batch, BatchChange};
+pub use engine::{LoadError, Runtime, StartError};
+pub use limits::Limits;
+pub use plugin::{ConfigProblem, Decision, DescribeError, Fault, FaultCode, Manifest, Output, Plugin, RouteError};

@@ -1,0 +1,40 @@
+//! What one plugin call may use.
+
+use std::time::Duration;
+
+/// Limits of one call. Going over one traps the call, never the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Linear memory of the whole instance, all its memories together, in bytes.
+    pub memory_bytes_max: usize,
+
+    /// Fuel of a call whatever it does, in Wasmtime fuel units (about one per instruction).
+    pub fuel_per_call: u64,
+
+    /// Fuel of a call for each change of its batch.
+    pub fuel_per_change: u64,
+
+    /// Wall-clock time of the call. Protects the host from a machine that stands still; fuel ends a plugin long before.
+    pub call_timeout: Duration,
+
+    /// Log lines kept of one call. More are counted and dropped.
+    pub log_lines_max: usize,
+
+    /// Bytes kept of one log line.
+    pub log_line_bytes_max: usize,
+}
+
+impl Default for Limits {
+    /// 64 MiB; 20 million instructions and half a million per change (a filter with four fields takes a few thousand);
+    /// 10 seconds; 100 lines of 1 KiB.
+    fn default() -> Self {
+        Self {
+            memory_bytes_max: 64 << 20,
+            fuel_per_call: 20_000_000,
+            fuel_per_change: 500_000,
+            call_timeout: Duration::from_secs(10),
+            log_lines_max: 100,
+            log_line_bytes_max: 1 << 10,
+        }
+    }
+}

@@ -1,0 +1,426 @@
+//! A loaded plugin: what it asks for, and what it decides.
+
+use std::sync::Arc;
+
+use wasmtime::{Store, Trap};
+
+use crate::bindings::Router;
+use crate::bindings::RouterPre;
+use crate::bindings::exports::weir::plugin::routing::Verdict;
+use crate::bindings::weir::plugin::types::{Field, Part};
+use crate::engine::EPOCH_TICK;
+use crate::host::{Call, Host};
+use crate::{Batch, Runtime};
+
+/// A compiled plugin. Clones share it.
+#[derive(Clone)]
+pub struct Plugin {
+    runtime: Runtime,
+    router: Arc<RouterPre<Host>>,
+    digest: [u8; 32],
+}
+
+/// What a plugin asks for under one configuration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Manifest {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// One line about it.
+    pub summary: String,
+    /// Whether it may read who made a change.
+    pub reads_actor: bool,
+    /// Sinks that its outputs may name.
+    pub sinks: Vec<String>,
+    /// Lookup tables that it reads.
+    pub lookups: Vec<String>,
+    pub(crate) reads: Vec<Field>,
+}
+
+/// What is wrong with a plugin's configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigProblem {
+    /// Where in the configuration document, a JSON pointer.
+    pub path: String,
+    /// What.
+    pub message: String,
+}
+
+/// Why a plugin did not describe itself.
+#[derive(Debug, thiserror::Error)]
+pub enum DescribeError {
+    /// It does not accept its configuration.
+    #[error("the plugin does not accept its configuration: {}", list(.0))]
+    Config(Vec<ConfigProblem>),
+    /// It said two things about the same configuration.
+    #[error("the plugin described itself in two ways for one configuration")]
+    Unstable,
+    /// It failed.
+    #[error("the plugin failed to describe itself: {}", .0.message)]
+    Fault(Fault),
+    /// The host was at fault.
+    #[error(transparent)]
+    Host(#[from] RouteError),
+}
+
+/// What a plugin decided about one change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The change itself is sent.
+    pub keep: bool,
+    /// Events that it made of it, in order.
+    pub outputs: Vec<Output>,
+}
+
+/// One event that a plugin made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// The sink it is for; `None` means every sink of the route.
+    pub sink: Option<String>,
+    /// Its type.
+    pub detail_type: String,
+    /// Its detail, JSON text.
+    pub detail: String,
+}
+
+/// Why there is no decision about one change: it is poison, or was rejected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What happened, for machines.
+    pub code: FaultCode,
+    /// What happened, for people.
+    pub message: String,
+    /// What the plugin logged in that call.
+    pub log: String,
+}
+
+/// What can go wrong with one change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FaultCode {
+    /// The plugin trapped.
+    Trap,
+    /// It used up its fuel: an endless loop, or too much work.
+    Fuel,
+    /// It asked for more memory than it may have.
+    Memory,
+    /// It returned an error.
+    Error,
+    /// It returned something that makes no sense: a missing verdict, an index outside the batch.
+    Invalid,
+    /// It rejected the change, with this code of its own.
+    Rejected(String),
+}
+
+/// Why a call says nothing about the changes. Calling again is safe.
+#[derive(Debug, thiserror::Error)]
+pub enum RouteError {
+    /// The wall clock ran out before the fuel did: the machine is overloaded.
+    #[error("a plugin call took longer than its time limit without using up its fuel")]
+    TooSlow,
+    /// The thread that ran the call ended.
+    #[error("the thread of a plugin call ended before it answered")]
+    ThreadEnded,
+}
+
+impl FaultCode {
+    /// `plugin-trap`, `plugin-fuel`, ..., or the plugin's own code of a rejection.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Trap => "plugin-trap",
+            Self::Fuel => "plugin-fuel",
+            Self::Memory => "plugin-memory",
+            Self::Error => "plugin-error",
+            Self::Invalid => "plugin-invalid",
+            Self::Rejected(code) => code,
+        }
+    }
+}
+
+impl Manifest {
+    /// Says whether `field` may be read: a path grants what lies under it.
+    pub(crate) fn check_reads(&self, field: &Field) -> wasmtime::Result<()> {
+        let grants = |declared: &Field| {
+            declared.part == field.part
+                && field
+                    .path
+                    .strip_prefix(&declared.path)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        if self.reads.iter().any(grants) {
+            return Ok(());
+        }
+        let part = match field.part {
+            Part::Keys => "keys",
+            Part::Old => "old",
+            Part::New => "new",
+        };
+        wasmtime::bail!("the manifest does not declare {part} {:?}", field.path)
+    }
+}
+
+/// What a failed call tells: about its changes, or about the host.
+enum CallError {
+    Fault(Fault),
+    Host(RouteError),
+}
+
+impl Plugin {
+    pub(crate) fn new(runtime: Runtime, router: Arc<RouterPre<Host>>, digest: [u8; 32]) -> Self {
+        Self {
+            runtime,
+            router,
+            digest,
+        }
+    }
+
+    /// SHA-256 of the component.
+    #[must_use]
+    pub fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
+    /// Asks the plugin, twice, what it wants under `config` (JSON text).
+    ///
+    /// # Errors
+    ///
+    /// It does not accept the configuration, or cannot be trusted to describe itself.
+    pub async fn describe(&self, config: &str) -> Result<Manifest, DescribeError> {
+        let (plugin, config) = (self.clone(), config.to_owned());
+        let both = move || -> Result<_, DescribeError> {
+            Ok((plugin.call_describe(&config)?, plugin.call_describe(&config)?))
+        };
+        let (first, second) = self
+            .runtime
+            .threads
+            .run(both)
+            .await
+            .map_err(|_| RouteError::ThreadEnded)??;
+        if first == second {
+            Ok(first)
+        } else {
+            Err(DescribeError::Unstable)
+        }
+    }
+
+    /// Routes a batch: one answer per change, in order.
+    ///
+    /// A call that fails is cut in halves and made again, until the changes that fail alone are found. The answers do
+    /// not depend on how that goes.
+    ///
+    /// # Errors
+    ///
+    /// The host could not run the calls. Nothing is known about any change; routing the batch again is safe.
+    pub async fn route(
+        &self,
+        batch: Batch,
+        config: &str,
+        manifest: &Arc<Manifest>,
+    ) -> Result<Vec<Result<Decision, Fault>>, RouteError> {
+        let (plugin, config, manifest) = (self.clone(), config.to_owned(), Arc::clone(manifest));
+        let route = move || {
+            let mut answers = Vec::with_capacity(batch.len());
+            plugin
+                .route_bisecting(&batch, &config, &manifest, &mut answers)
+                .map(|()| answers)
+        };
+        self.runtime
+            .threads
+            .run(route)
+            .await
+            .map_err(|_| RouteError::ThreadEnded)?
+    }
+
+    fn route_bisecting(
+        &self,
+        batch: &Batch,
+        config: &str,
+        manifest: &Arc<Manifest>,
+        answers: &mut Vec<Result<Decision, Fault>>,
+    ) -> Result<(), RouteError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        match self.call_route(batch, config, manifest) {
+            Ok(decided) => answers.extend(decided),
+            Err(CallError::Host(error)) => return Err(error),
+            Err(CallError::Fault(fault)) if batch.len() == 1 => answers.push(Err(fault)),
+            Err(CallError::Fault(_)) => {
+                let (first, second) = batch.halves();
+                self.route_bisecting(&first, config, manifest, answers)?;
+                self.route_bisecting(&second, config, manifest, answers)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn call_route(
+        &self,
+        batch: &Batch,
+        config: &str,
+        manifest: &Arc<Manifest>,
+    ) -> Result<Vec<Result<Decision, Fault>>, CallError> {
+        let call = Call::Route {
+            batch: batch.clone(),
+            manifest: Arc::clone(manifest),
+        };
+        let mut store = self.store(call, batch.len());
+        let count = u32::try_from(batch.len()).expect("a batch is small");
+        let called = self.router.instantiate(&mut store).and_then(|router: Router| {
+            if let Err(message) = router.weir_plugin_lifecycle().call_init(&mut store, config)? {
+                return Ok(Err(message));
+            }
+            router.weir_plugin_routing().call_route(&mut store, count)
+        });
+        let log = store.data_mut().take_log();
+        match called {
+            Ok(Ok(decisions)) => read_decisions(decisions, batch.len(), manifest)
+                .map(|answers| {
+                    answers
+                        .into_iter()
+                        .map(|answer| answer.map_err(|fault| with_log(fault, &log)))
+                        .collect()
+                })
+                .map_err(|message| {
+                    CallError::Fault(Fault {
+                        code: FaultCode::Invalid,
+                        message,
+                        log,
+                    })
+                }),
+            Ok(Err(message)) => Err(CallError::Fault(Fault {
+                code: FaultCode::Error,
+                message,
+                log,
+            })),
+            Err(error) => Err(read_trap(&error, store.data().memory_refused, log)),
+        }
+    }
+
+    fn call_describe(&self, config: &str) -> Result<Manifest, DescribeError> {
+        let mut store = self.store(Call::Describe, 0);
+        let called = self
+            .router
+            .instantiate(&mut store)
+            .and_then(|router| router.weir_plugin_lifecycle().call_describe(&mut store, config));
+        match called {
+            Ok(Ok(manifest)) => Ok(Manifest {
+                name: manifest.name,
+                version: manifest.version,
+                summary: manifest.summary,
+                reads_actor: manifest.reads_actor,
+                sinks: manifest.sinks,
+                lookups: manifest.lookups,
+                reads: manifest.reads,
+            }),
+            Ok(Err(problems)) => {
+                let problem = |problem: crate::bindings::weir::plugin::types::ConfigProblem| ConfigProblem {
+                    path: problem.path,
+                    message: problem.message,
+                };
+                Err(DescribeError::Config(problems.into_iter().map(problem).collect()))
+            }
+            Err(error) => Err(match read_trap(&error, store.data().memory_refused, String::new()) {
+                CallError::Fault(fault) => DescribeError::Fault(fault),
+                CallError::Host(error) => DescribeError::Host(error),
+            }),
+        }
+    }
+
+    fn store(&self, call: Call, changes: usize) -> Store<Host> {
+        let limits = self.runtime.limits;
+        let mut store = Store::new(&self.runtime.engine, Host::new(limits, call));
+        store.limiter(|host| host);
+        let fuel = limits
+            .fuel_per_call
+            .saturating_add(limits.fuel_per_change.saturating_mul(changes as u64));
+        store.set_fuel(fuel).expect("fuel is switched on");
+        let ticks = limits.call_timeout.as_millis().div_ceil(EPOCH_TICK.as_millis());
+        store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX));
+        store
+    }
+}
+
+fn read_trap(error: &wasmtime::Error, memory_refused: bool, log: String) -> CallError {
+    let fault = |code, message: String| CallError::Fault(Fault { code, message, log });
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::Interrupt) => CallError::Host(RouteError::TooSlow),
+        Some(Trap::OutOfFuel) => fault(FaultCode::Fuel, "the plugin used up its fuel".to_owned()),
+        _ if memory_refused => fault(
+            FaultCode::Memory,
+            "the plugin asked for more memory than it may have".to_owned(),
+        ),
+        Some(trap) => fault(FaultCode::Trap, trap.to_string()),
+        None => fault(FaultCode::Trap, format!("{:#}", error.root_cause())),
+    }
+}
+
+fn with_log(mut fault: Fault, log: &str) -> Fault {
+    log.clone_into(&mut fault.log);
+    fault
+}
+
+/// Checks what a call returned and sorts it by change.
+fn read_decisions(
+    decisions: crate::bindings::exports::weir::plugin::routing::Decisions,
+    count: usize,
+    manifest: &Manifest,
+) -> Result<Vec<Result<Decision, Fault>>, String> {
+    if decisions.verdicts.len() != count {
+        return Err(format!("{} verdicts for {count} changes", decisions.verdicts.len()));
+    }
+    let mut answers: Vec<Result<Decision, Fault>> = Vec::with_capacity(count);
+    let mut outputs = decisions.outputs.into_iter().peekable();
+    let mut rejections = decisions.rejections.into_iter().peekable();
+    for (index, verdict) in decisions.verdicts.iter().enumerate() {
+        let mut own = Vec::new();
+        while let Some(output) = outputs.next_if(|output| output.index as usize == index) {
+            if let Some(sink) = output.sink.as_ref().filter(|sink| !manifest.sinks.contains(sink)) {
+                return Err(format!(
+                    "an output names the sink {sink:?}, which the manifest does not declare"
+                ));
+            }
+            own.push(Output {
+                sink: output.sink,
+                detail_type: output.detail_type,
+                detail: output.detail,
+            });
+        }
+        let rejection = rejections.next_if(|rejection| rejection.index as usize == index);
+        answers.push(match (verdict, rejection) {
+            (Verdict::Reject, Some(rejection)) if own.is_empty() => Err(Fault {
+                code: FaultCode::Rejected(rejection.code),
+                message: rejection.message,
+                log: String::new(),
+            }),
+            (Verdict::Reject, _) => return Err(format!("change {index} is rejected without exactly one rejection")),
+            (_, Some(_)) => return Err(format!("change {index} has a rejection but is not rejected")),
+            (Verdict::Keep, None) => Ok(Decision {
+                keep: true,
+                outputs: own,
+            }),
+            (Verdict::Replace, None) => Ok(Decision {
+                keep: false,
+                outputs: own,
+            }),
+            (Verdict::Drop, None) if own.is_empty() => Ok(Decision {
+                keep: false,
+                outputs: own,
+            }),
+            (Verdict::Drop, None) => return Err(format!("change {index} is dropped but has outputs")),
+        });
+    }
+    if outputs.next().is_some() || rejections.next().is_some() {
+        return Err("outputs or rejections are not sorted by index, or are outside the batch".to_owned());
+    }
+    Ok(answers)
+}
+
+fn list(problems: &[ConfigProblem]) -> String {
+    let lines: Vec<String> = problems
+        .iter()
+        .map(|problem| format!("{}: {}", problem.path, problem.message))
+        .collect();
+    lines.join("; ")
+}
