@@ -1,0 +1,129 @@
+//! Hands out body keys by number, and finds them again.
+//!
+//! Numbers have nothing to do with positions, which are known only under the head's lock. A process reserves a run of
+//! numbers; what a crash leaves of a run is never used.
+
+use std::sync::{Arc, PoisonError};
+
+use weir_evidence::{BODY_KEYS_PER_SEGMENT, BodyKey, SegmentKey};
+
+use crate::Ledger;
+
+/// Numbers reserved at a time: a round trip per few thousand entries, and little lost at a crash.
+const RUN_LENGTH: i64 = 4096;
+
+/// A body key and the number that finds it again.
+pub struct NumberedBodyKey {
+    /// Stored beside the body.
+    pub number: i64,
+    /// The key.
+    pub key: BodyKey,
+}
+
+/// Why there is no body key.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyKeyError {
+    /// The stored segment key does not open under this ledger's secret: it was changed.
+    #[error("segment key {segment} does not open under this ledger's secret")]
+    Unauthentic {
+        /// Which segment.
+        segment: i64,
+    },
+    /// The operating system gave no randomness.
+    #[error("no randomness: {0}")]
+    Randomness(getrandom::Error),
+    /// Postgres failed. Asking again is safe.
+    #[error("could not read body keys")]
+    Database(#[from] sqlx::Error),
+}
+
+impl Ledger {
+    /// Hands out `count` keys that were never used.
+    ///
+    /// # Errors
+    ///
+    /// Postgres failed or a stored segment was changed. Numbers may have been lost; that does no harm.
+    pub async fn take_body_keys(&self, count: usize) -> Result<Vec<NumberedBodyKey>, BodyKeyError> {
+        let mut keys = Vec::with_capacity(count);
+        let mut reserved = self.shared.reserved.lock().await;
+        while keys.len() < count {
+            let Some(number) = reserved.next() else {
+                *reserved = self.reserve_run().await?;
+                continue;
+            };
+            let key = self.body_key(number).await?.expect("an unused key was not destroyed");
+            keys.push(NumberedBodyKey { number, key });
+        }
+        Ok(keys)
+    }
+
+    /// Finds a key by its number; `None` if it was destroyed.
+    ///
+    /// # Errors
+    ///
+    /// Postgres failed or the stored segment was changed.
+    pub async fn body_key(&self, number: i64) -> Result<Option<BodyKey>, BodyKeyError> {
+        let keys_per_segment = BODY_KEYS_PER_SEGMENT.cast_signed();
+        let segment = self.segment(number.div_euclid(keys_per_segment)).await?;
+        let index = u16::try_from(number.rem_euclid(keys_per_segment)).expect("a segment has 2^16 keys");
+        Ok(segment.body_key(index))
+    }
+
+    async fn reserve_run(&self) -> Result<std::ops::Range<i64>, BodyKeyError> {
+        let end = sqlx::query_scalar!(
+            "update body_key_counter set next_number = next_number + $2 where ledger_id = $1 returning next_number",
+            self.shared.id,
+            RUN_LENGTH,
+        )
+        .fetch_one(&self.shared.pool)
+        .await?;
+        Ok(end - RUN_LENGTH..end)
+    }
+
+    async fn segment(&self, segment: i64) -> Result<Arc<SegmentKey>, BodyKeyError> {
+        let known = self
+            .shared
+            .segments
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&segment)
+            .cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let loaded = Arc::new(self.load_or_create_segment(segment).await?);
+        let mut segments = self.shared.segments.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(segments.entry(segment).or_insert(loaded).clone())
+    }
+
+    async fn load_or_create_segment(&self, segment: i64) -> Result<SegmentKey, BodyKeyError> {
+        let context = format!("{}/{segment}", self.shared.name);
+        let (mut root, mut nonce) = ([0; 32], [0; 12]);
+        getrandom::fill(&mut root).map_err(BodyKeyError::Randomness)?;
+        getrandom::fill(&mut nonce).map_err(BodyKeyError::Randomness)?;
+        let fresh = self
+            .shared
+            .secret
+            .wrap(&SegmentKey::new(root).to_bytes(), nonce, &context);
+        sqlx::query!(
+            "insert into segment_key (ledger_id, segment, wrapped) values ($1, $2, $3) on conflict do nothing",
+            self.shared.id,
+            segment,
+            fresh,
+        )
+        .execute(&self.shared.pool)
+        .await?;
+        let wrapped = sqlx::query_scalar!(
+            "select wrapped from segment_key where ledger_id = $1 and segment = $2",
+            self.shared.id,
+            segment,
+        )
+        .fetch_one(&self.shared.pool)
+        .await?;
+        self.shared
+            .secret
+            .unwrap(&wrapped, &context)
+            .and_then(|nodes| SegmentKey::from_bytes(&nodes).ok())
+            .ok_or(BodyKeyError::Unauthentic { segment })
+    }
+}

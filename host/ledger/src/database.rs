@@ -1,0 +1,246 @@
+//! Connecting, migrating, and opening a ledger.
+
+use std::str::FromStr as _;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{PgPool, Postgres};
+use tokio::sync::watch;
+use weir_evidence::{Frontier, LedgerSecret};
+use weir_model::LedgerName;
+
+use crate::{Ledger, Shared};
+
+/// The schema that this binary was built for.
+static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
+
+/// Connections of one process. Intake needs one per ledger, each route and the index one, the API a few.
+const CONNECTIONS_MAX: u32 = 16;
+
+/// How long to wait for a connection. Long enough for a restart of Postgres.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connected Postgres. Clones share its connections.
+#[derive(Clone)]
+pub struct Database {
+    pool: PgPool,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The URL cannot be read. Nothing was tried.
+    #[error("the Postgres URL cannot be read")]
+    Url(#[source] sqlx::Error),
+    /// Nobody answered, or not as Postgres does, within the time.
+    #[error("Postgres at {place} cannot be reached")]
+    Unreachable {
+        /// Host and port, or socket; never the password.
+        place: String,
+        /// What happened.
+        source: sqlx::Error,
+    },
+}
+
+/// Why the schema could not be brought up to date. What was applied stays applied; trying again is safe.
+#[derive(Debug, thiserror::Error)]
+#[error("could not migrate the schema")]
+pub struct MigrateError(#[from] sqlx::migrate::MigrateError);
+
+/// Why a ledger could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The schema is not there or is of another version.
+    #[error("the schema of this database is not the one this weir was built for: {0}")]
+    Schema(String),
+    /// The ledger was written with another secret.
+    #[error("ledger {ledger} was written with secret {needed}, but the configured key file holds {given}")]
+    OtherSecret {
+        /// The ledger.
+        ledger: LedgerName,
+        /// Public name of the secret it needs.
+        needed: String,
+        /// Public name of the secret that was given.
+        given: String,
+    },
+    /// There is no such ledger, and it was not asked to make one.
+    #[error("there is no ledger {0} in this database")]
+    Missing(LedgerName),
+    /// Postgres failed. Opening again is safe.
+    #[error("could not open the ledger")]
+    Database(#[from] sqlx::Error),
+}
+
+/// The right to be the one process that works on a ledger, as long as this lives.
+///
+/// Processes beside it stand by. A hold that Postgres lost without our notice does no harm: shards and cursors are
+/// fenced by their epochs.
+#[must_use]
+pub struct Standby {
+    _connection: PoolConnection<Postgres>,
+}
+
+impl Database {
+    /// Connects, or says why not within [`ACQUIRE_TIMEOUT`].
+    ///
+    /// # Errors
+    ///
+    /// The URL is wrong, or nobody answers there.
+    pub async fn connect(url: &str) -> Result<Self, ConnectError> {
+        let options = PgConnectOptions::from_str(url).map_err(ConnectError::Url)?;
+        let place = match options.get_socket() {
+            Some(socket) => socket.display().to_string(),
+            None => format!("{}:{}", options.get_host(), options.get_port()),
+        };
+        let options = options.application_name("weir").options([
+            ("lock_timeout", "5s"),
+            ("statement_timeout", "60s"),
+            ("idle_in_transaction_session_timeout", "60s"),
+            ("synchronous_commit", "on"),
+        ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS_MAX)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_with(options)
+            .await
+            .map_err(|source| ConnectError::Unreachable { place, source })?;
+        Ok(Self { pool })
+    }
+
+    /// Brings the schema up to date. Doing it twice, or from two processes at once, is safe.
+    ///
+    /// # Errors
+    ///
+    /// A migration failed, or the database is newer than this binary.
+    pub async fn migrate(&self) -> Result<(), MigrateError> {
+        Ok(MIGRATOR.run(&self.pool).await?)
+    }
+
+    /// Opens a ledger, making it if it is not there yet.
+    ///
+    /// # Errors
+    ///
+    /// The schema or the secret is not the right one.
+    pub async fn open_or_create(&self, name: &LedgerName, secret: LedgerSecret) -> Result<Ledger, OpenError> {
+        self.check_schema().await?;
+        let mut tx = self.pool.begin().await?;
+        let created = sqlx::query_scalar!(
+            "insert into ledger (name, secret_id) values ($1, $2) on conflict (name) do nothing returning ledger_id",
+            name.as_str(),
+            secret.id(),
+        )
+        .fetch_optional(&mut *tx)
+        .await?;
+        if let Some(ledger_id) = created {
+            let empty = Frontier::default();
+            sqlx::query!(
+                "insert into ledger_head (ledger_id, size, root, frontier) values ($1, 0, $2, $3)",
+                ledger_id,
+                &empty.root()[..],
+                empty.to_bytes(),
+            )
+            .execute(&mut *tx)
+            .await?;
+            sqlx::query!("insert into body_key_counter (ledger_id) values ($1)", ledger_id)
+                .execute(&mut *tx)
+                .await?;
+        }
+        tx.commit().await?;
+        self.open(name, secret).await
+    }
+
+    /// Opens a ledger that is there.
+    ///
+    /// # Errors
+    ///
+    /// It is not there, or the schema or the secret is not the right one.
+    pub async fn open(&self, name: &LedgerName, secret: LedgerSecret) -> Result<Ledger, OpenError> {
+        self.check_schema().await?;
+        let row = sqlx::query!(
+            "select ledger_id, secret_id, size from ledger join ledger_head using (ledger_id) where name = $1",
+            name.as_str(),
+        )
+        .fetch_optional(&self.pool)
+        .await?
+        .ok_or_else(|| OpenError::Missing(name.clone()))?;
+        if row.secret_id != secret.id() {
+            let given = secret.id().to_owned();
+            return Err(OpenError::OtherSecret {
+                ledger: name.clone(),
+                needed: row.secret_id,
+                given,
+            });
+        }
+        Ok(Ledger {
+            shared: Arc::new(Shared {
+                pool: self.pool.clone(),
+                id: row.ledger_id,
+                name: name.clone(),
+                secret,
+                segments: Mutex::default(),
+                reserved: tokio::sync::Mutex::new(0..0),
+                size: watch::Sender::new(crate::from_stored(row.size).0),
+                partitioned_to: tokio::sync::Mutex::new(0),
+            }),
+        })
+    }
+
+    /// Whether the database answers now.
+    pub async fn is_reachable(&self) -> bool {
+        matches!(
+            tokio::time::timeout(Duration::from_secs(2), self.pool.acquire()).await,
+            Ok(Ok(_))
+        )
+    }
+
+    async fn check_schema(&self) -> Result<(), OpenError> {
+        let applied: Vec<i64> =
+            sqlx::query_scalar("select version from _sqlx_migrations where success order by version")
+                .fetch_all(&self.pool)
+                .await
+                .or_else(|error| match &error {
+                    // 42P01: undefined_table. Nothing was ever migrated here.
+                    sqlx::Error::Database(refusal) if refusal.code().as_deref() == Some("42P01") => Ok(Vec::new()),
+                    _ => Err(error),
+                })?;
+        let missing = MIGRATOR
+            .iter()
+            .filter(|migration| !applied.contains(&migration.version))
+            .count();
+        if missing > 0 {
+            return Err(OpenError::Schema(format!(
+                "{missing} migrations are missing, `weir migrate` applies them"
+            )));
+        }
+        let newest_known = MIGRATOR.iter().map(|migration| migration.version).max();
+        if applied.last().copied() > newest_known {
+            return Err(OpenError::Schema(
+                "it is newer, install the weir that migrated it".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Ledger {
+    /// Tries to become the one process that works on this ledger; `None` while another is.
+    ///
+    /// # Errors
+    ///
+    /// Postgres failed. Trying again is safe.
+    pub async fn try_stand_in(&self) -> sqlx::Result<Option<Standby>> {
+        let mut connection = self.shared.pool.acquire().await?;
+        let ours = sqlx::query_scalar!(
+            r#"select pg_try_advisory_lock(hashtext('weir/ledger'), $1) as "ours!""#,
+            self.shared.id,
+        )
+        .fetch_one(&mut *connection)
+        .await?;
+        Ok(ours.then_some(Standby {
+            _connection: connection,
+        }))
+    }
+}

@@ -1,0 +1,110 @@
+//! The ledger in Postgres: all the SQL there is.
+//!
+//! ```text
+//!                    ┌── append ──▶ entry, ledger_head, shard          (one transaction)
+//! intake ──▶ Ledger ─┤
+//!                    └── body keys ▶ segment_key, body_key_counter     (before, without the head's lock)
+//!
+//! routes, index ◀── read ── entry                  cursors ▶ consumer  (each its own transaction)
+//! ```
+//!
+//! # Invariants
+//!
+//! - An entry, its body, its shard's position and the head that covers it become visible together or not at all.
+//! - Positions are given under the head's lock: a reader that saw position `n` never sees a new one below it.
+//! - What was committed is only ever added to.
+//! - After a lost connection nothing is assumed. Every write here may be repeated.
+
+mod append;
+mod body_key;
+mod consumer;
+mod database;
+mod dead_letter;
+mod head;
+mod index;
+mod read;
+mod route_version;
+mod shard;
+mod verify;
+
+pub use append::{AppendError, AppendTo, Appended, SealedRecord, ShardBatch};
+pub use body_key::{BodyKeyError, NumberedBodyKey};
+pub use consumer::{Consumer, ConsumerError};
+pub use database::{ConnectError, Database, MigrateError, OpenError, Standby};
+pub use dead_letter::DeadLetter;
+pub use head::Head;
+pub use index::Indexed;
+pub use read::{ReadError, RecordedEntry};
+pub use route_version::{RouteDefinition, RouteVersion, StoredPlugin};
+pub use shard::{ClaimError, NewShard, NewStream, Shard, ShardLease, Stream};
+pub use verify::{Verification, VerifyError};
+
+/// What goes wrong between Weir and Postgres.
+pub use sqlx::Error as DatabaseError;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use sqlx::PgPool;
+use tokio::sync::watch;
+use weir_evidence::{LedgerSecret, SegmentKey};
+use weir_model::{LedgerName, Position};
+
+/// One open ledger. Clones share it.
+#[derive(Clone)]
+pub struct Ledger {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    pool: PgPool,
+    id: i32,
+    name: LedgerName,
+    secret: LedgerSecret,
+    /// Segments seen so far. One is 64 bytes until keys in it are destroyed.
+    segments: Mutex<BTreeMap<i64, Arc<SegmentKey>>>,
+    /// Body keys that this process reserved and has not used.
+    reserved: tokio::sync::Mutex<std::ops::Range<i64>>,
+    /// Size of the ledger as this process last saw it: wakes those who read.
+    size: watch::Sender<u64>,
+    /// Positions below this have their partition.
+    partitioned_to: tokio::sync::Mutex<i64>,
+}
+
+impl Ledger {
+    /// The ledger's name.
+    #[must_use]
+    pub fn name(&self) -> &LedgerName {
+        &self.shared.name
+    }
+
+    /// The ledger's secret.
+    #[must_use]
+    pub fn secret(&self) -> &LedgerSecret {
+        &self.shared.secret
+    }
+
+    /// Follows the ledger's size as this process sees it grow. Other processes' appends are not told here: who waits
+    /// looks into the ledger from time to time.
+    #[must_use]
+    pub fn watch_size(&self) -> watch::Receiver<u64> {
+        self.shared.size.subscribe()
+    }
+
+    fn saw_size(&self, size: u64) {
+        self.shared.size.send_if_modified(|seen| {
+            let grew = size > *seen;
+            *seen = size.max(*seen);
+            grew
+        });
+    }
+}
+
+/// Positions are below 2^63 because Postgres gives them out.
+fn to_stored(position: Position) -> i64 {
+    i64::try_from(position.0).expect("a position came from Postgres")
+}
+
+fn from_stored(position: i64) -> Position {
+    Position(u64::try_from(position).expect("the schema keeps positions from 0"))
+}

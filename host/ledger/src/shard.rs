@@ -1,0 +1,262 @@
+//! Streams and shards: who reads a shard since which hand-over, and how far it was recorded.
+
+use jiff::Timestamp;
+use jiff_sqlx::Timestamp as StoredTimestamp;
+use weir_model::{SequenceNumber, ShardId, StreamArn};
+
+use crate::Ledger;
+use crate::head::unreadable;
+
+/// One life of a table's stream, known to this ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// Its row.
+    pub stream_id: i32,
+    /// Configured name of the source that found it.
+    pub source: String,
+    /// Its ARN.
+    pub arn: StreamArn,
+    /// Its table.
+    pub table: String,
+    /// Key attributes of the table, partition key first.
+    pub key_names: Vec<String>,
+    /// Records older than this are skipped.
+    pub records_from: Option<Timestamp>,
+}
+
+/// A stream as it was found.
+#[derive(Clone, Copy, Debug)]
+pub struct NewStream<'a> {
+    /// Configured name of the source.
+    pub source: &'a str,
+    /// Its ARN.
+    pub arn: &'a StreamArn,
+    /// Its table.
+    pub table: &'a str,
+    /// Key attributes of the table, partition key first.
+    pub key_names: &'a [String],
+    /// Where to start if the stream is new: skip what is older.
+    pub records_from: Option<Timestamp>,
+}
+
+/// A shard as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewShard {
+    /// Its id.
+    pub shard: ShardId,
+    /// The shard it came from.
+    pub parent: Option<ShardId>,
+}
+
+/// A shard and how far it was recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shard {
+    /// Its id.
+    pub shard: ShardId,
+    /// The shard it came from, if it is known to the stream.
+    pub parent: Option<ShardId>,
+    /// The last record in the ledger.
+    pub position: Option<SequenceNumber>,
+    /// Its end was recorded.
+    pub finished: bool,
+}
+
+/// The right to record a shard, until someone else takes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardLease {
+    /// Stream of the shard.
+    pub stream_id: i32,
+    /// The shard.
+    pub shard: ShardId,
+    /// Counts hand-overs.
+    pub epoch: i64,
+    /// The last record in the ledger when the shard was taken.
+    pub position: Option<SequenceNumber>,
+}
+
+/// Why a shard could not be taken. Nothing has changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimError {
+    /// It was read to its end.
+    #[error("shard {0} is finished")]
+    Finished(ShardId),
+    /// Its parent was not read to its end.
+    #[error("the parent of shard {0} is not finished")]
+    ParentOpen(ShardId),
+    /// It is not in the ledger.
+    #[error("shard {0} is not known")]
+    Unknown(ShardId),
+    /// Postgres failed.
+    #[error("could not take the shard")]
+    Database(#[from] sqlx::Error),
+}
+
+impl Ledger {
+    /// Enters a stream, or finds it: where it starts is decided once, at the first time.
+    ///
+    /// # Errors
+    ///
+    /// Postgres failed, or the stream belongs to another ledger.
+    pub async fn enter_stream(&self, new: NewStream<'_>) -> sqlx::Result<Stream> {
+        sqlx::query!(
+            "
+            insert into stream (ledger_id, source, arn, table_name, key_names, records_from)
+            values ($1, $2, $3, $4, $5, $6)
+            on conflict (arn) do update set source = excluded.source where stream.ledger_id = excluded.ledger_id
+            ",
+            self.shared.id,
+            new.source,
+            new.arn.as_str(),
+            new.table,
+            new.key_names,
+            new.records_from.map(StoredTimestamp::from) as Option<StoredTimestamp>,
+        )
+        .execute(&self.shared.pool)
+        .await?;
+        let streams = self.streams().await?;
+        streams
+            .into_iter()
+            .find(|stream| stream.arn == *new.arn)
+            .ok_or_else(|| sqlx::Error::Protocol(format!("stream {} belongs to another ledger, for life", new.arn)))
+    }
+
+    /// Every stream of this ledger, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// Postgres failed.
+    pub async fn streams(&self) -> sqlx::Result<Vec<Stream>> {
+        let rows = sqlx::query!(
+            r#"
+            select stream_id, source, arn, table_name, key_names, records_from as "records_from: StoredTimestamp"
+            from stream
+            where ledger_id = $1
+            order by stream_id
+            "#,
+            self.shared.id,
+        )
+        .fetch_all(&self.shared.pool)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(Stream {
+                    stream_id: row.stream_id,
+                    source: row.source,
+                    arn: StreamArn::parse(row.arn).map_err(|_| unreadable("stream ARN"))?,
+                    table: row.table_name,
+                    key_names: row.key_names,
+                    records_from: row.records_from.map(StoredTimestamp::to_jiff),
+                })
+            })
+            .collect()
+    }
+
+    /// Enters shards that are not there yet.
+    ///
+    /// # Errors
+    ///
+    /// Postgres failed. Entering them again is safe.
+    pub async fn enter_shards(&self, stream_id: i32, shards: &[NewShard]) -> sqlx::Result<()> {
+        let ids: Vec<String> = shards.iter().map(|shard| shard.shard.as_str().to_owned()).collect();
+        let parents: Vec<Option<String>> = shards
+            .iter()
+            .map(|shard| shard.parent.as_ref().map(|parent| parent.as_str().to_owned()))
+            .collect();
+        sqlx::query!(
+            "
+            insert into shard (stream_id, shard, parent)
+            select $1, found.shard, found.parent from unnest($2::text[], $3::text[]) as found (shard, parent)
+            on conflict do nothing
+            ",
+            stream_id,
+            &ids,
+            &parents as &[Option<String>],
+        )
+        .execute(&self.shared.pool)
+        .await?;
+        Ok(())
+    }
+
+    /// Every shard of a stream that was ever entered.
+    ///
+    /// # Errors
+    ///
+    /// Postgres failed.
+    pub async fn shards(&self, stream_id: i32) -> sqlx::Result<Vec<Shard>> {
+        let rows = sqlx::query!(
+            r#"
+            select shard, parent, position, finished_at is not null as "finished!"
+            from shard
+            where stream_id = $1
+            order by shard
+            "#,
+            stream_id,
+        )
+        .fetch_all(&self.shared.pool)
+        .await?;
+        rows.into_iter()
+            .map(|row| {
+                Ok(Shard {
+                    shard: ShardId::parse(row.shard).map_err(|_| unreadable("shard id"))?,
+                    parent: row
+                        .parent
+                        .map(ShardId::parse)
+                        .transpose()
+                        .map_err(|_| unreadable("shard id"))?,
+                    position: read_position(row.position)?,
+                    finished: row.finished,
+                })
+            })
+            .collect()
+    }
+
+    /// Takes a shard over. Whoever had it can record nothing more; an append of theirs in flight is waited for.
+    ///
+    /// # Errors
+    ///
+    /// The shard is finished, or its parent is not.
+    pub async fn claim_shard(&self, stream_id: i32, shard: &ShardId) -> Result<ShardLease, ClaimError> {
+        let claimed = sqlx::query!(
+            "
+            update shard
+            set epoch = epoch + 1
+            where stream_id = $1 and shard = $2 and finished_at is null
+              and not exists (
+                select from shard as parent
+                where parent.stream_id = shard.stream_id and parent.shard = shard.parent and parent.finished_at is null
+              )
+            returning epoch, position
+            ",
+            stream_id,
+            shard.as_str(),
+        )
+        .fetch_optional(&self.shared.pool)
+        .await?;
+        if let Some(row) = claimed {
+            let position = read_position(row.position)?;
+            return Ok(ShardLease {
+                stream_id,
+                shard: shard.clone(),
+                epoch: row.epoch,
+                position,
+            });
+        }
+        let known = self
+            .shards(stream_id)
+            .await?
+            .into_iter()
+            .find(|known| known.shard == *shard);
+        Err(match known {
+            Some(known) if known.finished => ClaimError::Finished(shard.clone()),
+            Some(_) => ClaimError::ParentOpen(shard.clone()),
+            None => ClaimError::Unknown(shard.clone()),
+        })
+    }
+}
+
+pub(crate) fn read_position(stored: Option<String>) -> sqlx::Result<Option<SequenceNumber>> {
+    stored
+        .map(SequenceNumber::parse)
+        .transpose()
+        .map_err(|_| unreadable("sequence number"))
+}
