@@ -1,0 +1,216 @@
+//! What a source is configured to be, and whether its stream can serve that: found out before anything runs.
+
+use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
+use weir_evidence::ConfigurationDigest;
+use weir_ledger::{Ledger, NewStream, Stream};
+use weir_model::{ActorRule, StreamArn};
+use weir_streams::{AwsAccess, DynamoDbStreams, FindError, StreamDescription};
+
+use super::{Intake, Sealer};
+use crate::Activities;
+
+/// One source, as configured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SourceSettings {
+    /// Its name.
+    pub name: String,
+    /// What it reads.
+    pub table: SourceTable,
+    /// How to reach it.
+    pub access: AwsAccess,
+    /// Where to begin with a stream that was never read.
+    pub start: Start,
+    /// Images that the stream has to carry.
+    pub images: Images,
+    /// Where items say who wrote them.
+    pub actor: Option<ActorRule>,
+}
+
+/// What a source reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceTable {
+    /// Whatever stream the table has; the next one, when it gets a new one.
+    Table(String),
+    /// This stream alone.
+    Stream(StreamArn),
+}
+
+/// Where to begin with a stream that was never read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// With the oldest record that the service still has.
+    TrimHorizon,
+    /// With what is written from now on.
+    Latest,
+}
+
+/// Images that the stream has to carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Images {
+    /// Both: an audit log without the old or the new value proves little.
+    Both,
+    /// Whatever it carries.
+    Any,
+}
+
+/// Why a source cannot be recorded. Nothing was.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The table has no stream.
+    #[error(
+        "source {source_name}: table {table} has no stream that is switched on (or is not in this region and account). \
+         Switch one on with: aws dynamodb update-table --table-name {table} \
+         --stream-specification StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES"
+    )]
+    NoStream {
+        /// Name of the source.
+        source_name: String,
+        /// The table.
+        table: String,
+    },
+    /// The stream's records do not carry what the configuration asks for.
+    #[error(
+        "source {source_name}: the stream of table {table} carries {view}, but {wanted}. A stream's view type cannot be \
+         changed: switch the stream off and on with StreamViewType=NEW_AND_OLD_IMAGES, or accept what it carries with \
+         `images = \"any\"`{without_actor}"
+    )]
+    View {
+        /// Name of the source.
+        source_name: String,
+        /// The table.
+        table: String,
+        /// What it carries.
+        view: &'static str,
+        /// What is asked for.
+        wanted: &'static str,
+        /// More to give up, if the actor rule is what cannot be served.
+        without_actor: &'static str,
+    },
+    /// The stream cannot be found.
+    #[error("source {source_name}: {error}")]
+    Find {
+        /// Name of the source.
+        source_name: String,
+        /// Why.
+        error: FindError,
+    },
+    /// Postgres failed.
+    #[error("the stream cannot be entered into the ledger")]
+    Ledger(#[from] weir_ledger::DatabaseError),
+}
+
+impl Intake {
+    /// Finds the source's stream, checks that it can serve the configuration, and enters it into the ledger.
+    ///
+    /// # Errors
+    ///
+    /// The stream is not there or carries too little; the message says what to do.
+    pub async fn prepare(
+        settings: SourceSettings,
+        ledger: Ledger,
+        activities: Activities,
+    ) -> Result<Self, PrepareError> {
+        let streams = DynamoDbStreams::new(&settings.access).await;
+        let found = match &settings.table {
+            SourceTable::Table(table) => streams.find(table).await,
+            SourceTable::Stream(arn) => streams.describe(arn).await,
+        };
+        let source_name = settings.name.clone();
+        let found = found.map_err(|error| match error {
+            FindError::NoStream { table } => PrepareError::NoStream { source_name, table },
+            error => PrepareError::Find { source_name, error },
+        })?;
+        check_view(&settings, &found)?;
+        let records_from = match settings.start {
+            Start::TrimHorizon => None,
+            Start::Latest => Some(Timestamp::now()),
+        };
+        let unfinished = unfinished_stream(&ledger, &settings).await?;
+        let stream = match unfinished {
+            Some(earlier) if earlier.arn != found.arn => earlier,
+            _ => enter(&ledger, &settings, &found, records_from).await?,
+        };
+        let sealer = Sealer::new(ledger.clone(), settings.actor.clone(), digest(&settings));
+        Ok(Self {
+            settings,
+            ledger,
+            streams,
+            stream,
+            sealer: sealer.into(),
+            activities,
+        })
+    }
+}
+
+/// Enters a stream. Where it begins counts only for the first stream of a source: later ones are read from their
+/// beginning, or changes would be lost between two streams.
+pub(super) async fn enter(
+    ledger: &Ledger,
+    settings: &SourceSettings,
+    found: &StreamDescription,
+    records_from: Option<Timestamp>,
+) -> Result<Stream, weir_ledger::DatabaseError> {
+    let is_first = !ledger
+        .streams()
+        .await?
+        .iter()
+        .any(|stream| stream.source == settings.name);
+    ledger
+        .enter_stream(NewStream {
+            source: &settings.name,
+            arn: &found.arn,
+            table: &found.table,
+            key_names: &found.key_names,
+            records_from: records_from.filter(|_| is_first),
+        })
+        .await
+}
+
+/// An earlier stream of this source that was not recorded to its end: it goes first.
+async fn unfinished_stream(
+    ledger: &Ledger,
+    settings: &SourceSettings,
+) -> Result<Option<Stream>, weir_ledger::DatabaseError> {
+    for stream in ledger.streams().await? {
+        if stream.source == settings.name
+            && ledger
+                .shards(stream.stream_id)
+                .await?
+                .iter()
+                .any(|shard| !shard.finished)
+        {
+            return Ok(Some(stream));
+        }
+    }
+    Ok(None)
+}
+
+fn check_view(settings: &SourceSettings, found: &StreamDescription) -> Result<(), PrepareError> {
+    let (wanted, without_actor) = match (settings.images, &settings.actor) {
+        (Images::Both, _) if !(found.view.has_new() && found.view.has_old()) => {
+            ("the configuration wants the item before and after each change", "")
+        }
+        (_, Some(_)) if !found.view.has_new() => (
+            "the configured actor rule reads the item after each change",
+            " and no `actor`",
+        ),
+        _ => return Ok(()),
+    };
+    Err(PrepareError::View {
+        source_name: settings.name.clone(),
+        table: found.table.clone(),
+        view: found.view.as_str(),
+        wanted,
+        without_actor,
+    })
+}
+
+/// What decides the content of an entry beyond the record itself.
+fn digest(settings: &SourceSettings) -> ConfigurationDigest {
+    let rule = serde_json::to_vec(&settings.actor).expect("an actor rule is JSON");
+    let hash = Sha256::new_with_prefix(b"weir/intake-configuration/v1")
+        .chain_update(rule)
+        .finalize();
+    ConfigurationDigest(hash[..16].try_into().expect("32 bytes have 16"))
+}

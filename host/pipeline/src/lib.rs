@@ -1,0 +1,29 @@
+//! From the stream into the ledger, and from the ledger out again.
+//!
+//! ```text
+//! intake ── reads shards, resolves who, seals ──▶ ledger ──▶ route ── pattern, plugin ──▶ sinks
+//!                                                   │
+//!                                                   └──────▶ index ── finds the entries of an item
+//! ```
+//!
+//! Intake, each route and the index are tasks that know nothing of each other. What passes between them passes through
+//! the ledger: a broken sink, plugin or route never stops recording.
+//!
+//! # Invariants
+//!
+//! - A change is in the ledger before any route sees it.
+//! - A position never passes a change that is not in the ledger; a cursor never passes a delivery that is neither
+//!   acknowledged nor a dead letter.
+//! - Everything here may be killed at any instruction. What was in hand is done again, under the same ids.
+
+mod activity;
+mod fault;
+mod index;
+mod intake;
+mod pace;
+mod route;
+
+pub use activity::{Activities, Activity};
+pub use index::IndexTask;
+pub use intake::{Images, Intake, IntakeError, PrepareError, SourceSettings, SourceTable, Start};
+pub use route::{RouteError, RouteTask, Sinks};

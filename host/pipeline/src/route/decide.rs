@@ -1,0 +1,286 @@
+//! What a route's version makes of a window of entries: deliveries, and dead letters for poison.
+
+use serde_json::{Map, Value};
+use weir_evidence::{EntryKind, ItemToken};
+use weir_ledger::{DeadLetter, RecordedEntry, Stream};
+use weir_model::{
+    Change, DeliveryId, Event, EventContext, LedgerName, Position, SequenceNumber, ShardId, StreamArn, Who,
+};
+use weir_runtime::{Batch, BatchChange, Decision, Fault, Output, RouteError};
+
+use super::version::LoadedVersion;
+use crate::{Activities, Activity};
+
+/// What was decided.
+pub(super) struct Decided {
+    /// In order of position and output number.
+    pub(super) deliveries: Vec<Delivery>,
+    /// Changes that the plugin failed on or rejected, and outputs that make no event.
+    pub(super) dead_letters: Vec<DeadLetter>,
+}
+
+/// One event for one sink.
+pub(super) struct Delivery {
+    pub(super) id: DeliveryId,
+    pub(super) route: String,
+    pub(super) position: Position,
+    pub(super) item: ItemToken,
+    pub(super) sink: String,
+    pub(super) event: Event,
+}
+
+/// A change that the route takes.
+struct Candidate {
+    position: Position,
+    stream: StreamArn,
+    shard: ShardId,
+    sequence: SequenceNumber,
+    item: ItemToken,
+    event: Event,
+}
+
+pub(super) async fn decide(
+    route: &str,
+    version: &LoadedVersion,
+    ledger: &LedgerName,
+    streams: &[Stream],
+    entries: Vec<RecordedEntry>,
+    activities: &Activities,
+) -> Result<Decided, RouteError> {
+    let (candidates, changes): (Vec<Candidate>, Vec<BatchChange>) = entries
+        .into_iter()
+        .filter_map(|entry| candidate(version, ledger, streams, entry))
+        .unzip();
+    let answers = match &version.plugin {
+        Some((plugin, manifest)) => {
+            plugin
+                .route(Batch::new(changes), &version.stored.definition.plugin_config, manifest)
+                .await?
+        }
+        None => vec![
+            Ok(Decision {
+                keep: true,
+                outputs: Vec::new()
+            });
+            candidates.len()
+        ],
+    };
+    let mut decided = Decided {
+        deliveries: Vec::new(),
+        dead_letters: Vec::new(),
+    };
+    for (candidate, answer) in candidates.into_iter().zip(answers) {
+        let position = candidate.position;
+        activities.tell(|| Activity::Decided {
+            position,
+            route: route.to_owned(),
+            decision: describe(&answer),
+        });
+        let settlement = Settlement {
+            route,
+            version,
+            candidate,
+        };
+        match answer {
+            Ok(decision) => settlement.plan(decision, &mut decided),
+            Err(fault) => decided.dead_letters.push(settlement.poison(fault)),
+        }
+    }
+    Ok(decided)
+}
+
+/// The change of an entry, if the route takes it.
+fn candidate(
+    version: &LoadedVersion,
+    ledger: &LedgerName,
+    streams: &[Stream],
+    recorded: RecordedEntry,
+) -> Option<(Candidate, BatchChange)> {
+    let entry = recorded.entry;
+    // An erased body has nothing left to send.
+    let body = recorded.body?;
+    let EntryKind::Change {
+        sequence,
+        event,
+        operation,
+        table,
+        item,
+        time,
+        assurance,
+        ..
+    } = entry.kind
+    else {
+        return None;
+    };
+    let source = &streams.iter().find(|stream| stream.arn == entry.stream)?.source;
+    if *source != version.stored.definition.source {
+        return None;
+    }
+    let who = Who {
+        actor: body.actor,
+        assurance,
+    };
+    let change = Change {
+        sequence: sequence.clone(),
+        event_id: event,
+        table,
+        operation,
+        created_at: time,
+        keys: body.keys.unwrap_or_default(),
+        old: body.old,
+        new: body.new,
+        service: None,
+    };
+    let context = EventContext {
+        source,
+        ledger,
+        position: recorded.position,
+        shard: &entry.shard,
+    };
+    let event = Event::of_change(&change, &who, context);
+    if version
+        .pattern
+        .as_ref()
+        .is_some_and(|pattern| !pattern.matches(&event.to_json()))
+    {
+        return None;
+    }
+    let candidate = Candidate {
+        position: recorded.position,
+        stream: entry.stream,
+        shard: entry.shard,
+        sequence,
+        item,
+        event,
+    };
+    Some((candidate, BatchChange { change, who }))
+}
+
+/// One change on its way from decision to deliveries.
+struct Settlement<'a> {
+    route: &'a str,
+    version: &'a LoadedVersion,
+    candidate: Candidate,
+}
+
+impl Settlement<'_> {
+    fn plan(&self, decision: Decision, decided: &mut Decided) {
+        if decision.keep {
+            self.deliver(0, None, &self.candidate.event, decided);
+        }
+        for (number, output) in (1..).zip(decision.outputs) {
+            match self.output_event(&output) {
+                Ok(event) => self.deliver(number, output.sink.as_deref(), &event, decided),
+                Err(reason) => decided.dead_letters.push(self.invalid_output(number, &output, reason)),
+            }
+        }
+    }
+
+    fn deliver(&self, output: u32, only_sink: Option<&str>, event: &Event, decided: &mut Decided) {
+        for sink in &self.version.stored.definition.sinks {
+            if only_sink.is_none_or(|only| only == sink) {
+                let id = self.delivery_id(output, sink);
+                decided.deliveries.push(Delivery {
+                    route: self.route.to_owned(),
+                    position: self.candidate.position,
+                    item: self.candidate.item.clone(),
+                    sink: sink.clone(),
+                    event: event.clone().delivered_as(&id),
+                    id,
+                });
+            }
+        }
+    }
+
+    fn output_event(&self, output: &Output) -> Result<Event, String> {
+        if let Some(sink) = output
+            .sink
+            .as_ref()
+            .filter(|sink| !self.version.stored.definition.sinks.contains(sink))
+        {
+            return Err(format!("the route has no sink {sink:?}"));
+        }
+        let detail: Map<String, Value> = serde_json::from_str(&output.detail)
+            .map_err(|error| format!("the detail of an output must be a JSON object: {error}"))?;
+        self.candidate
+            .event
+            .with_output(output.detail_type.clone(), detail)
+            .map_err(|name| format!("the detail of an output may not set {name:?}: Weir sets it"))
+    }
+
+    fn poison(&self, fault: Fault) -> DeadLetter {
+        DeadLetter {
+            code: fault.code.as_str().to_owned(),
+            reason: fault.message,
+            plugin_log: Some(fault.log).filter(|log| !log.is_empty()),
+            payload: Some(event_text(&self.candidate.event)),
+            ..self.dead_letter(self.delivery_id(0, ""))
+        }
+    }
+
+    fn invalid_output(&self, number: u32, output: &Output, reason: String) -> DeadLetter {
+        DeadLetter {
+            code: "plugin-invalid".to_owned(),
+            reason,
+            sink: output.sink.clone(),
+            payload: Some(output.detail.clone()),
+            ..self.dead_letter(self.delivery_id(number, ""))
+        }
+    }
+
+    fn dead_letter(&self, delivery: DeliveryId) -> DeadLetter {
+        DeadLetter {
+            delivery: delivery.to_string(),
+            route: self.route.to_owned(),
+            version: self.version.stored.version,
+            position: self.candidate.position,
+            sink: None,
+            code: String::new(),
+            reason: String::new(),
+            attempts: 0,
+            plugin_digest: self.version.stored.plugin.map(hex::encode),
+            plugin_log: None,
+            payload: None,
+            created_at: None,
+        }
+    }
+
+    fn delivery_id(&self, output: u32, sink: &str) -> DeliveryId {
+        let Candidate {
+            stream,
+            shard,
+            sequence,
+            ..
+        } = &self.candidate;
+        DeliveryId::derive(
+            stream,
+            shard,
+            sequence,
+            self.route,
+            self.version.stored.version,
+            output,
+            sink,
+        )
+    }
+}
+
+pub(super) fn event_text(event: &Event) -> String {
+    serde_json::to_string(event).expect("an event is JSON")
+}
+
+fn describe(answer: &Result<Decision, Fault>) -> String {
+    match answer {
+        Ok(Decision { keep, outputs }) => {
+            let mut parts: Vec<&str> = outputs.iter().map(|output| output.detail_type.as_str()).collect();
+            if *keep {
+                parts.insert(0, "kept");
+            }
+            if parts.is_empty() {
+                "dropped".to_owned()
+            } else {
+                parts.join(" and ")
+            }
+        }
+        Err(fault) => format!("dead letter, {}", fault.code.as_str()),
+    }
+}

@@ -1,0 +1,244 @@
+//! Brings deliveries to their sinks: in requests as large as a sink takes, in order per item, again where it failed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use weir_evidence::ItemToken;
+use weir_ledger::DeadLetter;
+use weir_model::Event;
+use weir_routing::{Outbox, RequestLimits, RetrySchedule};
+use weir_sinks::{Outcome, Sink};
+
+use super::Sinks;
+use super::decide::{Delivery, event_text};
+use super::version::LoadedVersion;
+use crate::pace::{Backoff, random};
+use crate::{Activities, Activity, fault};
+
+/// Requests to one sink at a time. Hides the round trip, and keeps a window's order per item.
+const REQUESTS_IN_FLIGHT_MAX: usize = 8;
+
+/// Longest request, above the time limits of any sink. A request that ran into it may have been taken.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// Delivers the events of a route.
+pub(super) struct Courier {
+    sinks: Sinks,
+    retry: RetrySchedule,
+    activities: Activities,
+}
+
+/// The deliveries of one window to one sink.
+struct Round<'a> {
+    courier: &'a Courier,
+    version: &'a LoadedVersion,
+    sink: Arc<dyn Sink>,
+    deliveries: Vec<Delivery>,
+    outbox: Outbox<ItemToken>,
+    /// What counts against each delivery: how often it failed, and when it was first attempted.
+    failures: Vec<u32>,
+    first_attempt: Vec<Option<Duration>>,
+    started: Instant,
+    unavailable: Backoff,
+    dead_letters: Vec<DeadLetter>,
+}
+
+impl Courier {
+    pub(super) fn new(sinks: Sinks, retry: RetrySchedule, activities: Activities) -> Self {
+        Self {
+            sinks,
+            retry,
+            activities,
+        }
+    }
+
+    /// Delivers everything, and returns what had to be given up; `None` if it was stopped before the end.
+    pub(super) async fn deliver(
+        &self,
+        version: &LoadedVersion,
+        deliveries: Vec<Delivery>,
+        stop: &CancellationToken,
+    ) -> Option<Vec<DeadLetter>> {
+        let mut by_sink: BTreeMap<String, Vec<Delivery>> = BTreeMap::new();
+        for delivery in deliveries {
+            by_sink.entry(delivery.sink.clone()).or_default().push(delivery);
+        }
+        let rounds = by_sink.into_iter().map(|(name, deliveries)| async move {
+            match self.sinks.get(&name) {
+                Some(sink) => self.round(version, Arc::clone(sink), deliveries).run(stop).await,
+                None => {
+                    tracing::error!(
+                        sink = name,
+                        "this sink is not configured any more; its deliveries are dead letters"
+                    );
+                    let give_up =
+                        |delivery| self.dead_letter(version, delivery, "no-sink", "the sink is not configured", 0);
+                    Some(deliveries.iter().map(give_up).collect())
+                }
+            }
+        });
+        let given_up: Option<Vec<Vec<DeadLetter>>> = join_all(rounds).await.into_iter().collect();
+        Some(given_up?.into_iter().flatten().collect())
+    }
+
+    fn round<'a>(&'a self, version: &'a LoadedVersion, sink: Arc<dyn Sink>, deliveries: Vec<Delivery>) -> Round<'a> {
+        let outbox = Outbox::new(
+            deliveries
+                .iter()
+                .map(|delivery| (delivery.item.clone(), sink.size(&delivery.event))),
+        );
+        Round {
+            courier: self,
+            version,
+            sink,
+            outbox,
+            failures: vec![0; deliveries.len()],
+            first_attempt: vec![None; deliveries.len()],
+            deliveries,
+            started: Instant::now(),
+            unavailable: Backoff::new(Duration::from_millis(250), Duration::from_secs(30)),
+            dead_letters: Vec::new(),
+        }
+    }
+
+    fn dead_letter(
+        &self,
+        version: &LoadedVersion,
+        delivery: &Delivery,
+        code: &str,
+        reason: &str,
+        attempts: u32,
+    ) -> DeadLetter {
+        DeadLetter {
+            delivery: delivery.id.to_string(),
+            route: delivery.route.clone(),
+            version: version.stored.version,
+            position: delivery.position,
+            sink: Some(delivery.sink.clone()),
+            code: code.to_owned(),
+            reason: reason.to_owned(),
+            attempts,
+            plugin_digest: version.stored.plugin.map(hex::encode),
+            plugin_log: None,
+            payload: Some(event_text(&delivery.event)),
+            created_at: None,
+        }
+    }
+}
+
+impl Round<'_> {
+    async fn run(mut self, stop: &CancellationToken) -> Option<Vec<DeadLetter>> {
+        let sink = Arc::clone(&self.sink);
+        let limits = RequestLimits {
+            deliveries_max: sink.events_max(),
+            bytes_max: sink.bytes_max(),
+        };
+        let mut in_flight = FuturesUnordered::new();
+        while !self.outbox.is_done() {
+            while in_flight.len() < REQUESTS_IN_FLIGHT_MAX && !stop.is_cancelled() {
+                let now = self.started.elapsed();
+                let taken = self.outbox.take(now, limits);
+                if taken.is_empty() {
+                    break;
+                }
+                for index in &taken {
+                    self.first_attempt[*index].get_or_insert(now);
+                }
+                let events: Vec<Event> = taken
+                    .iter()
+                    .map(|index| self.deliveries[*index].event.clone())
+                    .collect();
+                in_flight.push(send(Arc::clone(&sink), taken, events));
+            }
+            if in_flight.is_empty() && stop.is_cancelled() {
+                return None;
+            }
+            let due = self.outbox.next_due().map(|due| self.started + due);
+            tokio::select! {
+                Some((taken, outcomes)) = in_flight.next() => {
+                    fault::point("after-request");
+                    self.settle(taken, outcomes);
+                }
+                () = sleep_until(due), if in_flight.len() < REQUESTS_IN_FLIGHT_MAX && !stop.is_cancelled() => {}
+                () = stop.cancelled(), if in_flight.is_empty() => return None,
+            }
+        }
+        Some(self.dead_letters)
+    }
+
+    fn settle(&mut self, taken: Vec<usize>, outcomes: Vec<Outcome>) {
+        let now = self.started.elapsed();
+        let mut unavailable: Option<(String, Duration)> = None;
+        for (index, outcome) in taken.into_iter().zip(outcomes) {
+            match outcome {
+                Outcome::Accepted => {
+                    self.unavailable.succeeded();
+                    self.outbox.settle(index);
+                    let delivery = &self.deliveries[index];
+                    self.courier.activities.tell(|| Activity::Delivered {
+                        position: delivery.position,
+                        sink: delivery.sink.clone(),
+                        detail_type: delivery.event.detail_type.clone(),
+                    });
+                }
+                Outcome::Refused { reason } => self.give_up(index, "refused", &reason),
+                Outcome::Retry { reason } => {
+                    self.failures[index] += 1;
+                    let age = now.saturating_sub(self.first_attempt[index].unwrap_or(now));
+                    match self.courier.retry.delay(self.failures[index], age, random()) {
+                        Some(delay) => self.outbox.retry_at(index, now + delay),
+                        None => self.give_up(index, "attempts-exhausted", &reason),
+                    }
+                }
+                Outcome::Unavailable { reason } => {
+                    let wait = match &unavailable {
+                        Some((_, wait)) => *wait,
+                        None => unavailable.insert((reason, self.unavailable.next())).1,
+                    };
+                    self.outbox.retry_at(index, now + wait);
+                }
+            }
+        }
+        if let Some((reason, wait)) = unavailable {
+            tracing::warn!(
+                reason,
+                wait_ms = wait.as_millis(),
+                "the sink is not available; the route waits for it"
+            );
+        }
+    }
+
+    fn give_up(&mut self, index: usize, code: &str, reason: &str) {
+        let delivery = &self.deliveries[index];
+        let attempts = self.outbox.attempts(index);
+        self.dead_letters
+            .push(self.courier.dead_letter(self.version, delivery, code, reason, attempts));
+        self.outbox.settle(index);
+    }
+}
+
+async fn send(sink: Arc<dyn Sink>, taken: Vec<usize>, events: Vec<Event>) -> (Vec<usize>, Vec<Outcome>) {
+    let outcomes = tokio::time::timeout(REQUEST_TIMEOUT, sink.send(&events))
+        .await
+        .unwrap_or_else(|_| {
+            vec![
+                Outcome::Unavailable {
+                    reason: "the sink did not answer in time".to_owned()
+                };
+                events.len()
+            ]
+        });
+    (taken, outcomes)
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
