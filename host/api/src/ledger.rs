@@ -1,0 +1,57 @@
+//! The head, and what was given up.
+
+use axum::Json;
+use axum::extract::{Query, State};
+use serde::{Deserialize, Serialize};
+use weir_ledger::DeadLetter;
+
+use crate::error::ApiError;
+use crate::server::Answers;
+
+/// Dead letters of one answer, unless fewer are asked for.
+const DEAD_LETTERS_MAX: u16 = 1000;
+
+/// Answer of `GET /v1/ledger`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LedgerHead {
+    /// Name of the ledger.
+    pub ledger: String,
+    /// Number of entries.
+    pub size: u64,
+    /// RFC 6962 root over them, hexadecimal.
+    pub root: String,
+}
+
+/// Answer of `GET /v1/dead-letters`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DeadLetters {
+    /// In order of position.
+    pub dead_letters: Vec<DeadLetter>,
+}
+
+/// Question of `GET /v1/dead-letters`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DeadLetterQuery {
+    route: Option<String>,
+    limit: Option<u16>,
+}
+
+pub(crate) async fn head(State(answers): State<Answers>) -> Result<Json<LedgerHead>, ApiError> {
+    let head = answers.ledger.head().await?;
+    let ledger = answers.ledger.name().as_str().to_owned();
+    Ok(Json(LedgerHead {
+        ledger,
+        size: head.size,
+        root: hex::encode(head.root),
+    }))
+}
+
+pub(crate) async fn dead_letters(
+    State(answers): State<Answers>,
+    Query(query): Query<DeadLetterQuery>,
+) -> Result<Json<DeadLetters>, ApiError> {
+    let limit = query.limit.unwrap_or(DEAD_LETTERS_MAX).min(DEAD_LETTERS_MAX);
+    let dead_letters = answers.ledger.dead_letters(query.route.as_deref(), limit).await?;
+    Ok(Json(DeadLetters { dead_letters }))
+}
