@@ -1,0 +1,61 @@
+//! The client of Weir's own HTTP API.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use serde::de::DeserializeOwned;
+use weir_api::ErrorBody;
+
+use crate::config::Loaded;
+
+/// Longest answer that is waited for; above the server's own limit.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(35);
+
+/// Asks the Weir that a configuration describes.
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base: String,
+    token: String,
+}
+
+impl Client {
+    pub(crate) fn new(loaded: &Loaded) -> Result<Self> {
+        let token = loaded
+            .token()
+            .context("the API's token is not there; the first `weir run` writes it")?;
+        let mut address = loaded.config.api.listen;
+        if address.ip().is_unspecified() {
+            address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+        }
+        let http = reqwest::Client::builder().timeout(ANSWER_TIMEOUT).no_proxy().build()?;
+        Ok(Self {
+            http,
+            base: format!("http://{address}"),
+            token: token.as_str().to_owned(),
+        })
+    }
+
+    /// Asks, and reads the answer.
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, String)]) -> Result<T> {
+        let mut url = reqwest::Url::parse(&self.base)?;
+        url.path_segments_mut().expect("an http URL has a path").extend(path);
+        let request = self.http.get(url).query(query).bearer_auth(&self.token);
+        let answer = request.send().await.with_context(|| {
+            format!(
+                "no Weir answers at {}. Start it with `weir run` (or `weir dev`), or correct `listen` under [api]",
+                self.base
+            )
+        })?;
+        if answer.status().is_success() {
+            return answer
+                .json()
+                .await
+                .context("the answer cannot be read: is this another version of weir?");
+        }
+        let status = answer.status();
+        match answer.json::<ErrorBody>().await {
+            Ok(body) => bail!("{}", body.error.message),
+            Err(_) => bail!("{} answered {status}", self.base),
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! One file per command.
+
+#[cfg(feature = "dev")]
+pub(crate) mod dev;
+pub(crate) mod dlq;
+pub(crate) mod history;
+pub(crate) mod migrate;
+pub(crate) mod run;
+pub(crate) mod verify;
+
+use tokio_util::sync::CancellationToken;
+
+/// A token that Ctrl-C or SIGTERM cancels.
+pub(crate) fn stop_on_signal() -> anyhow::Result<CancellationToken> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let stop = CancellationToken::new();
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let cancel = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        cancel.cancel();
+    });
+    Ok(stop)
+}

@@ -1,0 +1,104 @@
+//! The folder of `weir dev`, and the configuration it writes there.
+
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::json;
+
+use super::ROUTE;
+use crate::args::DevArgs;
+
+/// Says that a folder is one of ours, so that `--fresh` never removes another.
+const MARK: &str = "weir.toml";
+
+/// Where `weir dev` keeps everything.
+pub(super) struct DevFolder {
+    path: PathBuf,
+}
+
+impl DevFolder {
+    /// Makes the folder, or takes the one that is there.
+    pub(super) fn prepare(args: &DevArgs) -> Result<Self> {
+        let path = std::path::absolute(&args.data)?;
+        let is_empty = fs::read_dir(&path).map_or(true, |mut entries| entries.next().is_none());
+        ensure!(
+            is_empty || path.join(MARK).exists(),
+            "{} is not a folder of `weir dev`; name another one with --data",
+            path.display()
+        );
+        if args.fresh && path.exists() {
+            fs::remove_dir_all(&path).with_context(|| format!("{} cannot be removed", path.display()))?;
+        }
+        fs::create_dir_all(&path).with_context(|| format!("{} cannot be made", path.display()))?;
+        let folder = Self { path };
+        folder.ensure_file(MARK, "# Written by `weir dev`, anew at each start.\n")?;
+        folder.ensure_key()?;
+        Ok(folder)
+    }
+
+    pub(super) fn postgres(&self) -> PathBuf {
+        self.path.join("postgres")
+    }
+
+    pub(super) fn dynamodb(&self) -> PathBuf {
+        self.path.join("dynamodb.sqlite")
+    }
+
+    pub(super) fn events(&self) -> PathBuf {
+        self.path.join("events.jsonl")
+    }
+
+    pub(super) fn config(&self) -> PathBuf {
+        self.path.join(MARK)
+    }
+
+    /// Writes the configuration that this start runs by.
+    pub(super) fn write_config(
+        &self,
+        args: &DevArgs,
+        postgres_url: &str,
+        dynamodb: &str,
+        plugin: &Path,
+    ) -> Result<PathBuf> {
+        let config = json!({
+            "postgres": { "url": postgres_url },
+            "ledger": { "name": "dev", "key_file": "ledger.key" },
+            "api": { "listen": format!("127.0.0.1:{}", args.api_port), "token_file": "api.token" },
+            "source": {
+                "shop": {
+                    "table": weir_dev::shop::TABLE,
+                    "endpoint": dynamodb,
+                    "test_credentials": true,
+                    "actor": { "attribute": "updated_by", "freshness": "updated_at", "tombstone": "deleted_at" },
+                },
+            },
+            "sink": { "events": { "type": "log", "file": "events.jsonl" } },
+            "route": { ROUTE: { "source": "shop", "plugin": plugin, "sinks": ["events"] } },
+        });
+        let text = format!(
+            "# Written by `weir dev`, anew at each start. The configuration of `weir run` looks the same.\n\n{}",
+            toml::to_string_pretty(&config)?
+        );
+        let path = self.config();
+        fs::write(&path, text).with_context(|| format!("{} cannot be written", path.display()))?;
+        Ok(path)
+    }
+
+    fn ensure_key(&self) -> Result<()> {
+        let mut secret = [0; 32];
+        getrandom::fill(&mut secret).map_err(|error| anyhow::anyhow!("no randomness for a key: {error}"))?;
+        self.ensure_file("ledger.key", &hex::encode(secret))
+    }
+
+    fn ensure_file(&self, name: &str, text: &str) -> Result<()> {
+        let path = self.path.join(name);
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+            Ok(mut file) => Ok(file.write_all(text.as_bytes())?),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error).with_context(|| format!("{} cannot be written", path.display())),
+        }
+    }
+}

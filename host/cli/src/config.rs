@@ -1,0 +1,208 @@
+//! The configuration: one TOML file. The doc comments of these types are its reference manual.
+//!
+//! Unknown keys are errors, with the line and a caret. Paths are relative to the file. Secrets come from files or the
+//! environment, never from this file.
+
+mod load;
+
+pub(crate) use load::{ConfigPath, Loaded};
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use weir_model::{ActorRule, LedgerName, StreamArn};
+use weir_routing::RetrySchedule;
+
+/// Everything that one Weir is configured to do.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Where the ledger is kept.
+    #[serde(default)]
+    pub(crate) postgres: PostgresConfig,
+
+    /// Which ledger, and its secret.
+    pub(crate) ledger: LedgerConfig,
+
+    /// The HTTP API.
+    #[serde(default)]
+    pub(crate) api: ApiConfig,
+
+    /// What is recorded, by a name of your choice (`[source.shop]`).
+    #[serde(default)]
+    pub(crate) source: BTreeMap<String, SourceConfig>,
+
+    /// Where events go, by a name of your choice (`[sink.bus]`).
+    #[serde(default)]
+    pub(crate) sink: BTreeMap<String, SinkConfig>,
+
+    /// Which changes become events, by a name of your choice (`[route.orders]`).
+    #[serde(default)]
+    pub(crate) route: BTreeMap<String, RouteConfig>,
+}
+
+/// `[postgres]`
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PostgresConfig {
+    /// `postgres://user@host:5432/database`. Without it the environment variable `WEIR_POSTGRES_URL` is used, which is
+    /// also the place for a URL with a password.
+    pub(crate) url: Option<String>,
+}
+
+/// `[ledger]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LedgerConfig {
+    /// Name of the ledger. Part of every entry, so it is for life.
+    pub(crate) name: LedgerName,
+
+    /// File with the ledger's secret: 64 hexadecimal digits. Make it with `openssl rand -hex 32`, let only Weir read it,
+    /// and back it up: without it no recorded value can be read again.
+    pub(crate) key_file: PathBuf,
+}
+
+/// `[api]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ApiConfig {
+    /// Address and port to listen on. Default: `127.0.0.1:7117`.
+    pub(crate) listen: SocketAddr,
+
+    /// File with the bearer token. The first start makes it. Default: `weir.token`.
+    pub(crate) token_file: PathBuf,
+}
+
+impl Default for ApiConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7117)),
+            token_file: PathBuf::from("weir.token"),
+        }
+    }
+}
+
+/// `[source.<name>]`: a `DynamoDB` table with a stream. Give `table` or `stream_arn`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SourceConfig {
+    /// Name of the table. Its stream is found, and its next one when it gets a new one.
+    pub(crate) table: Option<String>,
+
+    /// ARN of a stream.
+    pub(crate) stream_arn: Option<StreamArn>,
+
+    /// Where a stream begins that was never read. Default: `trim-horizon`.
+    #[serde(default)]
+    pub(crate) start: StartConfig,
+
+    /// What the stream has to carry: `both` images (default), or `any` to record whatever it carries.
+    #[serde(default)]
+    pub(crate) images: ImagesConfig,
+
+    /// Where items say who wrote them. Without it only services of the database are known by name.
+    pub(crate) actor: Option<ActorRule>,
+
+    /// How AWS is reached.
+    #[serde(flatten)]
+    pub(crate) aws: AwsConfig,
+}
+
+/// Where to begin with a stream that was never read.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum StartConfig {
+    /// With the oldest record that is still there (24 hours).
+    #[default]
+    TrimHorizon,
+    /// With what is written from now on.
+    Latest,
+}
+
+/// What the stream has to carry.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ImagesConfig {
+    /// The item before and after each change.
+    #[default]
+    Both,
+    /// Whatever it carries.
+    Any,
+}
+
+/// How AWS is reached, in a source or a sink. Credentials come from where every AWS tool looks for them: environment,
+/// profile, role.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(crate) struct AwsConfig {
+    /// Region. Default: what the environment or profile says.
+    pub(crate) region: Option<String>,
+
+    /// URL to use in place of the service's own, for emulators and private endpoints.
+    pub(crate) endpoint: Option<String>,
+
+    /// Signs with fixed credentials that mean nothing: for emulators.
+    #[serde(default)]
+    pub(crate) test_credentials: bool,
+}
+
+/// `[sink.<name>]`: where events go.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub(crate) enum SinkConfig {
+    /// An Amazon `EventBridge` event bus.
+    EventBridge(EventBridgeConfig),
+    /// A file: each event is a line of JSON.
+    Log(LogConfig),
+}
+
+/// `type = "eventbridge"`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EventBridgeConfig {
+    /// Name or ARN of the event bus. Default: `default`.
+    #[serde(default = "default_bus")]
+    pub(crate) bus: String,
+
+    /// How AWS is reached.
+    #[serde(flatten)]
+    pub(crate) aws: AwsConfig,
+}
+
+fn default_bus() -> String {
+    "default".to_owned()
+}
+
+/// `type = "log"`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LogConfig {
+    /// The file. Events are added at its end.
+    pub(crate) file: PathBuf,
+}
+
+/// `[route.<name>]`: which changes of a source become events, and where they go.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RouteConfig {
+    /// Name of the source.
+    pub(crate) source: String,
+
+    /// Event pattern as JSON text, with `EventBridge`'s syntax. Without it every change is taken.
+    pub(crate) pattern: Option<String>,
+
+    /// File of a plugin: a Wasm component that filters, enriches and emits.
+    pub(crate) plugin: Option<PathBuf>,
+
+    /// Configuration that the plugin gets, as it defines it.
+    #[serde(default)]
+    pub(crate) plugin_config: toml::Table,
+
+    /// Names of the sinks that every event goes to.
+    pub(crate) sinks: Vec<String>,
+
+    /// How long and how often a delivery is tried again before it becomes a dead letter.
+    #[serde(default)]
+    pub(crate) retry: RetrySchedule,
+}

@@ -1,0 +1,221 @@
+//! Reads the configuration and checks what needs nothing but the file: names, references, patterns.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use weir_api::Token;
+use weir_evidence::LedgerSecret;
+use weir_routing::Pattern;
+
+use super::Config;
+
+/// Where `weir dev` writes its configuration, so that commands beside it need no options.
+const DEV_CONFIG: &str = ".weir/weir.toml";
+
+/// Where a configuration is looked for.
+const DEFAULT_CONFIG: &str = "weir.toml";
+
+/// Which configuration file.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ConfigPath {
+    /// The configuration file. Default: weir.toml, or what `weir dev` wrote to .weir/weir.toml.
+    #[arg(long = "config", global = true, env = "WEIR_CONFIG", value_name = "FILE")]
+    path: Option<PathBuf>,
+}
+
+/// A configuration and the folder that its paths are relative to.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded {
+    pub(crate) config: Config,
+    folder: PathBuf,
+}
+
+impl ConfigPath {
+    /// Reads and checks the file.
+    pub(crate) fn load(&self) -> Result<Loaded> {
+        let path = match &self.path {
+            Some(path) => path.clone(),
+            None => [DEFAULT_CONFIG, DEV_CONFIG]
+                .map(PathBuf::from)
+                .into_iter()
+                .find(|path| path.exists())
+                .context(
+                    "there is no weir.toml here. Name the configuration with --config FILE, or start `weir dev`, which \
+                 brings its own; README.md has one to begin with",
+                )?,
+        };
+        Loaded::read(&path)
+    }
+}
+
+impl Loaded {
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("the configuration {} cannot be read", path.display()))?;
+        let config: Config = toml::from_str(&text)
+            .map_err(|error| anyhow::anyhow!("{}: {}", path.display(), error.to_string().trim_end()))?;
+        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+        let loaded = Self { config, folder };
+        loaded
+            .check()
+            .with_context(|| format!("the configuration {} cannot be used", path.display()))?;
+        Ok(loaded)
+    }
+
+    /// A path of the configuration, as this process has to name it.
+    pub(crate) fn path(&self, path: &Path) -> PathBuf {
+        self.folder.join(path)
+    }
+
+    /// Where Postgres is.
+    pub(crate) fn postgres_url(&self) -> Result<String> {
+        self.config.postgres.url.clone().or_else(|| std::env::var("WEIR_POSTGRES_URL").ok()).context(
+            "no Postgres is configured: set `url` under [postgres], or the environment variable WEIR_POSTGRES_URL, to \
+             something like postgres://user:password@host:5432/weir",
+        )
+    }
+
+    /// The ledger's secret.
+    pub(crate) fn secret(&self) -> Result<LedgerSecret> {
+        let path = self.path(&self.config.ledger.key_file);
+        let text = std::fs::read_to_string(&path).with_context(|| {
+            format!(
+                "the key file {path} cannot be read. If this ledger is new, make one with `(umask 077; openssl rand -hex \
+                 32 > {path})` and back it up; if it is not, restore the one that it was written with",
+                path = path.display()
+            )
+        })?;
+        LedgerSecret::parse(&text).with_context(|| format!("the key file {} is damaged", path.display()))
+    }
+
+    /// The token of the API, for a client.
+    pub(crate) fn token(&self) -> Result<Token> {
+        Ok(Token::read(&self.path(&self.config.api.token_file))?)
+    }
+
+    fn check(&self) -> Result<()> {
+        let config = &self.config;
+        let names = config
+            .source
+            .keys()
+            .chain(config.sink.keys())
+            .chain(config.route.keys());
+        for name in names {
+            ensure!(
+                is_name(name),
+                "{name:?} cannot be a name: use 1 to 64 lower-case letters, digits and hyphens"
+            );
+        }
+        for (name, source) in &config.source {
+            match (&source.table, &source.stream_arn) {
+                (Some(_), None) | (None, Some(_)) => {}
+                _ => bail!("[source.{name}] needs either `table` or `stream_arn`"),
+            }
+        }
+        for (name, route) in &config.route {
+            ensure!(
+                config.source.contains_key(&route.source),
+                "[route.{name}] takes from the source {:?}, but there is no [source.{0}]",
+                route.source
+            );
+            ensure!(
+                !route.sinks.is_empty(),
+                "[route.{name}] has no `sinks`: its events would go nowhere"
+            );
+            for sink in &route.sinks {
+                ensure!(
+                    config.sink.contains_key(sink),
+                    "[route.{name}] sends to the sink {sink:?}, but there is no [sink.{sink}]"
+                );
+            }
+            if let Some(pattern) = &route.pattern {
+                Pattern::parse(pattern)
+                    .with_context(|| format!("the event pattern of [route.{name}] cannot be read"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    let allowed = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit() || character == '-';
+    (1..=64).contains(&name.len()) && name.chars().all(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::{Expect, expect};
+
+    const BASE: &str = "[ledger]\nname = \"main\"\nkey_file = \"weir.key\"\n";
+
+    /// Checks what is said about the base configuration with `more` behind it.
+    #[track_caller]
+    fn check(more: &str, expected: Expect) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weir.toml");
+        std::fs::write(&path, format!("{BASE}{more}")).unwrap();
+        let said = match Loaded::read(&path) {
+            Ok(_) => "fine".to_owned(),
+            Err(error) => format!("{error:#}").replace(&path.display().to_string(), "weir.toml"),
+        };
+        expected.assert_eq(&said);
+    }
+
+    #[test]
+    fn a_whole_configuration_is_fine() {
+        check(
+            r#"
+            [source.shop]
+            table = "shop-orders"
+            start = "latest"
+            region = "eu-central-1"
+            actor = { attribute = "updated_by", freshness = "updated_at" }
+            [sink.bus]
+            type = "eventbridge"
+            endpoint = "http://127.0.0.1:5000"
+            [route.orders]
+            source = "shop"
+            pattern = '{"detail": {"operation": ["insert"]}}'
+            plugin = "shop.wasm"
+            plugin_config = { large_order = 500 }
+            sinks = ["bus"]
+            retry = { first = "2s", attempts_max = 10 }
+            "#,
+            expect!["fine"],
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_is_shown_where_it_stands() {
+        check(
+            "[api]\nlisten_on = \"127.0.0.1:1\"\n",
+            expect![[r#"
+                weir.toml: TOML parse error at line 5, column 1
+                  |
+                5 | listen_on = "127.0.0.1:1"
+                  | ^^^^^^^^^
+                unknown field `listen_on`, expected `listen` or `token_file`"#]],
+        );
+    }
+
+    #[test]
+    fn references_to_nothing_are_named() {
+        check(
+            "[route.orders]\nsource = \"shop\"\nsinks = [\"bus\"]\n",
+            expect![[
+                r#"the configuration weir.toml cannot be used: [route.orders] takes from the source "shop", but there is no [source.shop]"#
+            ]],
+        );
+        check(
+            "[source.shop]\n",
+            expect!["the configuration weir.toml cannot be used: [source.shop] needs either `table` or `stream_arn`"],
+        );
+        check(
+            "[source.Shop]\ntable = \"t\"\n",
+            expect![[
+                r#"the configuration weir.toml cannot be used: "Shop" cannot be a name: use 1 to 64 lower-case letters, digits and hyphens"#
+            ]],
+        );
+    }
+}

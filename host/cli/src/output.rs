@@ -1,0 +1,56 @@
+//! What people and programs read: logs on standard error, answers on standard output.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+
+/// Logs that are shown unless `WEIR_LOG` asks for others.
+const LOG_DEFAULT: &str = "info,aws_config=warn,aws_smithy_runtime=warn,sqlx=warn";
+
+/// Switches logs on, as text or as JSON lines. `WEIR_LOG` filters them (`WEIR_LOG=debug`, `WEIR_LOG=weir_pipeline=debug`).
+pub(crate) fn init_logs(json: bool) {
+    let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new(LOG_DEFAULT));
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    if json {
+        logs.json().flatten_event(true).init();
+    } else {
+        logs.with_target(false)
+            .with_ansi(std::io::stderr().is_terminal())
+            .init();
+    }
+}
+
+/// Prints an error and its causes as one paragraph.
+pub(crate) fn print_error(error: &anyhow::Error) {
+    let mut parts: Vec<String> = Vec::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        // Some libraries repeat the message of their cause in their own.
+        if !parts.last().is_some_and(|last| last.contains(&text)) {
+            parts.push(text);
+        }
+    }
+    #[expect(clippy::print_stderr, reason = "this is where errors are printed")]
+    {
+        eprintln!("weir: {}", parts.join(": "));
+    }
+}
+
+/// Prints to standard output. A reader that went away (`weir history ... | head`) ends the command quietly.
+#[macro_export]
+macro_rules! say {
+    ($($argument:tt)*) => {{
+        use std::io::Write as _;
+        if writeln!(std::io::stdout(), $($argument)*).is_err() {
+            std::process::exit(0);
+        }
+    }};
+}
+
+/// Prints an answer as JSON.
+pub(crate) fn print_json(answer: &impl serde::Serialize) -> anyhow::Result<()> {
+    say!("{}", serde_json::to_string_pretty(answer)?);
+    Ok(())
+}
