@@ -48,7 +48,7 @@ pub struct Change {
     pub assurance: Assurance,
     /// The source's id of the change.
     pub event: String,
-    /// Attributes that differ, sorted by name. Absent where the stream carried too little to know, or it was erased.
+    /// Attributes that differ, sorted by name. Absent where the stream carried too little to know.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub differences: Option<Vec<Difference>>,
     /// The item before.
@@ -57,9 +57,6 @@ pub struct Change {
     /// The item after.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new: Option<Value>,
-    /// The values were erased; that the change happened is all that is left.
-    #[serde(default)]
-    pub erased: bool,
 }
 
 /// One attribute before and after.
@@ -113,11 +110,16 @@ pub(crate) async fn history(
     let limit = query.limit.unwrap_or(CHANGES_DEFAULT).clamp(1, CHANGES_MAX);
     let found = answers
         .ledger
-        .find_entries(&tokens, query.before.map(Position), limit)
+        .find_entries(
+            &tokens,
+            query
+                .before
+                .map(|before| Position(before.min(i64::MAX.cast_unsigned()))),
+            limit,
+        )
         .await?;
-    let is_full = found.entries.len() == usize::from(limit);
     let changes: Vec<Change> = found.entries.into_iter().filter_map(read_change).collect();
-    let before = changes.last().map(|change| change.position).filter(|_| is_full);
+    let before = changes.last().map(|change| change.position).filter(|_| found.has_more);
     Ok(Json(History {
         table,
         changes,
@@ -137,8 +139,7 @@ fn read_change(recorded: RecordedEntry) -> Option<Change> {
     else {
         return None;
     };
-    let erased = recorded.body.is_none();
-    let body = recorded.body.unwrap_or_default();
+    let body = recorded.body;
     Some(Change {
         position: recorded.position.0,
         time,
@@ -149,7 +150,6 @@ fn read_change(recorded: RecordedEntry) -> Option<Change> {
         old: body.old.as_ref().map(plain_json),
         new: body.new.as_ref().map(plain_json),
         actor: body.actor,
-        erased,
     })
 }
 

@@ -18,6 +18,8 @@ pub(crate) enum KeyError {
     Shape,
     #[error("the key of this table is {expected}: give {count}", count = if *.many { "a value for each" } else { "one value" })]
     Attributes { expected: String, many: bool },
+    #[error("the key attributes of this table are not known: give each by name, `name=value`")]
+    Unknown,
     #[error("a key attribute is a text, a number or a binary, not {0}")]
     Value(String),
 }
@@ -31,10 +33,12 @@ pub(crate) fn read_key(text: &str, key_names: &[String]) -> Result<Vec<Item>, Ke
     let named: Vec<(String, Value)> = match serde_json::from_str(text).map_err(|_| KeyError::Shape)? {
         Value::Object(object) => object.into_iter().collect(),
         Value::Array(values) if values.len() == key_names.len() => key_names.iter().cloned().zip(values).collect(),
+        Value::Array(_) if key_names.is_empty() => return Err(KeyError::Unknown),
         Value::Array(_) => return Err(wrong_attributes()),
         _ => return Err(KeyError::Shape),
     };
-    if named.len() != key_names.len() || !named.iter().all(|(name, _)| key_names.contains(name)) {
+    let is_known = !key_names.is_empty();
+    if is_known && (named.len() != key_names.len() || !named.iter().all(|(name, _)| key_names.contains(name))) {
         return Err(wrong_attributes());
     }
     let mut keys = vec![Item::new()];
@@ -114,6 +118,11 @@ mod tests {
             "the key of this table is a and b: give a value for each",
         );
         check(r#"{"x":"o-1"}"#, &["id"], "the key of this table is id: give one value");
+        check(
+            r#"["o-1"]"#,
+            &[],
+            "the key attributes of this table are not known: give each by name, `name=value`",
+        );
         check(
             r#"[{"BOOL":true}]"#,
             &["id"],

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Query, State};
+use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use weir_ledger::DeadLetter;
 
@@ -51,6 +52,13 @@ pub(crate) async fn dead_letters(
     State(answers): State<Answers>,
     Query(query): Query<DeadLetterQuery>,
 ) -> Result<Json<DeadLetters>, ApiError> {
+    if query.route.as_ref().is_some_and(|route| route.contains('\0')) {
+        return Err(ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "bad-route",
+            "a route's name has no NUL",
+        ));
+    }
     let limit = query.limit.unwrap_or(DEAD_LETTERS_MAX).min(DEAD_LETTERS_MAX);
     let dead_letters = answers.ledger.dead_letters(query.route.as_deref(), limit).await?;
     Ok(Json(DeadLetters { dead_letters }))

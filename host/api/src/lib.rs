@@ -27,4 +27,4 @@ pub use error::{ErrorAnswer, ErrorBody};
 pub use history::{Change, Difference, History};
 pub use ledger::{DeadLetters, LedgerHead};
 pub use server::{Api, ServeError};
-pub use token::{Token, TokenError};
+pub use token::{Token, TokenError, write_new};

@@ -43,14 +43,8 @@ impl Token {
         let mut random = [0; TOKEN_BYTES];
         getrandom::fill(&mut random).map_err(TokenError::Randomness)?;
         let fresh = hex::encode(random);
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-            Ok(mut file) => {
-                file.write_all(fresh.as_bytes()).map_err(|error| TokenError::File {
-                    path: path.to_owned(),
-                    error,
-                })?;
-                Ok(Self(fresh))
-            }
+        match write_new(path, fresh.as_bytes()) {
+            Ok(()) => Ok(Self(fresh)),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Self::read(path),
             Err(error) => Err(TokenError::File {
                 path: path.to_owned(),
@@ -87,6 +81,28 @@ impl Token {
     pub(crate) fn is(&self, presented: &str) -> bool {
         self.0.as_bytes().ct_eq(presented.as_bytes()).into()
     }
+}
+
+/// Writes a secret to a file that is not there yet, with mode 0600. It is there whole or not at all, also after a crash.
+///
+/// # Errors
+///
+/// `AlreadyExists` if it is there; nothing was written then.
+pub fn write_new(path: &Path, secret: &[u8]) -> io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}", std::process::id()));
+    let beside = PathBuf::from(beside);
+    let _ = fs::remove_file(&beside);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&beside)?;
+    file.write_all(secret)?;
+    file.sync_all()?;
+    let linked = fs::hard_link(&beside, path);
+    fs::remove_file(&beside)?;
+    linked
 }
 
 #[cfg(test)]

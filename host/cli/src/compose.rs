@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use weir_api::{Api, Token};
-use weir_ledger::{Database, Ledger, RouteDefinition, RouteVersion, Standby, StoredPlugin};
+use weir_ledger::{Database, Ledger, Mandate, RouteDefinition, RouteVersion, StoredPlugin};
 use weir_pipeline::{
     Activities, Activity, Images, IndexTask, Intake, RouteTask, Sinks, SourceSettings, SourceTable, Start,
 };
@@ -30,7 +30,7 @@ pub(crate) struct Service {
     routes: RouteHandle,
     tasks: JoinSet<(&'static str, Result<()>)>,
     stop: CancellationToken,
-    standby: Standby,
+    mandate: Mandate,
 }
 
 /// Enters versions of routes, also while they run.
@@ -72,7 +72,7 @@ impl Service {
     ) -> Result<Self> {
         let config = &loaded.config;
         let (database, ledger) = open_ledger(loaded, migrate).await?;
-        let standby = stand_in(&ledger, &stop).await?;
+        let mandate = take_mandate(&ledger, &stop).await?;
         let runtime = Runtime::start(Limits::default())?;
         let token = Token::read_or_create(&loaded.path(&config.api.token_file))?;
         let listener = TcpListener::bind(config.api.listen).await.with_context(|| {
@@ -101,7 +101,7 @@ impl Service {
             routes,
             tasks: JoinSet::new(),
             stop: stop.clone(),
-            standby,
+            mandate,
         };
         for intake in intakes {
             service.spawn("intake", intake.run(stop.clone()));
@@ -150,6 +150,7 @@ impl Service {
     /// Waits until it is told to stop, or a task ends by itself; then lets the others finish what they have in hand.
     pub(crate) async fn supervise(mut self) -> Result<()> {
         let first = tokio::select! {
+            biased;
             () = self.stop.cancelled() => None,
             ended = self.tasks.join_next() => ended,
         };
@@ -172,7 +173,7 @@ impl Service {
                 "some work did not end in time; it is done again at the next start"
             );
         }
-        drop(self.standby);
+        drop(self.mandate);
         tracing::info!("weir stopped");
         outcome
     }
@@ -227,11 +228,11 @@ impl RouteHandle {
 }
 
 /// Waits until no other process works on the ledger.
-async fn stand_in(ledger: &Ledger, stop: &CancellationToken) -> Result<Standby> {
+async fn take_mandate(ledger: &Ledger, stop: &CancellationToken) -> Result<Mandate> {
     let mut told = false;
     loop {
-        if let Some(standby) = ledger.try_stand_in().await? {
-            return Ok(standby);
+        if let Some(mandate) = ledger.try_take_mandate().await? {
+            return Ok(mandate);
         }
         if !told {
             tracing::info!(ledger = %ledger.name(), "another weir works on this ledger; standing by to take over");

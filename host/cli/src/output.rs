@@ -5,7 +5,7 @@ use std::io::IsTerminal as _;
 use tracing_subscriber::EnvFilter;
 
 /// Logs that are shown unless `WEIR_LOG` asks for others.
-const LOG_DEFAULT: &str = "info,aws_config=warn,aws_smithy_runtime=warn,sqlx=warn";
+const LOG_DEFAULT: &str = "info,aws_config=warn,aws_smithy_runtime=warn,sqlx=warn,dynoxide=error";
 
 /// Switches logs on, as text or as JSON lines. `WEIR_LOG` filters them (`WEIR_LOG=debug`, `WEIR_LOG=weir_pipeline=debug`).
 pub(crate) fn init_logs(json: bool) {
@@ -38,15 +38,27 @@ pub(crate) fn print_error(error: &anyhow::Error) {
     }
 }
 
-/// Prints to standard output. A reader that went away (`weir history ... | head`) ends the command quietly.
+/// Prints to standard output. Nothing depends on anybody reading it (`weir history ... | head`): exit codes tell.
 #[macro_export]
 macro_rules! say {
     ($($argument:tt)*) => {{
         use std::io::Write as _;
-        if writeln!(std::io::stdout(), $($argument)*).is_err() {
-            std::process::exit(0);
-        }
+        let _ = writeln!(std::io::stdout(), $($argument)*);
     }};
+}
+
+/// Text from a database or a plugin, as it may be printed: what would move the cursor or forge a line is escaped.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars()
+        .flat_map(|character| {
+            let escaped: Box<dyn Iterator<Item = char>> = if character.is_control() {
+                Box::new(character.escape_default())
+            } else {
+                Box::new(std::iter::once(character))
+            };
+            escaped
+        })
+        .collect()
 }
 
 /// Prints an answer as JSON.

@@ -1,5 +1,6 @@
 //! The body of an entry: what was changed and by whom, sealed with a key of its own.
 
+use aes_gcm::aead::consts::U12;
 use aes_gcm::aead::{Aead as _, KeyInit as _, Payload};
 use aes_gcm::{Aes256Gcm, Key, Nonce};
 use serde::{Deserialize, Serialize};
@@ -38,10 +39,20 @@ pub struct Body {
     pub reason: Option<String>,
 }
 
-/// A body as it is stored: compressed, then encrypted with AES-256-GCM. The key is used once, so the nonce is zero; the
-/// entry's leaf hash is authenticated with it.
+/// A body as it is stored: compressed, then encrypted with AES-256-GCM. The nonce is the beginning of the entry's leaf
+/// hash, and all of that hash is authenticated with it. A key is used once; should a database that was restored hand its
+/// number out again, the nonce still differs, because the entry does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedBody(pub Vec<u8>);
+
+/// A body that was opened, and what it takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenedBody {
+    /// The body.
+    pub body: Body,
+    /// Its size unpacked, in bytes.
+    pub bytes: usize,
+}
 
 /// Why a sealed body could not be opened beside its entry.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -69,7 +80,7 @@ impl Body {
         };
         SealedBody(
             cipher(key)
-                .encrypt(&Nonce::default(), payload)
+                .encrypt(&nonce(leaf), payload)
                 .expect("AES-GCM takes 64 GiB"),
         )
     }
@@ -81,21 +92,30 @@ impl SealedBody {
     /// # Errors
     ///
     /// It is not the body that was sealed with this entry.
-    pub fn open(&self, key: &BodyKey, leaf: &Hash, entry: &Entry) -> Result<Body, OpenError> {
+    pub fn open(&self, key: &BodyKey, leaf: &Hash, entry: &Entry) -> Result<OpenedBody, OpenError> {
         let payload = Payload {
             msg: &self.0,
             aad: leaf,
         };
         let packed = cipher(key)
-            .decrypt(&Nonce::default(), payload)
+            .decrypt(&nonce(leaf), payload)
             .map_err(|_| OpenError::Unauthentic)?;
         let plain = zstd::bulk::decompress(&packed, BODY_BYTES_MAX).map_err(|_| OpenError::Malformed)?;
         let body: Body = serde_json::from_slice(&plain).map_err(|_| OpenError::Malformed)?;
         if Commitment::of(&body, key) != entry.commitment {
             return Err(OpenError::Uncommitted);
         }
-        Ok(body)
+        Ok(OpenedBody {
+            body,
+            bytes: plain.len(),
+        })
     }
+}
+
+/// The first 96 bits of the leaf hash.
+fn nonce(leaf: &Hash) -> Nonce<U12> {
+    let (nonce, _) = leaf.split_first_chunk::<12>().expect("a hash has 32 bytes");
+    Nonce::from(*nonce)
 }
 
 fn cipher(key: &BodyKey) -> Aes256Gcm {

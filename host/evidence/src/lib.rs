@@ -26,7 +26,7 @@ mod secret;
 mod tree;
 mod verify;
 
-pub use body::{Body, OpenError, SealedBody};
+pub use body::{Body, OpenError, OpenedBody, SealedBody};
 pub use body_key::{BODY_KEYS_PER_SEGMENT, BodyKey, SegmentKey, SegmentKeyError};
 pub use commitment::Commitment;
 pub use entry::{ConfigurationDigest, ENTRY_BYTES_MAX, Entry, EntryError, EntryKind, GapCause, Loss};

@@ -32,6 +32,14 @@ pub enum Finding {
         /// What is wrong with the body.
         error: OpenError,
     },
+    /// There is nothing to open the body with, or no body.
+    #[error("position {position}: {reason}")]
+    BodyMissing {
+        /// Where.
+        position: u64,
+        /// What is missing.
+        reason: String,
+    },
     /// Every entry agrees with its body, but all together are not what the head stands for.
     #[error(
         "{size} entries hash to {actual}, but the head says {expected}: entries were exchanged or the head was changed"
@@ -55,12 +63,17 @@ pub enum Finding {
 }
 
 impl Verifier {
-    /// Takes the entry at `position`. `body` is absent where it was erased.
+    /// Takes the entry at `position` with its body and the key that opens it, or what there is instead of them.
     ///
     /// # Errors
     ///
     /// What is wrong with it. The verifier can go on: later findings are told too.
-    pub fn take(&mut self, position: u64, entry: &[u8], body: Option<(&SealedBody, &BodyKey)>) -> Result<(), Finding> {
+    pub fn take(
+        &mut self,
+        position: u64,
+        entry: &[u8],
+        body: Result<(&SealedBody, &BodyKey), String>,
+    ) -> Result<(), Finding> {
         let expected = self.frontier.size();
         if position != expected {
             return Err(Finding::Missing { position: expected });
@@ -68,11 +81,10 @@ impl Verifier {
         let leaf = leaf_hash(entry);
         self.frontier.push(leaf);
         let entry = Entry::decode(entry).map_err(|_| Finding::EntryUnreadable { position })?;
-        if let Some((sealed, key)) = body {
-            sealed
-                .open(key, &leaf, &entry)
-                .map_err(|error| Finding::Body { position, error })?;
-        }
+        let (sealed, key) = body.map_err(|reason| Finding::BodyMissing { position, reason })?;
+        sealed
+            .open(key, &leaf, &entry)
+            .map_err(|error| Finding::Body { position, error })?;
         Ok(())
     }
 
@@ -136,7 +148,7 @@ mod tests {
 
         let verify = |entry: &[u8], sealed: &SealedBody| {
             let mut verifier = Verifier::default();
-            verifier.take(0, entry, Some((sealed, &key)))?;
+            verifier.take(0, entry, Ok((sealed, &key)))?;
             verifier.finish(1, &head.root())
         };
         assert_eq!(verify(&entry, &sealed), Ok(()));
@@ -171,18 +183,16 @@ mod tests {
         entries.iter().for_each(|(_, leaf, _)| head.push(*leaf));
 
         let mut verifier = Verifier::default();
-        verifier
-            .take(0, &entries[0].0, Some((&entries[0].2, &keys[0])))
-            .unwrap();
+        verifier.take(0, &entries[0].0, Ok((&entries[0].2, &keys[0]))).unwrap();
         assert_eq!(
-            verifier.take(2, &entries[2].0, None),
+            verifier.take(2, &entries[2].0, Err(String::new())),
             Err(Finding::Missing { position: 1 })
         );
 
         let mut swapped = Verifier::default();
         for (position, from) in [(0, 0), (1, 2), (2, 1)] {
             swapped
-                .take(position, &entries[from].0, Some((&entries[from].2, &keys[from])))
+                .take(position, &entries[from].0, Ok((&entries[from].2, &keys[from])))
                 .unwrap();
         }
         assert!(matches!(swapped.finish(3, &head.root()), Err(Finding::Root { .. })));

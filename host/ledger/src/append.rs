@@ -21,7 +21,7 @@ use weir_model::{Position, SequenceNumber};
 
 use crate::head::unreadable;
 use crate::shard::read_position;
-use crate::{Head, Ledger, ShardLease, from_stored};
+use crate::{Head, Ledger, ShardLease, from_stored, timed_out};
 
 /// Longest append. Past it the connection is given up, and whether the batch is there has to be found out.
 const APPEND_TIMEOUT: Duration = Duration::from_secs(30);
@@ -133,11 +133,11 @@ impl Ledger {
     ///
     /// The lease is lost, the shard stands elsewhere, or Postgres failed.
     pub async fn append(&self, batch: ShardBatch<'_>) -> Result<Appended, AppendError> {
+        let _turn = self.shared.append_turn.lock().await;
         let attempt = tokio::time::timeout(APPEND_TIMEOUT, self.append_in_time(batch));
-        attempt.await.unwrap_or_else(|_| {
-            let late = std::io::Error::new(std::io::ErrorKind::TimedOut, "Postgres did not answer in time");
-            Err(AppendError::Database(late.into()))
-        })
+        attempt
+            .await
+            .unwrap_or_else(|_| Err(AppendError::Database(timed_out())))
     }
 
     async fn append_in_time(&self, batch: ShardBatch<'_>) -> Result<Appended, AppendError> {

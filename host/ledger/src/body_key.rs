@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError};
 
 use weir_evidence::{BODY_KEYS_PER_SEGMENT, BodyKey, SegmentKey};
 
-use crate::Ledger;
+use crate::{Ledger, in_time};
 
 /// Numbers reserved at a time: a round trip per few thousand entries, and little lost at a crash.
 const RUN_LENGTH: i64 = 4096;
@@ -26,6 +26,12 @@ pub enum BodyKeyError {
     /// The stored segment key does not open under this ledger's secret: it was changed.
     #[error("segment key {segment} does not open under this ledger's secret")]
     Unauthentic {
+        /// Which segment.
+        segment: i64,
+    },
+    /// The segment key of a body that was recorded is not there.
+    #[error("segment key {segment} is missing")]
+    Missing {
         /// Which segment.
         segment: i64,
     },
@@ -48,7 +54,7 @@ impl Ledger {
         let mut reserved = self.shared.reserved.lock().await;
         while keys.len() < count {
             let Some(number) = reserved.next() else {
-                *reserved = self.reserve_run().await?;
+                *reserved = in_time(self.reserve_run()).await?;
                 continue;
             };
             let key = self.body_key(number).await?.expect("an unused key was not destroyed");
@@ -63,9 +69,9 @@ impl Ledger {
     ///
     /// Postgres failed or the stored segment was changed.
     pub async fn body_key(&self, number: i64) -> Result<Option<BodyKey>, BodyKeyError> {
-        let keys_per_segment = BODY_KEYS_PER_SEGMENT.cast_signed();
-        let segment = self.segment(number.div_euclid(keys_per_segment)).await?;
-        let index = u16::try_from(number.rem_euclid(keys_per_segment)).expect("a segment has 2^16 keys");
+        let segment = self.segment(segment_of(number)).await?;
+        let index =
+            u16::try_from(number.rem_euclid(BODY_KEYS_PER_SEGMENT.cast_signed())).expect("a segment has 2^16 keys");
         Ok(segment.body_key(index))
     }
 
@@ -77,7 +83,11 @@ impl Ledger {
         )
         .fetch_one(&self.shared.pool)
         .await?;
-        Ok(end - RUN_LENGTH..end)
+        let run = end - RUN_LENGTH..end;
+        for segment in segment_of(run.start)..=segment_of(run.end - 1) {
+            self.ensure_segment(segment).await?;
+        }
+        Ok(run)
     }
 
     async fn segment(&self, segment: i64) -> Result<Arc<SegmentKey>, BodyKeyError> {
@@ -91,13 +101,14 @@ impl Ledger {
         if let Some(known) = known {
             return Ok(known);
         }
-        let loaded = Arc::new(self.load_or_create_segment(segment).await?);
+        let loaded = Arc::new(in_time(self.load_segment(segment)).await?);
         let mut segments = self.shared.segments.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(segments.entry(segment).or_insert(loaded).clone())
     }
 
-    async fn load_or_create_segment(&self, segment: i64) -> Result<SegmentKey, BodyKeyError> {
-        let context = format!("{}/{segment}", self.shared.name);
+    /// Makes the segment's root, unless it has one.
+    async fn ensure_segment(&self, segment: i64) -> Result<(), BodyKeyError> {
+        let context = self.segment_context(segment);
         let (mut root, mut nonce) = ([0; 32], [0; 12]);
         getrandom::fill(&mut root).map_err(BodyKeyError::Randomness)?;
         getrandom::fill(&mut nonce).map_err(BodyKeyError::Randomness)?;
@@ -113,17 +124,31 @@ impl Ledger {
         )
         .execute(&self.shared.pool)
         .await?;
+        Ok(())
+    }
+
+    async fn load_segment(&self, segment: i64) -> Result<SegmentKey, BodyKeyError> {
         let wrapped = sqlx::query_scalar!(
             "select wrapped from segment_key where ledger_id = $1 and segment = $2",
             self.shared.id,
             segment,
         )
-        .fetch_one(&self.shared.pool)
-        .await?;
+        .fetch_optional(&self.shared.pool)
+        .await?
+        .ok_or(BodyKeyError::Missing { segment })?;
         self.shared
             .secret
-            .unwrap(&wrapped, &context)
+            .unwrap(&wrapped, &self.segment_context(segment))
             .and_then(|nodes| SegmentKey::from_bytes(&nodes).ok())
             .ok_or(BodyKeyError::Unauthentic { segment })
     }
+
+    /// What binds a wrapped segment key to its place.
+    fn segment_context(&self, segment: i64) -> String {
+        format!("{}/{segment}", self.shared.name)
+    }
+}
+
+fn segment_of(number: i64) -> i64 {
+    number.div_euclid(BODY_KEYS_PER_SEGMENT.cast_signed())
 }

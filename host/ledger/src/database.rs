@@ -79,7 +79,7 @@ pub enum OpenError {
 /// Processes beside it stand by. A hold that Postgres lost without our notice does no harm: shards and cursors are
 /// fenced by their epochs.
 #[must_use]
-pub struct Standby {
+pub struct Mandate {
     _connection: PoolConnection<Postgres>,
 }
 
@@ -100,6 +100,11 @@ impl Database {
             ("statement_timeout", "60s"),
             ("idle_in_transaction_session_timeout", "60s"),
             ("synchronous_commit", "on"),
+            // A machine that is gone keeps its locks for seconds, not for hours.
+            ("tcp_keepalives_idle", "10"),
+            ("tcp_keepalives_interval", "5"),
+            ("tcp_keepalives_count", "3"),
+            ("tcp_user_timeout", "30s"),
         ]);
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
@@ -184,6 +189,7 @@ impl Database {
                 reserved: tokio::sync::Mutex::new(0..0),
                 size: watch::Sender::new(crate::from_stored(row.size).0),
                 partitioned_to: tokio::sync::Mutex::new(0),
+                append_turn: tokio::sync::Mutex::default(),
             }),
         })
     }
@@ -231,7 +237,7 @@ impl Ledger {
     /// # Errors
     ///
     /// Postgres failed. Trying again is safe.
-    pub async fn try_stand_in(&self) -> sqlx::Result<Option<Standby>> {
+    pub async fn try_take_mandate(&self) -> sqlx::Result<Option<Mandate>> {
         let mut connection = self.shared.pool.acquire().await?;
         let ours = sqlx::query_scalar!(
             r#"select pg_try_advisory_lock(hashtext('weir/ledger'), $1) as "ours!""#,
@@ -239,7 +245,7 @@ impl Ledger {
         )
         .fetch_one(&mut *connection)
         .await?;
-        Ok(ours.then_some(Standby {
+        Ok(ours.then_some(Mandate {
             _connection: connection,
         }))
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use sqlx::PgConnection;
 use weir_model::Position;
 
-use crate::{Consumer, ConsumerError, Ledger, from_stored, to_stored};
+use crate::{Consumer, ConsumerError, Ledger, from_stored, in_time, to_stored};
 
 /// One delivery that was given up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -36,6 +36,15 @@ pub struct DeadLetter {
     pub created_at: Option<jiff::Timestamp>,
 }
 
+/// Longest text of a dead letter that a plugin may have written, in bytes. A whole event with two images fits.
+const TEXT_BYTES_MAX: usize = 4 << 20;
+
+/// Text as Postgres takes it: without NUL, and not without end. Plugins write what they like.
+fn storable(text: &str) -> String {
+    let end = text.floor_char_boundary(TEXT_BYTES_MAX);
+    text[..end].replace('\0', "\u{fffd}")
+}
+
 impl Ledger {
     /// Moves a route's cursor, together with the dead letters of what it moves across.
     ///
@@ -48,12 +57,15 @@ impl Ledger {
         next: Position,
         dead_letters: &[DeadLetter],
     ) -> Result<(), ConsumerError> {
-        let mut tx = self.begin().await?;
-        for letter in dead_letters {
-            self.insert_dead_letter(&mut tx, letter).await?;
-        }
-        self.move_consumer(&mut tx, consumer, next).await?;
-        tx.commit().await?;
+        in_time(async {
+            let mut tx = self.begin().await?;
+            for letter in dead_letters {
+                self.insert_dead_letter(&mut tx, letter).await?;
+            }
+            self.move_consumer(&mut tx, consumer, next).await?;
+            Ok::<_, ConsumerError>(tx.commit().await?)
+        })
+        .await?;
         consumer.next = next;
         Ok(())
     }
@@ -112,12 +124,12 @@ impl Ledger {
             letter.version.cast_signed(),
             to_stored(letter.position),
             letter.sink,
-            letter.code,
-            letter.reason,
+            storable(&letter.code),
+            storable(&letter.reason),
             letter.attempts.cast_signed(),
             digest.map_err(|_| crate::head::unreadable("plugin digest"))?,
-            letter.plugin_log,
-            letter.payload,
+            letter.plugin_log.as_deref().map(storable),
+            letter.payload.as_deref().map(storable),
         )
         .execute(conn)
         .await?;

@@ -3,13 +3,15 @@
 use weir_evidence::{EntryKind, ItemToken};
 use weir_model::Position;
 
-use crate::{Consumer, ConsumerError, Ledger, ReadError, RecordedEntry, from_stored};
+use crate::{Consumer, ConsumerError, Ledger, ReadError, RecordedEntry, from_stored, in_time};
 
 /// Entries of some items, newest first.
 #[derive(Clone, Debug)]
 pub struct Indexed {
     /// The entries, each checked against what is stored.
     pub entries: Vec<RecordedEntry>,
+    /// There may be older ones.
+    pub has_more: bool,
     /// The index covers everything below. What was recorded after it is not found yet.
     pub indexed_to: Position,
 }
@@ -40,21 +42,24 @@ impl Ledger {
         });
         let (tokens, positions): (Vec<Vec<u8>>, Vec<i64>) = items.unzip();
         let next = Position(last.position.0 + 1);
-        let mut tx = self.begin().await?;
-        sqlx::query!(
-            "
+        in_time(async {
+            let mut tx = self.begin().await?;
+            sqlx::query!(
+                "
             insert into item_index (ledger_id, token, position)
             select $1, found.token, found.position from unnest($2::bytea[], $3::bigint[]) as found (token, position)
             on conflict do nothing
             ",
-            self.shared.id,
-            &tokens,
-            &positions,
-        )
-        .execute(&mut *tx)
+                self.shared.id,
+                &tokens,
+                &positions,
+            )
+            .execute(&mut *tx)
+            .await?;
+            self.move_consumer(&mut tx, consumer, next).await?;
+            Ok::<_, ConsumerError>(tx.commit().await?)
+        })
         .await?;
-        self.move_consumer(&mut tx, consumer, next).await?;
-        tx.commit().await?;
         consumer.next = next;
         Ok(())
     }
@@ -93,7 +98,8 @@ impl Ledger {
         )
         .fetch_all(&self.shared.pool)
         .await?;
-        let mut entries = self.read_at(&positions).await?;
+        let entries = self.read_at(&positions).await?;
+        let has_more = positions.len() == usize::from(count_max) || entries.len() < positions.len();
         for recorded in &entries {
             let about =
                 matches!(&recorded.entry.kind, EntryKind::Change { item, .. } if tokens.contains(&item.token.to_vec()));
@@ -105,9 +111,9 @@ impl Ledger {
                 });
             }
         }
-        entries.reverse();
         Ok(Indexed {
             entries,
+            has_more,
             indexed_to: from_stored(indexed_to.unwrap_or(0)),
         })
     }

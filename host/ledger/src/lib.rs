@@ -30,7 +30,7 @@ mod verify;
 pub use append::{AppendError, AppendTo, Appended, SealedRecord, ShardBatch};
 pub use body_key::{BodyKeyError, NumberedBodyKey};
 pub use consumer::{Consumer, ConsumerError};
-pub use database::{ConnectError, Database, MigrateError, OpenError, Standby};
+pub use database::{ConnectError, Database, Mandate, MigrateError, OpenError};
 pub use dead_letter::DeadLetter;
 pub use head::Head;
 pub use index::Indexed;
@@ -44,6 +44,7 @@ pub use sqlx::Error as DatabaseError;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use sqlx::PgPool;
 use tokio::sync::watch;
@@ -69,6 +70,8 @@ struct Shared {
     size: watch::Sender<u64>,
     /// Positions below this have their partition.
     partitioned_to: tokio::sync::Mutex<i64>,
+    /// Appends of this process go one after the other: they would queue at the head anyway, each with a connection.
+    append_turn: tokio::sync::Mutex<()>,
 }
 
 impl Ledger {
@@ -98,6 +101,20 @@ impl Ledger {
             grew
         });
     }
+}
+
+/// Longest that anything but an append may take. The server's own limit is below it, but a server that is gone keeps none.
+const CALL_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// Gives up what Postgres does not answer. What it was doing may or may not have happened.
+async fn in_time<T, E: From<DatabaseError>>(call: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    tokio::time::timeout(CALL_TIMEOUT, call)
+        .await
+        .unwrap_or_else(|_| Err(timed_out().into()))
+}
+
+fn timed_out() -> DatabaseError {
+    std::io::Error::new(std::io::ErrorKind::TimedOut, "Postgres did not answer in time").into()
 }
 
 /// Positions are below 2^63 because Postgres gives them out.

@@ -3,10 +3,13 @@
 use weir_evidence::{Entry, OpenError, SealedBody, leaf_hash};
 use weir_model::Position;
 
-use crate::{BodyKeyError, Ledger, from_stored, to_stored};
+use crate::{BodyKeyError, Ledger, from_stored, in_time, to_stored};
 
 /// Stored bytes of one page of entries. One entry past it still travels, alone.
 const PAGE_BYTES_MAX: i64 = 4 << 20;
+
+/// Opened bytes of one page. Stored bodies are packed, and may unpack to many times their size.
+const OPENED_BYTES_MAX: usize = 8 << 20;
 
 /// An entry as it was recorded.
 #[derive(Clone, Debug)]
@@ -17,8 +20,8 @@ pub struct RecordedEntry {
     pub lane: Option<u8>,
     /// What is permanent.
     pub entry: Entry,
-    /// What was sealed; `None` once erased.
-    pub body: Option<weir_evidence::Body>,
+    /// What was sealed.
+    pub body: weir_evidence::Body,
 }
 
 /// Why entries could not be read.
@@ -58,36 +61,65 @@ impl Ledger {
     ///
     /// Postgres failed, or what is stored is not what was recorded.
     pub async fn read_from(&self, from: Position, count_max: u16) -> Result<Vec<RecordedEntry>, ReadError> {
-        let stored = self.stored_from(from, count_max).await?;
+        let stored = in_time(self.stored_from(from, count_max)).await?;
         let mut entries = Vec::with_capacity(stored.len());
-        for row in stored {
-            entries.push(self.open_stored(row).await?);
+        let mut bytes = 0;
+        for (expected, row) in (from.0..).map(Position).zip(stored) {
+            if from_stored(row.position) != expected {
+                return Err(ReadError::Tampered {
+                    position: expected,
+                    found: "the entry is missing".to_owned(),
+                });
+            }
+            let (entry, opened_bytes) = self.open_stored(row).await?;
+            entries.push(entry);
+            bytes += opened_bytes;
+            if bytes >= OPENED_BYTES_MAX {
+                break;
+            }
         }
         Ok(entries)
     }
 
-    /// Reads the entries at these positions, in their order.
+    /// Reads the entries at these positions, highest first: all of them, or as many as make a page of about 8 MiB.
     ///
     /// # Errors
     ///
     /// Postgres failed, or what is stored is not what was recorded.
     pub async fn read_at(&self, positions: &[i64]) -> Result<Vec<RecordedEntry>, ReadError> {
-        let stored = sqlx::query_as!(
-            StoredEntry,
-            "
+        let stored = in_time::<_, sqlx::Error>(
+            sqlx::query_as!(
+                StoredEntry,
+                "
             select position, lane, body_key, entry, body
             from entry
             where ledger_id = $1 and position = any($2)
-            order by position
+            order by position desc
             ",
-            self.shared.id,
-            positions,
+                self.shared.id,
+                positions,
+            )
+            .fetch_all(&self.shared.pool),
         )
-        .fetch_all(&self.shared.pool)
         .await?;
+        if let Some(missing) = positions
+            .iter()
+            .find(|position| !stored.iter().any(|row| row.position == **position))
+        {
+            return Err(ReadError::Tampered {
+                position: from_stored(*missing),
+                found: "the entry is missing".to_owned(),
+            });
+        }
         let mut entries = Vec::with_capacity(stored.len());
+        let mut bytes = 0;
         for row in stored {
-            entries.push(self.open_stored(row).await?);
+            let (entry, opened_bytes) = self.open_stored(row).await?;
+            entries.push(entry);
+            bytes += opened_bytes;
+            if bytes >= OPENED_BYTES_MAX {
+                break;
+            }
         }
         Ok(entries)
     }
@@ -118,25 +150,28 @@ impl Ledger {
         .await
     }
 
-    async fn open_stored(&self, stored: StoredEntry) -> Result<RecordedEntry, ReadError> {
+    /// Opens an entry, and says how many bytes its body has.
+    async fn open_stored(&self, stored: StoredEntry) -> Result<(RecordedEntry, usize), ReadError> {
         let position = from_stored(stored.position);
         let tampered = |found: String| ReadError::Tampered { position, found };
         let entry = Entry::decode(&stored.entry).map_err(|error| tampered(error.to_string()))?;
-        let body = match (stored.body, self.body_key(stored.body_key).await?) {
-            (Some(sealed), Some(key)) => {
-                let opened = SealedBody(sealed).open(&key, &leaf_hash(&stored.entry), &entry);
-                Some(opened.map_err(|error: OpenError| tampered(error.to_string()))?)
-            }
-            _ => None,
+        let (Some(sealed), Some(key)) = (stored.body, self.body_key(stored.body_key).await?) else {
+            // Nothing erases bodies yet, so whatever is missing was taken away.
+            return Err(tampered("the body is missing".to_owned()));
         };
+        let opened = SealedBody(sealed).open(&key, &leaf_hash(&stored.entry), &entry);
+        let opened = opened.map_err(|error: OpenError| tampered(error.to_string()))?;
         let lane = stored
             .lane
             .map(|lane| u8::try_from(lane).expect("the schema keeps lanes from 0 to 255"));
-        Ok(RecordedEntry {
-            position,
-            lane,
-            entry,
-            body,
-        })
+        Ok((
+            RecordedEntry {
+                position,
+                lane,
+                entry,
+                body: opened.body,
+            },
+            opened.bytes,
+        ))
     }
 }

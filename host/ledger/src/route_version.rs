@@ -6,7 +6,7 @@ use weir_evidence::Hash;
 use weir_model::Position;
 
 use crate::head::unreadable;
-use crate::{Ledger, from_stored, to_stored};
+use crate::{Ledger, from_stored, in_time, to_stored};
 
 /// Everything that decides what a route makes of a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,8 +110,11 @@ impl Ledger {
     ///
     /// Postgres failed.
     pub async fn route_versions(&self, route: &str) -> sqlx::Result<Vec<RouteVersion>> {
-        let mut conn = self.shared.pool.acquire().await?;
-        self.list_route_versions(&mut conn, route).await
+        in_time(async {
+            let mut conn = self.shared.pool.acquire().await?;
+            self.list_route_versions(&mut conn, route).await
+        })
+        .await
     }
 
     /// Loads a plugin that a route version names.

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use jiff_sqlx::Timestamp as StoredTimestamp;
 use weir_model::{SequenceNumber, ShardId, StreamArn};
 
-use crate::Ledger;
 use crate::head::unreadable;
+use crate::{Ledger, in_time};
 
 /// One life of a table's stream, known to this ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,17 +92,17 @@ pub enum ClaimError {
 }
 
 impl Ledger {
-    /// Enters a stream, or finds it: where it starts is decided once, at the first time.
+    /// Enters a stream, or finds it: where it starts and which source it belongs to is decided once, at the first time.
     ///
     /// # Errors
     ///
-    /// Postgres failed, or the stream belongs to another ledger.
+    /// Postgres failed, or the stream belongs to another ledger or source.
     pub async fn enter_stream(&self, new: NewStream<'_>) -> sqlx::Result<Stream> {
         sqlx::query!(
             "
             insert into stream (ledger_id, source, arn, table_name, key_names, records_from)
             values ($1, $2, $3, $4, $5, $6)
-            on conflict (arn) do update set source = excluded.source where stream.ledger_id = excluded.ledger_id
+            on conflict (arn) do nothing
             ",
             self.shared.id,
             new.source,
@@ -113,11 +113,18 @@ impl Ledger {
         )
         .execute(&self.shared.pool)
         .await?;
-        let streams = self.streams().await?;
-        streams
-            .into_iter()
-            .find(|stream| stream.arn == *new.arn)
-            .ok_or_else(|| sqlx::Error::Protocol(format!("stream {} belongs to another ledger, for life", new.arn)))
+        let entered = self.streams().await?.into_iter().find(|stream| stream.arn == *new.arn);
+        match entered {
+            Some(stream) if stream.source == new.source => Ok(stream),
+            Some(stream) => Err(sqlx::Error::Protocol(format!(
+                "stream {} was recorded as source {:?} and keeps that name: call the source so again",
+                new.arn, stream.source
+            ))),
+            None => Err(sqlx::Error::Protocol(format!(
+                "stream {} belongs to another ledger, for life",
+                new.arn
+            ))),
+        }
     }
 
     /// Every stream of this ledger, oldest first.
@@ -135,8 +142,8 @@ impl Ledger {
             "#,
             self.shared.id,
         )
-        .fetch_all(&self.shared.pool)
-        .await?;
+        .fetch_all(&self.shared.pool);
+        let rows = in_time(rows).await?;
         rows.into_iter()
             .map(|row| {
                 Ok(Stream {
@@ -177,6 +184,22 @@ impl Ledger {
         Ok(())
     }
 
+    /// Remembers the key attribute of a stream's table, where the stream itself did not tell and it is not known yet.
+    ///
+    /// # Errors
+    ///
+    /// Postgres failed. Telling it again is safe.
+    pub async fn learn_key_name(&self, stream_id: i32, key_name: &str) -> sqlx::Result<()> {
+        let learned = sqlx::query!(
+            "update stream set key_names = array[$2] where stream_id = $1 and key_names = '{}'",
+            stream_id,
+            key_name,
+        )
+        .execute(&self.shared.pool);
+        in_time(learned).await?;
+        Ok(())
+    }
+
     /// Every shard of a stream that was ever entered.
     ///
     /// # Errors
@@ -192,8 +215,8 @@ impl Ledger {
             "#,
             stream_id,
         )
-        .fetch_all(&self.shared.pool)
-        .await?;
+        .fetch_all(&self.shared.pool);
+        let rows = in_time(rows).await?;
         rows.into_iter()
             .map(|row| {
                 Ok(Shard {
@@ -216,8 +239,9 @@ impl Ledger {
     ///
     /// The shard is finished, or its parent is not.
     pub async fn claim_shard(&self, stream_id: i32, shard: &ShardId) -> Result<ShardLease, ClaimError> {
-        let claimed = sqlx::query!(
-            "
+        let claimed = in_time::<_, sqlx::Error>(
+            sqlx::query!(
+                "
             update shard
             set epoch = epoch + 1
             where stream_id = $1 and shard = $2 and finished_at is null
@@ -227,10 +251,11 @@ impl Ledger {
               )
             returning epoch, position
             ",
-            stream_id,
-            shard.as_str(),
+                stream_id,
+                shard.as_str(),
+            )
+            .fetch_optional(&self.shared.pool),
         )
-        .fetch_optional(&self.shared.pool)
         .await?;
         if let Some(row) = claimed {
             let position = read_position(row.position)?;

@@ -18,8 +18,6 @@ pub struct Verification {
     pub head: Head,
     /// Entries that were recomputed.
     pub checked: u64,
-    /// Bodies that were erased, and so could not be opened.
-    pub erased: u64,
     /// What is wrong; at most 20. Nothing wrong and something checked is proof.
     pub findings: Vec<Finding>,
 }
@@ -45,7 +43,6 @@ impl Ledger {
         let head = self.head().await?;
         let mut verifier = Verifier::default();
         let mut findings = Vec::new();
-        let mut erased = 0;
         let mut next = 0;
         while next < head.size {
             let mut page = self.stored_from(Position(next), PAGE_ENTRIES).await?;
@@ -54,13 +51,17 @@ impl Ledger {
             next = from_stored(last.position).0 + 1;
             for row in page {
                 let key = match self.body_key(row.body_key).await {
-                    Ok(key) => key,
-                    Err(BodyKeyError::Unauthentic { .. }) => None,
+                    Ok(key) => key.ok_or_else(|| "the key of the body was destroyed".to_owned()),
+                    Err(error @ (BodyKeyError::Unauthentic { .. } | BodyKeyError::Missing { .. })) => {
+                        Err(error.to_string())
+                    }
                     Err(error) => return Err(error.into()),
                 };
-                let sealed = row.body.map(SealedBody);
-                let body = sealed.as_ref().zip(key.as_ref());
-                erased += u64::from(body.is_none());
+                let sealed = row.body.map(SealedBody).ok_or_else(|| "the body is missing".to_owned());
+                let body = sealed
+                    .as_ref()
+                    .map_err(Clone::clone)
+                    .and_then(|sealed| Ok((sealed, key.as_ref().map_err(Clone::clone)?)));
                 let taken = verifier.take(from_stored(row.position).0, &row.entry, body);
                 if let Err(finding) = taken {
                     let is_end = matches!(finding, Finding::Missing { .. });
@@ -69,7 +70,6 @@ impl Ledger {
                         return Ok(Verification {
                             head,
                             checked: verifier.size(),
-                            erased,
                             findings,
                         });
                     }
@@ -83,7 +83,6 @@ impl Ledger {
         Ok(Verification {
             head,
             checked: verifier.size(),
-            erased,
             findings,
         })
     }

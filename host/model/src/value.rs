@@ -16,7 +16,7 @@ pub type Item = BTreeMap<String, AttributeValue>;
 
 /// One attribute value.
 ///
-/// Sets have no order in the database; they keep here the order in which they arrived, until they are hashed or shown.
+/// Sets have no order in the database. A source sorts them, so that equal sets are equal values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AttributeValue {
     /// Text; may be empty.

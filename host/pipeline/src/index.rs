@@ -33,7 +33,15 @@ impl IndexTask {
     pub async fn run(self, stop: CancellationToken) -> Result<(), ConsumerError> {
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
         let mut size = self.ledger.watch_size();
-        let mut consumer = self.ledger.claim_index().await?;
+        let mut consumer = loop {
+            match self.ledger.claim_index().await {
+                Ok(consumer) => break consumer,
+                Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "the index waits for Postgres"),
+            }
+            if !pause(&stop, backoff.next()).await {
+                return Ok(());
+            }
+        };
         while !stop.is_cancelled() {
             let read = self.ledger.read_from(consumer.next, PAGE_ENTRIES).await;
             let indexed = match read {

@@ -25,7 +25,6 @@ use weir_model::ShardId;
 use weir_streams::{DynamoDbStreams, FindError, KnownShard, StreamDescription, ready};
 
 use self::seal::Sealer;
-pub(crate) use self::shard::error_chain;
 use self::shard::{ShardEnd, ShardTask};
 use crate::Activities;
 use crate::pace::Backoff;
@@ -34,7 +33,7 @@ use crate::pace::Backoff;
 const DESCRIBE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Shards read at a time. More wait for their turn.
-const SHARDS_MAX: usize = 256;
+const SHARDS_MAX: usize = 4096;
 
 /// Records one source.
 pub struct Intake {
@@ -131,7 +130,11 @@ impl Intake {
             })
             .collect();
         for shard in ready(&known) {
-            if running.len() < SHARDS_MAX && !running.contains(shard) {
+            if running.len() == SHARDS_MAX {
+                tracing::warn!(stream.arn = %self.stream.arn, limit = SHARDS_MAX, "shards wait for their turn");
+                break;
+            }
+            if !running.contains(shard) {
                 running.insert(shard.clone());
                 let task = self.shard_task(shard);
                 let (shard, stop) = (shard.clone(), stop.clone());

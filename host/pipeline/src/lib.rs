@@ -21,6 +21,7 @@ mod fault;
 mod index;
 mod intake;
 mod pace;
+mod problem;
 mod route;
 
 pub use activity::{Activities, Activity};

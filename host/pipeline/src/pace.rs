@@ -24,9 +24,9 @@ impl Backoff {
         self.failures = 0;
     }
 
-    /// Whether the last thing that happened was a success: the failure that follows is news.
-    pub(crate) fn is_fresh(&self) -> bool {
-        self.failures == 0
+    /// Whether a failure now is worth a line in the log: the first after a success, and some of those that follow.
+    pub(crate) fn is_news(&self) -> bool {
+        self.failures.is_multiple_of(8)
     }
 
     /// The wait after one more failure: between half and all of the bound, so that many do not come back at once.

@@ -32,8 +32,8 @@ use weir_sinks::Sink;
 use self::decide::Decided;
 use self::deliver::Courier;
 use self::version::{LoadedVersion, VersionError, Versions};
-use crate::intake::error_chain;
 use crate::pace::{Backoff, pause};
+use crate::problem::error_chain;
 use crate::{Activities, Activity, fault};
 
 /// Entries routed at a time. A plugin batch has at most as many (design, "Plugins").

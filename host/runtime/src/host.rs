@@ -16,9 +16,15 @@ pub(crate) struct Host {
     memory_bytes: usize,
     /// A memory was refused: the trap that follows is about that.
     pub(crate) memory_refused: bool,
-    pub(crate) log: Vec<String>,
+    log: Vec<LogLine>,
     log_lines_dropped: usize,
     call: Call,
+}
+
+/// One line that the guest logged.
+struct LogLine {
+    index: Option<u32>,
+    text: String,
 }
 
 /// What the instance is there for.
@@ -42,12 +48,27 @@ impl Host {
     }
 
     /// Everything logged, one line each, and how much was dropped.
-    pub(crate) fn take_log(&mut self) -> String {
-        let mut text = std::mem::take(&mut self.log).join("\n");
+    pub(crate) fn log_text(&self) -> String {
+        let mut text = self.log_lines(|_| true);
         if self.log_lines_dropped > 0 {
             text.push_str(&format!("\n({} more lines)", self.log_lines_dropped));
         }
         text
+    }
+
+    /// What was logged about one change of the batch.
+    pub(crate) fn log_of(&self, index: u32) -> String {
+        self.log_lines(|line| line.index == Some(index))
+    }
+
+    fn log_lines(&self, keep: impl Fn(&LogLine) -> bool) -> String {
+        let lines: Vec<&str> = self
+            .log
+            .iter()
+            .filter(|line| keep(line))
+            .map(|line| line.text.as_str())
+            .collect();
+        lines.join("\n")
     }
 
     fn batch(&self) -> Result<(&Batch, &Manifest)> {
@@ -159,10 +180,10 @@ impl logging::Host for Host {
             logging::Level::Warn => "warn",
             logging::Level::Error => "error",
         };
-        let message: String = message.chars().take(self.limits.log_line_bytes_max).collect();
-        self.log.push(match index {
-            Some(index) => format!("{level} [{index}] {message}"),
-            None => format!("{level} {message}"),
+        let message = &message[..message.floor_char_boundary(self.limits.log_line_bytes_max)];
+        self.log.push(LogLine {
+            index,
+            text: format!("{level} {message}"),
         });
         Ok(())
     }

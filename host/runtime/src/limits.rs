@@ -8,11 +8,9 @@ pub struct Limits {
     /// Linear memory of the whole instance, all its memories together, in bytes.
     pub memory_bytes_max: usize,
 
-    /// Fuel of a call whatever it does, in Wasmtime fuel units (about one per instruction).
-    pub fuel_per_call: u64,
-
-    /// Fuel of a call for each change of its batch.
-    pub fuel_per_change: u64,
+    /// Instructions of the call, in Wasmtime fuel units. The same for a batch and for a single change: a batch that needs
+    /// more is cut until its parts do not, so what a change may cost does not depend on its neighbours.
+    pub fuel_max: u64,
 
     /// Wall-clock time of the call. Protects the host from a machine that stands still; fuel ends a plugin long before.
     pub call_timeout: Duration,
@@ -25,13 +23,12 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 64 MiB; 20 million instructions and half a million per change (a filter with four fields takes a few thousand);
-    /// 10 seconds; 100 lines of 1 KiB.
+    /// 64 MiB; 100 million instructions (a filter with four fields takes a few thousand for each change); 10 seconds;
+    /// 100 lines of 1 KiB.
     fn default() -> Self {
         Self {
             memory_bytes_max: 64 << 20,
-            fuel_per_call: 20_000_000,
-            fuel_per_change: 500_000,
+            fuel_max: 100_000_000,
             call_timeout: Duration::from_secs(10),
             log_lines_max: 100,
             log_line_bytes_max: 1 << 10,

@@ -91,7 +91,7 @@ pub struct Fault {
     pub code: FaultCode,
     /// What happened, for people.
     pub message: String,
-    /// What the plugin logged in that call.
+    /// What the plugin logged about this change.
     pub log: String,
 }
 
@@ -265,7 +265,7 @@ impl Plugin {
             batch: batch.clone(),
             manifest: Arc::clone(manifest),
         };
-        let mut store = self.store(call, batch.len());
+        let mut store = self.store(call);
         let count = u32::try_from(batch.len()).expect("a batch is small");
         let called = self.router.instantiate(&mut store).and_then(|router: Router| {
             if let Err(message) = router.weir_plugin_lifecycle().call_init(&mut store, config)? {
@@ -273,33 +273,32 @@ impl Plugin {
             }
             router.weir_plugin_routing().call_route(&mut store, count)
         });
-        let log = store.data_mut().take_log();
-        match called {
-            Ok(Ok(decisions)) => read_decisions(decisions, batch.len(), manifest)
-                .map(|answers| {
-                    answers
-                        .into_iter()
-                        .map(|answer| answer.map_err(|fault| with_log(fault, &log)))
-                        .collect()
-                })
-                .map_err(|message| {
-                    CallError::Fault(Fault {
-                        code: FaultCode::Invalid,
-                        message,
-                        log,
-                    })
-                }),
-            Ok(Err(message)) => Err(CallError::Fault(Fault {
-                code: FaultCode::Error,
+        let host = store.data();
+        let fault = |code, message| {
+            CallError::Fault(Fault {
+                code,
                 message,
-                log,
-            })),
-            Err(error) => Err(read_trap(&error, store.data().memory_refused, log)),
+                log: host.log_text(),
+            })
+        };
+        match called {
+            Ok(Ok(decisions)) => {
+                let mut answers = read_decisions(decisions, batch.len(), manifest)
+                    .map_err(|message| fault(FaultCode::Invalid, message))?;
+                for (index, answer) in (0..).zip(&mut answers) {
+                    if let Err(rejected) = answer {
+                        rejected.log = host.log_of(index);
+                    }
+                }
+                Ok(answers)
+            }
+            Ok(Err(message)) => Err(fault(FaultCode::Error, message)),
+            Err(error) => Err(read_trap(&error, host)),
         }
     }
 
     fn call_describe(&self, config: &str) -> Result<Manifest, DescribeError> {
-        let mut store = self.store(Call::Describe, 0);
+        let mut store = self.store(Call::Describe);
         let called = self
             .router
             .instantiate(&mut store)
@@ -321,44 +320,42 @@ impl Plugin {
                 };
                 Err(DescribeError::Config(problems.into_iter().map(problem).collect()))
             }
-            Err(error) => Err(match read_trap(&error, store.data().memory_refused, String::new()) {
+            Err(error) => Err(match read_trap(&error, store.data()) {
                 CallError::Fault(fault) => DescribeError::Fault(fault),
                 CallError::Host(error) => DescribeError::Host(error),
             }),
         }
     }
 
-    fn store(&self, call: Call, changes: usize) -> Store<Host> {
+    fn store(&self, call: Call) -> Store<Host> {
         let limits = self.runtime.limits;
         let mut store = Store::new(&self.runtime.engine, Host::new(limits, call));
         store.limiter(|host| host);
-        let fuel = limits
-            .fuel_per_call
-            .saturating_add(limits.fuel_per_change.saturating_mul(changes as u64));
-        store.set_fuel(fuel).expect("fuel is switched on");
+        store.set_fuel(limits.fuel_max).expect("fuel is switched on");
         let ticks = limits.call_timeout.as_millis().div_ceil(EPOCH_TICK.as_millis());
         store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX));
         store
     }
 }
 
-fn read_trap(error: &wasmtime::Error, memory_refused: bool, log: String) -> CallError {
-    let fault = |code, message: String| CallError::Fault(Fault { code, message, log });
+fn read_trap(error: &wasmtime::Error, host: &Host) -> CallError {
+    let fault = |code, message: String| {
+        CallError::Fault(Fault {
+            code,
+            message,
+            log: host.log_text(),
+        })
+    };
     match error.downcast_ref::<Trap>() {
         Some(Trap::Interrupt) => CallError::Host(RouteError::TooSlow),
         Some(Trap::OutOfFuel) => fault(FaultCode::Fuel, "the plugin used up its fuel".to_owned()),
-        _ if memory_refused => fault(
+        _ if host.memory_refused => fault(
             FaultCode::Memory,
             "the plugin asked for more memory than it may have".to_owned(),
         ),
         Some(trap) => fault(FaultCode::Trap, trap.to_string()),
         None => fault(FaultCode::Trap, format!("{:#}", error.root_cause())),
     }
-}
-
-fn with_log(mut fault: Fault, log: &str) -> Fault {
-    log.clone_into(&mut fault.log);
-    fault
 }
 
 /// Checks what a call returned and sorts it by change.

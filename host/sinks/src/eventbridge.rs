@@ -5,11 +5,12 @@
 
 use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::config::http::HttpResponse;
-use aws_sdk_eventbridge::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_eventbridge::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_eventbridge::primitives::DateTime;
 use aws_sdk_eventbridge::types::{PutEventsRequestEntry, PutEventsResultEntry};
 use futures_util::future::BoxFuture;
 use weir_model::Event;
+use weir_streams::explain;
 
 use crate::{AwsAccess, Outcome, Sink};
 
@@ -53,10 +54,10 @@ impl EventBridge {
             }
             Err(error) if is_about_events(&error) => {
                 vec![Outcome::Refused {
-                    reason: DisplayErrorContext(&error).to_string(),
+                    reason: explain(&error),
                 }]
             }
-            Err(error) => unavailable(events, &DisplayErrorContext(&error).to_string()),
+            Err(error) => unavailable(events, &explain(&error)),
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use futures_util::future::BoxFuture;
 use tokio::fs::{File, OpenOptions};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
 use tokio::sync::Mutex;
 use weir_model::Event;
 
@@ -17,7 +17,13 @@ const EVENTS_MAX: usize = 100;
 /// Writes events to a file, one line each. What was accepted is in the file, but not forced to the disk.
 pub struct Log {
     path: PathBuf,
-    file: Mutex<File>,
+    file: Mutex<LogFile>,
+}
+
+struct LogFile {
+    file: File,
+    /// The file may end in the middle of a line: a write was cut short.
+    is_torn: bool,
 }
 
 impl Log {
@@ -28,17 +34,32 @@ impl Log {
     /// It cannot be written.
     pub async fn open(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path).await?;
-        Ok(Self {
-            path: path.to_owned(),
-            file: Mutex::new(file),
-        })
+        let is_torn = ends_in_a_line(path).await?;
+        Ok(Self { path: path.to_owned(), file: Mutex::new(LogFile { file, is_torn }) })
     }
 
     async fn write(&self, lines: &[u8]) -> io::Result<()> {
-        let mut file = self.file.lock().await;
-        file.write_all(lines).await?;
-        file.flush().await
+        let mut log = self.file.lock().await;
+        if log.is_torn {
+            log.file.write_all(b"\n").await?;
+        }
+        // Until all of it is written, whatever happens leaves a torn line.
+        log.is_torn = true;
+        log.file.write_all(lines).await?;
+        log.file.flush().await?;
+        log.is_torn = false;
+        Ok(())
     }
+}
+
+/// Whether something stands after the last end of a line.
+async fn ends_in_a_line(path: &Path) -> io::Result<bool> {
+    let mut file = File::open(path).await?;
+    if file.metadata().await?.len() == 0 {
+        return Ok(false);
+    }
+    file.seek(io::SeekFrom::End(-1)).await?;
+    Ok(file.read_u8().await? != b'\n')
 }
 
 impl Sink for Log {
@@ -75,6 +96,15 @@ impl Sink for Log {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_line_that_was_cut_short_does_not_spoil_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.jsonl");
+        std::fs::write(&path, "{\"half\":").unwrap();
+        Log::open(&path).await.unwrap().write(b"{}\n").await.unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"half\":\n{}\n");
+    }
 
     #[tokio::test]
     async fn events_become_lines_in_order_and_a_second_opening_goes_on() {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -60,4 +61,28 @@ impl AwsAccess {
         }
         loader.load().await
     }
+}
+
+/// What an AWS call failed with, in one line: the service's code and message, or what kept the call from being made.
+///
+/// The client library's own rendering repeats the raw answer, and with it what was read from the database.
+#[must_use]
+pub fn explain<E: std::error::Error + ProvideErrorMetadata>(error: &E) -> String {
+    if let Some(code) = error.code() {
+        return format!("{code}: {}", error.message().unwrap_or("the service gave no message"));
+    }
+    let mut parts: Vec<String> = Vec::new();
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !parts.last().is_some_and(|last| last.contains(&text)) {
+            parts.push(text);
+        }
+        cause = error.source();
+    }
+    let text = parts.join(": ");
+    if text.contains("credentials") {
+        return format!("{text}. Give AWS credentials by the environment, a profile or a role, as for any AWS tool");
+    }
+    text
 }

@@ -80,15 +80,22 @@ fn read_value(value: &SdkValue) -> Result<AttributeValue, String> {
         SdkValue::S(text) => AttributeValue::S(text.clone()),
         SdkValue::N(text) => AttributeValue::N(number(text)?),
         SdkValue::B(blob) => AttributeValue::B(bytes(blob)),
-        SdkValue::Ss(texts) => AttributeValue::Ss(texts.clone()),
-        SdkValue::Ns(texts) => AttributeValue::Ns(texts.iter().map(number).collect::<Result<_, _>>()?),
-        SdkValue::Bs(blobs) => AttributeValue::Bs(blobs.iter().map(bytes).collect()),
+        SdkValue::Ss(texts) => AttributeValue::Ss(sorted(texts.clone())),
+        SdkValue::Ns(texts) => AttributeValue::Ns(sorted(texts.iter().map(number).collect::<Result<_, _>>()?)),
+        SdkValue::Bs(blobs) => AttributeValue::Bs(sorted(blobs.iter().map(bytes).collect())),
         SdkValue::M(map) => AttributeValue::M(read_item(map)?),
         SdkValue::L(list) => AttributeValue::L(list.iter().map(read_value).collect::<Result<_, _>>()?),
         SdkValue::Bool(truth) => AttributeValue::Bool(*truth),
         SdkValue::Null(truth) => AttributeValue::Null(*truth),
         _ => return Err("an attribute has a type that is new".to_owned()),
     })
+}
+
+/// A set has no order in the database, and may arrive in another one each time. Here it has one, so that a set that did
+/// not change is equal to itself.
+fn sorted<T: Ord>(mut elements: Vec<T>) -> Vec<T> {
+    elements.sort_unstable();
+    elements
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! Finds the stream of a table, and the shards of a stream.
 
 use aws_sdk_dynamodbstreams::Client;
-use aws_sdk_dynamodbstreams::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_dynamodbstreams::error::ProvideErrorMetadata;
 use aws_sdk_dynamodbstreams::types::{StreamDescription as SdkDescription, StreamStatus, StreamViewType};
 use weir_model::{IdError, ShardId, StreamArn};
 
-use crate::AwsAccess;
+use crate::{AwsAccess, explain};
 
 /// `DescribeStream` pages read at most: 100 shards each, far more than a stream of the largest tables has in 24 hours.
 const PAGES_MAX: usize = 1000;
@@ -14,6 +14,7 @@ const PAGES_MAX: usize = 1000;
 #[derive(Clone, Debug)]
 pub struct DynamoDbStreams {
     pub(crate) client: Client,
+    region: Option<String>,
 }
 
 /// A stream and every shard that it has now.
@@ -109,9 +110,18 @@ pub enum FindError {
 impl DynamoDbStreams {
     /// Makes a client. Nothing is sent yet.
     pub async fn new(access: &AwsAccess) -> Self {
-        Self {
-            client: Client::new(&access.load().await),
-        }
+        let config = access.load().await;
+        // An emulator may write any region into its ARNs.
+        let region = config.region().map(ToString::to_string).filter(|_| access.endpoint.is_none());
+        Self { client: Client::new(&config), region }
+    }
+
+    /// Whether a stream is in the region that is asked here. One that is not looks as if it did not exist.
+    #[must_use]
+    pub fn is_region_of(&self, arn: &StreamArn) -> bool {
+        // arn:aws:dynamodb:<region>:<account>:table/<table>/stream/<label>
+        let region = arn.as_str().split(':').nth(3);
+        self.region.as_deref().is_none_or(|ours| region == Some(ours))
     }
 
     /// Finds the stream of a table that is switched on now.
@@ -134,7 +144,7 @@ impl DynamoDbStreams {
                     Some("ResourceNotFoundException") => FindError::NoStream {
                         table: table.to_owned(),
                     },
-                    _ => FindError::Service(DisplayErrorContext(error).to_string()),
+                    _ => FindError::Service(explain(&error)),
                 })?;
             arns.extend(
                 page.streams()
@@ -178,7 +188,7 @@ impl DynamoDbStreams {
                 .await
                 .map_err(|error| match error.code() {
                     Some("ResourceNotFoundException") => FindError::Missing { arn: arn.clone() },
-                    _ => FindError::Service(DisplayErrorContext(error).to_string()),
+                    _ => FindError::Service(explain(&error)),
                 })?;
             let page = page.stream_description.ok_or(FindError::Malformed("description"))?;
             start = page.last_evaluated_shard_id().map(str::to_owned);

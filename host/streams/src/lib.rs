@@ -18,7 +18,7 @@ mod find;
 mod lineage;
 mod reader;
 
-pub use access::AwsAccess;
+pub use access::{AwsAccess, explain};
 pub use find::{DynamoDbStreams, FindError, FoundShard, StreamDescription, ViewType};
 pub use lineage::{KnownShard, ready};
 pub use reader::{Page, ReadError, ShardReader};

@@ -1,12 +1,12 @@
 //! Reads one shard, page by page, and keeps its iterator alive.
 
 use aws_sdk_dynamodbstreams::Client;
-use aws_sdk_dynamodbstreams::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_sdk_dynamodbstreams::error::ProvideErrorMetadata;
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 use weir_model::{Record, SequenceNumber, ShardId, StreamArn};
 
-use crate::DynamoDbStreams;
 use crate::decode::decode;
+use crate::{DynamoDbStreams, explain};
 
 /// Records of one page: as many as the service gives (API model, `GetRecords`).
 const PAGE_RECORDS_MAX: i32 = 1000;
@@ -96,7 +96,7 @@ impl ShardReader {
                         is_last: false,
                     });
                 }
-                let error = self.read_error(error.code(), || DisplayErrorContext(&error).to_string());
+                let error = self.read_error(error.code(), || explain(&error));
                 if !matches!(error, ReadError::Trimmed { .. }) {
                     self.iterator = Some(iterator);
                 }
@@ -140,7 +140,7 @@ impl ShardReader {
         let output = request
             .send()
             .await
-            .map_err(|error| self.read_error(error.code(), || DisplayErrorContext(&error).to_string()))?;
+            .map_err(|error| self.read_error(error.code(), || explain(&error)))?;
         output
             .shard_iterator
             .ok_or_else(|| ReadError::Service("the service gave no iterator".to_owned()))

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::args::{DlqArgs, DlqCommand};
 use crate::client::Client;
 use crate::config::ConfigPath;
-use crate::output::print_json;
+use crate::output::{print_json, printable};
 use crate::say;
 
 pub(crate) async fn dlq(config: &ConfigPath, args: DlqArgs, json: bool) -> anyhow::Result<ExitCode> {
@@ -24,7 +24,7 @@ pub(crate) async fn dlq(config: &ConfigPath, args: DlqArgs, json: bool) -> anyho
         say!("no dead letters");
     }
     for letter in letters {
-        let text = |name: &str| letter[name].as_str().unwrap_or("-").to_owned();
+        let text = |name: &str| letter[name].as_str().map_or_else(|| "-".to_owned(), printable);
         say!(
             "position {}  route {}  {}  {}: {}",
             letter["position"],

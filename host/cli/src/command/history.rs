@@ -9,7 +9,7 @@ use weir_model::{Assurance, Operation};
 use crate::args::HistoryArgs;
 use crate::client::Client;
 use crate::config::ConfigPath;
-use crate::output::print_json;
+use crate::output::{print_json, printable};
 use crate::say;
 
 /// Longest value that is printed whole.
@@ -65,15 +65,11 @@ fn print(history: &History) {
             who(change),
             change.position
         );
-        if change.erased {
-            say!("    the values were erased");
-        }
         match &change.differences {
             Some(differences) => differences
                 .iter()
                 .for_each(|difference| say!("    {}", describe(difference))),
-            None if !change.erased => say!("    the stream did not carry what changed"),
-            None => {}
+            None => say!("    the stream did not carry what changed"),
         }
     }
     if let Some(before) = history.before {
@@ -82,16 +78,19 @@ fn print(history: &History) {
 }
 
 fn who(change: &Change) -> String {
-    let actor = change.actor.as_deref().unwrap_or("someone unknown");
+    let actor = change
+        .actor
+        .as_deref()
+        .map_or_else(|| "someone unknown".to_owned(), printable);
     match (change.assurance, change.operation) {
-        (Assurance::Unknown, _) => actor.to_owned(),
+        (Assurance::Unknown, _) => actor,
         (Assurance::LastWriter, Operation::Remove) => format!("someone unknown (last written by {actor})"),
         (assurance, _) => format!("{actor} ({})", assurance.as_str()),
     }
 }
 
 fn describe(difference: &Difference) -> String {
-    let name = &difference.attribute;
+    let name = printable(&difference.attribute);
     match (&difference.old, &difference.new) {
         (None, Some(new)) => format!("+ {name}: {}", short(new)),
         (Some(old), None) => format!("- {name}: {}", short(old)),

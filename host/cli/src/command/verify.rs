@@ -52,7 +52,6 @@ fn report(verification: &Verification, json: bool) -> u8 {
             "size": verification.head.size,
             "root": root,
             "checked": verification.checked,
-            "erased": verification.erased,
             "findings": findings,
         });
         return print_json(&answer).map_or(CANNOT_TELL, |()| code);

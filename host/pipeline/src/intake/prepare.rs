@@ -87,6 +87,17 @@ pub enum PrepareError {
         /// More to give up, if the actor rule is what cannot be served.
         without_actor: &'static str,
     },
+    /// The source recorded something else before.
+    #[error(
+        "source {source_name} has recorded {recorded} until now. Set `table`, `stream_arn` and `region` back to what it \
+         was, or give what you want to record a source of its own, under another name"
+    )]
+    OtherSource {
+        /// Name of the source.
+        source_name: String,
+        /// The stream that it recorded.
+        recorded: String,
+    },
     /// The stream cannot be found.
     #[error("source {source_name}: {error}")]
     Find {
@@ -112,24 +123,43 @@ impl Intake {
         activities: Activities,
     ) -> Result<Self, PrepareError> {
         let streams = DynamoDbStreams::new(&settings.access).await;
+        let known: Vec<Stream> = ledger
+            .streams()
+            .await?
+            .into_iter()
+            .filter(|stream| stream.source == settings.name)
+            .collect();
+        check_same_source(&settings, &streams, &known)?;
         let found = match &settings.table {
             SourceTable::Table(table) => streams.find(table).await,
             SourceTable::Stream(arn) => streams.describe(arn).await,
         };
-        let source_name = settings.name.clone();
-        let found = found.map_err(|error| match error {
-            FindError::NoStream { table } => PrepareError::NoStream { source_name, table },
-            error => PrepareError::Find { source_name, error },
-        })?;
-        check_view(&settings, &found)?;
-        let records_from = match settings.start {
-            Start::TrimHorizon => None,
-            Start::Latest => Some(Timestamp::now()),
-        };
-        let unfinished = unfinished_stream(&ledger, &settings).await?;
-        let stream = match unfinished {
-            Some(earlier) if earlier.arn != found.arn => earlier,
-            _ => enter(&ledger, &settings, &found, records_from).await?,
+        let stream = match (found, unfinished(&ledger, known).await?) {
+            (Ok(found), unfinished) => {
+                check_view(&settings, &found)?;
+                match unfinished {
+                    // It goes first; the one that was found follows when it is drained.
+                    Some(earlier) if earlier.arn != found.arn => earlier,
+                    _ => enter(&ledger, &settings, &found, records_from(settings.start)).await?,
+                }
+            }
+            // What was recorded before can be drained although its stream is off, or AWS does not answer now.
+            (Err(error), Some(earlier)) => {
+                tracing::warn!(source = %settings.name, stream.arn = %earlier.arn, error = %error, "going on with the stream that is known");
+                earlier
+            }
+            (Err(FindError::NoStream { table }), None) => {
+                return Err(PrepareError::NoStream {
+                    source_name: settings.name,
+                    table,
+                });
+            }
+            (Err(error), None) => {
+                return Err(PrepareError::Find {
+                    source_name: settings.name,
+                    error,
+                });
+            }
         };
         let sealer = Sealer::new(ledger.clone(), settings.actor.clone(), digest(&settings));
         Ok(Self {
@@ -167,23 +197,45 @@ pub(super) async fn enter(
         .await
 }
 
-/// An earlier stream of this source that was not recorded to its end: it goes first.
-async fn unfinished_stream(
-    ledger: &Ledger,
-    settings: &SourceSettings,
-) -> Result<Option<Stream>, weir_ledger::DatabaseError> {
-    for stream in ledger.streams().await? {
-        if stream.source == settings.name
-            && ledger
-                .shards(stream.stream_id)
-                .await?
-                .iter()
-                .any(|shard| !shard.finished)
+/// The oldest of these streams that was not recorded to its end: it goes first.
+async fn unfinished(ledger: &Ledger, known: Vec<Stream>) -> Result<Option<Stream>, weir_ledger::DatabaseError> {
+    for stream in known {
+        if ledger
+            .shards(stream.stream_id)
+            .await?
+            .iter()
+            .any(|shard| !shard.finished)
         {
             return Ok(Some(stream));
         }
     }
     Ok(None)
+}
+
+fn records_from(start: Start) -> Option<Timestamp> {
+    match start {
+        Start::TrimHorizon => None,
+        Start::Latest => Some(Timestamp::now()),
+    }
+}
+
+/// A source is one table in one region for life: its name is in the events of everything that was recorded.
+fn check_same_source(
+    settings: &SourceSettings,
+    streams: &DynamoDbStreams,
+    known: &[Stream],
+) -> Result<(), PrepareError> {
+    let is_same = |stream: &Stream| match &settings.table {
+        SourceTable::Table(table) => stream.table == *table && streams.is_region_of(&stream.arn),
+        SourceTable::Stream(arn) => stream.arn == *arn && streams.is_region_of(arn),
+    };
+    match known.iter().find(|stream| !is_same(stream)) {
+        Some(other) => Err(PrepareError::OtherSource {
+            source_name: settings.name.clone(),
+            recorded: other.arn.as_str().to_owned(),
+        }),
+        None => Ok(()),
+    }
 }
 
 fn check_view(settings: &SourceSettings, found: &StreamDescription) -> Result<(), PrepareError> {

@@ -17,6 +17,7 @@ use weir_streams::{DynamoDbStreams, FindError, Page, ReadError, ShardReader};
 
 use super::seal::{Gap, Origin, Sealer};
 use crate::pace::{Backoff, pause};
+use crate::problem::error_chain;
 use crate::{Activities, Activity, fault};
 
 /// Between two reads while records come: about four reads a second and shard (streams.md 24).
@@ -106,9 +107,11 @@ impl ShardTask {
         let streams = self.ledger.streams().await?;
         let is_first = streams.iter().find(|stream| stream.source == self.stream.source) == Some(&self.stream);
         let shards = self.ledger.shards(self.stream.stream_id).await?;
-        let has_parent = shards
+        let parent = shards
             .iter()
-            .any(|shard| shard.shard == self.shard && shard.parent.is_some());
+            .find(|shard| shard.shard == self.shard)
+            .and_then(|shard| shard.parent.as_ref());
+        let has_parent = shards.iter().any(|shard| Some(&shard.shard) == parent);
         let gap = Gap {
             after: None,
             cause: GapCause::StreamReplaced,
@@ -144,16 +147,16 @@ impl ShardTask {
                         idle_interval
                     }
                 }
-                Err(ReadError::Trimmed { after }) => {
-                    self.found_gap(&mut held, after);
-                    Duration::ZERO
+                Err(ReadError::Trimmed { .. }) => {
+                    self.found_gap(&mut held);
+                    backoff.next()
                 }
                 Err(ReadError::Gone) => match self.shard_is_gone(&mut held, stop).await {
                     Some(end) => return end,
                     None => backoff.next(),
                 },
                 Err(error) => {
-                    if backoff.is_fresh() {
+                    if backoff.is_news() {
                         tracing::warn!(shard.id = %self.shard, error = %error, "reading waits");
                     }
                     backoff.next()
@@ -165,17 +168,21 @@ impl ShardTask {
         }
     }
 
-    fn found_gap(&self, held: &mut Held, after: Option<SequenceNumber>) {
+    fn found_gap(&self, held: &mut Held) {
         // The last recorded record itself may be what was trimmed, and nothing else (streams.md 45).
-        let loss = if after.is_some() { Loss::Possible } else { Loss::Certain };
+        let loss = if held.after.is_some() {
+            Loss::Possible
+        } else {
+            Loss::Certain
+        };
         tracing::error!(
             shard.id = %self.shard,
-            after = ?after.as_ref().map(SequenceNumber::as_str),
+            after = ?held.after.as_ref().map(SequenceNumber::as_str),
             loss = loss.as_str(),
             "records were trimmed before they were read; a gap will be recorded"
         );
-        held.gap = Some(Gap {
-            after,
+        held.gap.get_or_insert(Gap {
+            after: held.after.clone(),
             cause: GapCause::Trimmed,
             loss,
         });
@@ -190,7 +197,7 @@ impl ShardTask {
             Err(_) => return None,
         }
         tracing::error!(shard.id = %self.shard, "the shard left the stream before it was read to its end; a gap is recorded");
-        held.gap = Some(Gap {
+        held.gap.get_or_insert(Gap {
             after: held.after.clone(),
             cause: GapCause::ShardExpired,
             loss: Loss::Possible,
@@ -243,6 +250,7 @@ impl ShardTask {
                         Ok(appended) => {
                             fault::point("after-append");
                             self.tell(&appended, usize::from(held.gap.is_some()), &records);
+                            self.learn_key(&records).await;
                             held.gap = None;
                             held.after = last.or(held.after.take());
                             return Ok(());
@@ -261,15 +269,30 @@ impl ShardTask {
         }
     }
 
-    /// Drops what is in the ledger already (streams.md 32, 43), and what is older than the configured start (44).
+    /// Drops what is in the ledger already (streams.md 32), and changes older than the configured start (44).
     fn is_new(&self, held: &Held, record: &Record) -> bool {
         let repeated = held.after.as_ref().is_some_and(|after| record.sequence() <= after);
         // Source times are whole seconds: of the second in which Weir started, all is recorded.
-        let too_old = self
-            .stream
-            .records_from
-            .is_some_and(|from| record.created_at().as_second() < from.as_second());
+        let too_old = match (record, self.stream.records_from) {
+            (Record::Change(change), Some(from)) => change.created_at.as_second() < from.as_second(),
+            // A record that was not understood may say nothing true about its time.
+            _ => false,
+        };
         !repeated && !too_old
+    }
+
+    /// Some emulators do not tell the key schema of a stream; where the key is one attribute, every record does.
+    async fn learn_key(&self, records: &[Record]) {
+        if !self.stream.key_names.is_empty() {
+            return;
+        }
+        let Some(Record::Change(change)) = records.first() else {
+            return;
+        };
+        if let (1, Some(name)) = (change.keys.len(), change.keys.keys().next()) {
+            // Nothing but the convenience of `weir history` depends on it, and the next page tries again.
+            let _ = self.ledger.learn_key_name(self.stream.stream_id, name).await;
+        }
     }
 
     fn tell(&self, appended: &Appended, gaps: usize, records: &[Record]) {
@@ -296,15 +319,4 @@ impl ShardTask {
             root: head.root,
         });
     }
-}
-
-/// An error and what caused it, on one line.
-pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

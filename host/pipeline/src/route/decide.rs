@@ -97,8 +97,7 @@ fn candidate(
     recorded: RecordedEntry,
 ) -> Option<(Candidate, BatchChange)> {
     let entry = recorded.entry;
-    // An erased body has nothing left to send.
-    let body = recorded.body?;
+    let body = recorded.body;
     let EntryKind::Change {
         sequence,
         event,

@@ -40,9 +40,9 @@ struct Round<'a> {
     sink: Arc<dyn Sink>,
     deliveries: Vec<Delivery>,
     outbox: Outbox<ItemToken>,
-    /// What counts against each delivery: how often it failed, and when it was first attempted.
+    /// What counts against each delivery: how often it failed, and since when. A sink that is away does not count.
     failures: Vec<u32>,
-    first_attempt: Vec<Option<Duration>>,
+    first_failure: Vec<Option<Duration>>,
     started: Instant,
     unavailable: Backoff,
     dead_letters: Vec<DeadLetter>,
@@ -98,7 +98,7 @@ impl Courier {
             sink,
             outbox,
             failures: vec![0; deliveries.len()],
-            first_attempt: vec![None; deliveries.len()],
+            first_failure: vec![None; deliveries.len()],
             deliveries,
             started: Instant::now(),
             unavailable: Backoff::new(Duration::from_millis(250), Duration::from_secs(30)),
@@ -146,9 +146,6 @@ impl Round<'_> {
                 if taken.is_empty() {
                     break;
                 }
-                for index in &taken {
-                    self.first_attempt[*index].get_or_insert(now);
-                }
                 let events: Vec<Event> = taken
                     .iter()
                     .map(|index| self.deliveries[*index].event.clone())
@@ -189,7 +186,7 @@ impl Round<'_> {
                 Outcome::Refused { reason } => self.give_up(index, "refused", &reason),
                 Outcome::Retry { reason } => {
                     self.failures[index] += 1;
-                    let age = now.saturating_sub(self.first_attempt[index].unwrap_or(now));
+                    let age = now.saturating_sub(*self.first_failure[index].get_or_insert(now));
                     match self.courier.retry.delay(self.failures[index], age, random()) {
                         Some(delay) => self.outbox.retry_at(index, now + delay),
                         None => self.give_up(index, "attempts-exhausted", &reason),

@@ -1,8 +1,7 @@
 //! The folder of `weir dev`, and the configuration it writes there.
 
-use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
@@ -95,10 +94,11 @@ impl DevFolder {
 
     fn ensure_file(&self, name: &str, text: &str) -> Result<()> {
         let path = self.path.join(name);
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-            Ok(mut file) => Ok(file.write_all(text.as_bytes())?),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-            Err(error) => Err(error).with_context(|| format!("{} cannot be written", path.display())),
+        match weir_api::write_new(&path, text.as_bytes()) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                Err(error).with_context(|| format!("{} cannot be written", path.display()))
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -12,6 +12,7 @@ use weir_pipeline::Activity;
 
 use super::folder::DevFolder;
 use crate::args::DevArgs;
+use crate::output::printable;
 use crate::say;
 
 /// Hexadecimal digits of a root that are shown.
@@ -72,7 +73,7 @@ impl Screen {
     pub(super) fn proof(verification: &Verification, elapsed: Duration) {
         if verification.findings.is_empty() {
             say!(
-                "{:10} {} entries are what was recorded, root {} (recomputed in {} ms)",
+                "{:10} {:>6}  entries are what was recorded, root {} (recomputed in {} ms)",
                 "proved",
                 verification.checked,
                 short(&verification.head.root),
@@ -101,8 +102,8 @@ fn print(activity: &Activity) {
         } => {
             let who = match (actor, assurance) {
                 (None, _) => "nobody knows who".to_owned(),
-                (Some(actor), Assurance::LastWriter) => format!("last written by {actor}"),
-                (Some(actor), assurance) => format!("by {actor} ({})", assurance.as_str()),
+                (Some(actor), Assurance::LastWriter) => format!("last written by {}", printable(actor)),
+                (Some(actor), assurance) => format!("by {} ({})", printable(actor), assurance.as_str()),
             };
             say!(
                 "{:10} {position:>6}  {} {table} {key} {who}",
@@ -116,16 +117,20 @@ fn print(activity: &Activity) {
             route,
             decision,
         } => {
-            say!("{:10} {position:>6}  {decision} (route {route})", "decided");
+            say!(
+                "{:10} {position:>6}  {} (route {route})",
+                "decided",
+                printable(decision)
+            );
         }
         Activity::Delivered {
             position,
             sink,
             detail_type,
         } => {
-            say!("{:10} {position:>6}  {detail_type} to {sink}", "delivered");
+            say!("{:10} {position:>6}  {} to {sink}", "delivered", printable(detail_type));
         }
-        Activity::GaveUp { position, reason } => say!("{:10} {position:>6}  {reason}", "gave up"),
+        Activity::GaveUp { position, reason } => say!("{:10} {position:>6}  {}", "gave up", printable(reason)),
         Activity::Version { route, version, from } => {
             say!(
                 "{:10} {from:>6}  from here on version {version} of route {route}",
