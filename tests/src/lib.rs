@@ -1,1 +1,77 @@
+//! What end-to-end tests stand on: a database of their own, a Weir in a folder of its own, and an event bus that
+//! remembers what it took.
+//!
+//! # Invariants
+//!
+//! - Weir is the binary, in its own process, talked to as its users talk to it.
+//! - Nothing here sleeps for a result: what is waited for is looked at until it is there, or the test fails.
+//! - Tests share nothing but the Postgres server, each with its own database.
 
+mod bus;
+mod database;
+mod weir;
+
+pub use bus::{Bus, Received};
+pub use database::TestDatabase;
+pub use weir::{Answer, Weir, WeirProcess, component, target_folder};
+
+use std::time::{Duration, Instant};
+
+/// Longest wait for anything. Far above what is ever needed; machines may be busy.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Looks until `look` finds something.
+///
+/// # Panics
+///
+/// It did not within two minutes.
+#[track_caller]
+pub fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> impl Future<Output = T> {
+    let place = std::panic::Location::caller();
+    let deadline = Instant::now() + PATIENCE;
+    async move {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{what}: not within {} s ({place})",
+                PATIENCE.as_secs()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// A generator of the same numbers for the same seed (`SplitMix64`, Steele, Lea, Flood 2014).
+pub struct Dice(u64);
+
+impl Dice {
+    /// Prints the seed, so that a failure can be replayed with `WEIR_TEST_SEED`.
+    #[must_use]
+    pub fn new() -> Self {
+        let given = std::env::var("WEIR_TEST_SEED").ok().and_then(|text| text.parse().ok());
+        let seed = given.unwrap_or_else(|| u64::from(std::process::id()) ^ 0x9e37_79b9);
+        #[expect(clippy::print_stderr, reason = "a failing test shows it")]
+        {
+            eprintln!("replay with WEIR_TEST_SEED={seed}");
+        }
+        Self(seed)
+    }
+
+    /// A number below `bound`.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % bound
+    }
+}
+
+impl Default for Dice {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,101 @@
+//! A sink that fails: what failed is sent again, what was taken is not, and a sink that is down loses nothing.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use weir_dev::{DynamoDbStorage, LocalDynamoDb};
+use weir_tests::{Bus, Weir, eventually};
+
+const TABLE: &str = "fault-orders";
+
+/// A Weir that sends every change of a local table to a bus.
+async fn shop(bus: &Bus, retry: &str) -> (LocalDynamoDb, Weir) {
+    let dynamodb = LocalDynamoDb::start(0, DynamoDbStorage::Memory).await.unwrap();
+    dynamodb.ensure_table(TABLE, "id").await.unwrap();
+    let weir = Weir::configure(&format!(
+        "{}[source.shop]\ntable = \"{TABLE}\"\nendpoint = \"{}\"\ntest_credentials = true\n\
+         [route.all]\nsource = \"shop\"\nsinks = [\"bus\"]\nretry = {retry}\n",
+        bus.sink(),
+        dynamodb.endpoint(),
+    ));
+    (dynamodb, weir)
+}
+
+async fn put(dynamodb: &LocalDynamoDb, id: &str, note: &str) {
+    let put = dynamodb.client().put_item().table_name(TABLE);
+    put.item("id", AttributeValue::S(id.to_owned()))
+        .item("note", AttributeValue::S(note.to_owned()))
+        .send()
+        .await
+        .unwrap();
+}
+
+/// streams.md 35.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_entries_that_failed_are_sent_again() {
+    let bus = Bus::start().await;
+    let (dynamodb, weir) = shop(&bus, "{ first = \"10ms\" }").await;
+    for number in 0..10 {
+        put(&dynamodb, &format!("order-{number}"), "new").await;
+    }
+    bus.fail_entries(&[(2, "ThrottlingException"), (7, "InternalFailure")]);
+    let running = weir.run(None);
+    eventually("all ten", async || (bus.deliveries() == 10).then_some(())).await;
+    running.stop().await;
+    assert_eq!(bus.received().len(), 10, "none of the eight was sent again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_is_refused_becomes_a_dead_letter_and_its_item_goes_on() {
+    let bus = Bus::start().await;
+    let (dynamodb, weir) = shop(&bus, "{ first = \"10ms\" }").await;
+    put(&dynamodb, "order-1", "first").await;
+    put(&dynamodb, "order-1", "second").await;
+    bus.fail_entries(&[(0, "MalformedDetail")]);
+    let running = weir.run(None);
+    eventually("the second", async || (bus.deliveries() == 1).then_some(())).await;
+    let listed = eventually("the dead letter", async || {
+        let answer = weir.command(&["dlq", "ls"]).await;
+        answer
+            .stdout
+            .contains("refused: MalformedDetail")
+            .then_some(answer.stdout)
+    })
+    .await;
+    running.stop().await;
+    assert_eq!(bus.received()[0].detail["new"]["note"], "second");
+    assert_eq!(listed.lines().count(), 1, "{listed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_is_down_loses_nothing_and_recording_goes_on() {
+    let bus = Bus::start().await;
+    let (dynamodb, weir) = shop(&bus, "{ first = \"10ms\", attempts_max = 2 }").await;
+    bus.fail(u32::MAX);
+    let running = weir.run(None);
+    for number in 0..30 {
+        put(&dynamodb, &format!("order-{}", number % 3), &number.to_string()).await;
+    }
+    weir.recorded(30).await;
+    assert_eq!(bus.deliveries(), 0);
+    bus.fail(0);
+    eventually("all thirty", async || (bus.deliveries() == 30).then_some(())).await;
+    assert!(weir.command(&["dlq", "ls"]).await.stdout.contains("no dead letters"));
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_weir_stands_by_and_takes_over_when_the_first_is_killed() {
+    let bus = Bus::start().await;
+    let (dynamodb, weir) = shop(&bus, "{ first = \"10ms\" }").await;
+    let first = weir.run(None);
+    put(&dynamodb, "order-1", "before").await;
+    eventually("the first delivers", async || (bus.deliveries() == 1).then_some(())).await;
+    let second = weir.run(None);
+    eventually("the second stands by", async || {
+        second.log().contains("standing by").then_some(())
+    })
+    .await;
+    first.kill().await;
+    put(&dynamodb, "order-1", "after").await;
+    eventually("the second delivers", async || (bus.deliveries() == 2).then_some(())).await;
+    second.stop().await;
+}

@@ -1,0 +1,106 @@
+//! Poison among 1,000 changes: exactly the poison is set aside, everything else is delivered, in order per item.
+
+use std::collections::{BTreeMap, HashMap};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde_json::Value;
+use weir_dev::{DynamoDbStorage, LocalDynamoDb};
+use weir_tests::{Bus, Dice, Weir, component, eventually};
+
+const CHANGES: usize = 1000;
+const ITEMS: u64 = 100;
+const TABLE: &str = "poison-orders";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exactly_the_poison_becomes_dead_letters_and_the_rest_is_delivered_in_order() {
+    let mut dice = Dice::new();
+    let dynamodb = LocalDynamoDb::start(0, DynamoDbStorage::Memory).await.unwrap();
+    dynamodb.ensure_table(TABLE, "id").await.unwrap();
+    let bus = Bus::start().await;
+    let weir = Weir::configure(&format!(
+        "{}[source.shop]\ntable = \"{TABLE}\"\nendpoint = \"{}\"\ntest_credentials = true\n\
+         [route.all]\nsource = \"shop\"\nplugin = \"{}\"\nsinks = [\"bus\"]\n",
+        bus.sink(),
+        dynamodb.endpoint(),
+        component("poison").display(),
+    ));
+
+    let mut poison: BTreeMap<usize, &str> = BTreeMap::new();
+    for kind in ["loop", "memory", "trap"] {
+        while poison.values().all(|placed| *placed != kind) {
+            let number = usize::try_from(dice.below(CHANGES as u64)).unwrap();
+            poison.entry(number).or_insert(kind);
+        }
+    }
+    let client = dynamodb.client();
+    for number in 0..CHANGES {
+        let mut put = client
+            .put_item()
+            .table_name(TABLE)
+            .item("id", AttributeValue::S(format!("order-{}", dice.below(ITEMS))))
+            .item("number", AttributeValue::N(number.to_string()));
+        if let Some(kind) = poison.get(&number) {
+            put = put.item("poison", AttributeValue::S((*kind).to_owned()));
+        }
+        put.send().await.unwrap();
+    }
+    let running = weir.run(None);
+    eventually("997 deliveries", async || {
+        (bus.deliveries() >= CHANGES - poison.len()).then_some(())
+    })
+    .await;
+    let letters = eventually("three dead letters", async || {
+        let answer = weir.command(&["dlq", "ls", "--json"]).await;
+        let letters: Value = serde_json::from_str(&answer.stdout).ok()?;
+        letters["dead_letters"]
+            .as_array()
+            .filter(|letters| letters.len() >= poison.len())
+            .cloned()
+    })
+    .await;
+    running.stop().await;
+
+    let digest = sha256_of(&component("poison"));
+    let found: BTreeMap<usize, &str> = letters
+        .iter()
+        .map(|letter| {
+            assert_eq!(letter["plugin_digest"], digest);
+            assert!(
+                letter["reason"].as_str().is_some_and(|reason| !reason.is_empty()),
+                "{letter}"
+            );
+            let event: Value = serde_json::from_str(letter["payload"].as_str().unwrap()).unwrap();
+            let number = usize::try_from(event["detail"]["new"]["number"].as_u64().unwrap()).unwrap();
+            (number, letter["code"].as_str().unwrap())
+        })
+        .collect();
+    let codes = HashMap::from([
+        ("loop", "plugin-fuel"),
+        ("memory", "plugin-memory"),
+        ("trap", "plugin-trap"),
+    ]);
+    let expected: BTreeMap<usize, &str> = poison.iter().map(|(number, kind)| (*number, codes[kind])).collect();
+    assert_eq!(found, expected);
+
+    let mut last_of_item: HashMap<String, u64> = HashMap::new();
+    for event in bus.received() {
+        let before = last_of_item.insert(event.detail["keys"]["id"].to_string(), event.position());
+        assert!(
+            before.is_none_or(|before| before < event.position()),
+            "out of order: {}",
+            event.detail
+        );
+        assert!(!expected.contains_key(&usize::try_from(event.position()).unwrap()));
+    }
+    assert_eq!(bus.received().len(), CHANGES - poison.len());
+}
+
+fn sha256_of(path: &std::path::Path) -> String {
+    let output = std::process::Command::new("sha256sum").arg(path).output().unwrap();
+    String::from_utf8(output.stdout)
+        .unwrap()
+        .split(' ')
+        .next()
+        .unwrap()
+        .to_owned()
+}

@@ -1,0 +1,255 @@
+//! The binary, in a folder of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+use weir_evidence::LedgerSecret;
+use weir_ledger::{Database, Ledger, RecordedEntry};
+use weir_model::{LedgerName, Position};
+
+use crate::{TestDatabase, eventually};
+
+/// The secret of every test ledger.
+const SECRET: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+/// A Weir that is configured: its folder, its database. It may run or not.
+pub struct Weir {
+    folder: TempDir,
+    /// Its database.
+    pub database: TestDatabase,
+}
+
+/// `weir run`, running.
+pub struct WeirProcess {
+    child: Child,
+    log: PathBuf,
+}
+
+/// What a command answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its exit code.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Weir {
+    /// Configures a Weir. `more` is TOML: sources, sinks, routes.
+    ///
+    /// # Panics
+    ///
+    /// The folder cannot be written.
+    #[must_use]
+    pub fn configure(more: &str) -> Self {
+        let weir = Self {
+            folder: tempfile::tempdir().expect("a temporary folder"),
+            database: TestDatabase::create(),
+        };
+        let listen = free_address();
+        let base = format!(
+            "[postgres]\nurl = \"{}\"\n[ledger]\nname = \"main\"\nkey_file = \"ledger.key\"\n[api]\nlisten = \"{listen}\"\n",
+            weir.database.url()
+        );
+        weir.write("weir.toml", &format!("{base}{more}"));
+        weir.write("ledger.key", SECRET);
+        weir
+    }
+
+    /// A file in the folder.
+    #[must_use]
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Writes a file in the folder.
+    ///
+    /// # Panics
+    ///
+    /// It cannot be written.
+    pub fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.path(name), text).expect("the folder can be written");
+    }
+
+    /// Runs a command to its end.
+    ///
+    /// # Panics
+    ///
+    /// The binary is not there.
+    pub async fn command(&self, arguments: &[&str]) -> Answer {
+        let output = self.prepare(arguments).output().await.expect("the binary runs");
+        Answer {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Starts `weir run --migrate`, with a fault if one is given (`after-append:3`).
+    ///
+    /// # Panics
+    ///
+    /// The binary is not there.
+    #[must_use]
+    pub fn run(&self, fault: Option<&str>) -> WeirProcess {
+        let log = self.path("log");
+        let log_file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .expect("the log can be written");
+        let mut command = self.prepare(&["run", "--migrate"]);
+        command.stdout(Stdio::null()).stderr(log_file).kill_on_drop(true);
+        if let Some(fault) = fault {
+            command.env("WEIR_FAULT", fault);
+        }
+        WeirProcess {
+            child: command.spawn().expect("the binary runs"),
+            log,
+        }
+    }
+
+    /// The ledger, read beside the running Weir.
+    ///
+    /// # Panics
+    ///
+    /// It cannot be opened.
+    pub async fn ledger(&self) -> Ledger {
+        let database = Database::connect(self.database.url()).await.expect("Postgres answers");
+        database.migrate().await.expect("the schema can be made");
+        let name = LedgerName::parse("main").expect("a name");
+        let secret = LedgerSecret::parse(SECRET).expect("a secret");
+        database.open_or_create(&name, secret).await.expect("the ledger opens")
+    }
+
+    /// Every entry, in order.
+    ///
+    /// # Panics
+    ///
+    /// The ledger cannot be read.
+    pub async fn entries(&self) -> Vec<RecordedEntry> {
+        let ledger = self.ledger().await;
+        let mut entries = Vec::new();
+        loop {
+            let page = ledger
+                .read_from(Position(entries.len() as u64), 1000)
+                .await
+                .expect("the ledger is whole");
+            if page.is_empty() {
+                return entries;
+            }
+            entries.extend(page);
+        }
+    }
+
+    /// Waits until the ledger has at least `size` entries.
+    pub async fn recorded(&self, size: u64) {
+        let ledger = self.ledger().await;
+        eventually(&format!("{size} entries in the ledger"), async || {
+            ledger.head().await.ok().filter(|head| head.size >= size)
+        })
+        .await;
+    }
+
+    fn prepare(&self, arguments: &[&str]) -> Command {
+        let binary = target_folder().join("debug/weir");
+        assert!(binary.exists(), "{} is not there: run `make test`", binary.display());
+        let mut command = Command::new(binary);
+        command
+            .args(arguments)
+            .args(["--config", "weir.toml"])
+            .current_dir(self.folder.path())
+            .env("WEIR_LOG", "info");
+        command
+    }
+}
+
+impl WeirProcess {
+    /// Kills it as a power cut would.
+    ///
+    /// # Panics
+    ///
+    /// It cannot be killed.
+    pub async fn kill(mut self) {
+        self.child.kill().await.expect("our own child can be killed");
+    }
+
+    /// Waits for it to end by itself.
+    ///
+    /// # Panics
+    ///
+    /// It did not within two minutes.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let wait = tokio::time::timeout(crate::PATIENCE, self.child.wait()).await;
+        wait.unwrap_or_else(|_| panic!("it runs on: {}", self.log()))
+            .expect("our own child can be waited for")
+    }
+
+    /// Asks it to stop, and waits until it did, in good order.
+    ///
+    /// # Panics
+    ///
+    /// It did not stop in good order.
+    pub async fn stop(mut self) {
+        let id = self.child.id().expect("it runs").to_string();
+        let asked = Command::new("kill")
+            .args(["-TERM", &id])
+            .status()
+            .await
+            .expect("kill is installed");
+        assert!(asked.success());
+        let status = self.ended().await;
+        assert!(status.success(), "{status}: {}", self.log());
+    }
+
+    /// Whether it still runs.
+    ///
+    /// # Panics
+    ///
+    /// That cannot be found out.
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("our own child can be asked").is_none()
+    }
+
+    /// What it and those before it logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+/// The folder that cargo builds into.
+///
+/// # Panics
+///
+/// This is no test that cargo built.
+#[must_use]
+pub fn target_folder() -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows its path");
+    test.ancestors()
+        .nth(3)
+        .map(Path::to_owned)
+        .expect("tests are in <target>/debug/deps")
+}
+
+/// A plugin of this repository.
+///
+/// # Panics
+///
+/// It was not built.
+#[must_use]
+pub fn component(name: &str) -> PathBuf {
+    let path = target_folder().join("plugins").join(format!("{name}.wasm"));
+    assert!(path.exists(), "{} is not there: run `make plugins`", path.display());
+    path
+}
+
+/// An address on the loopback that nobody uses now.
+fn free_address() -> std::net::SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    listener.local_addr().expect("a listener has an address")
+}
