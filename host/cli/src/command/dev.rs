@@ -24,7 +24,7 @@ use anyhow::{Context as _, Result};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use weir_dev::shop::{Shop, ShopOptions};
-use weir_dev::{DynamoDbStorage, LocalDynamoDb, PostgresOptions, PrivatePostgres, shop};
+use weir_dev::{DynamoDbStorage, LocalDynamoDb, PostgresOptions, PrivatePostgres, StartError, shop};
 use weir_ledger::Ledger;
 use weir_pipeline::Activities;
 
@@ -51,12 +51,26 @@ pub(crate) async fn dev(args: DevArgs) -> Result<ExitCode> {
     let stop = stop_on_signal()?;
     let folder = DevFolder::prepare(&args)?;
     Screen::starting("Postgres");
-    let postgres = PrivatePostgres::start(&folder.postgres(), PostgresOptions::default()).await?;
+    let postgres = start_postgres(&folder).await?;
     let outcome = with_postgres(&args, &folder, &postgres, stop).await;
     let stopped = postgres.stop().await;
     outcome?;
     stopped?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Starts Postgres in the folder, or, where the account it runs as cannot get there, beside it in a public place.
+///
+/// Postgres refuses to run as root, and root's own folders are closed to everybody else.
+async fn start_postgres(folder: &DevFolder) -> Result<PrivatePostgres> {
+    match PrivatePostgres::start(&folder.postgres(), PostgresOptions::default()).await {
+        Err(StartError::Closed { .. }) => {
+            let open = folder.postgres_in_the_open();
+            tracing::info!(folder = %open.display(), "Postgres cannot enter the data folder; its data goes here");
+            Ok(PrivatePostgres::start(&open, PostgresOptions::default()).await?)
+        }
+        started => Ok(started?),
+    }
 }
 
 async fn with_postgres(
@@ -66,7 +80,9 @@ async fn with_postgres(
     stop: CancellationToken,
 ) -> Result<()> {
     Screen::starting("DynamoDB");
-    let dynamodb = LocalDynamoDb::start(args.dynamodb_port, DynamoDbStorage::File(folder.dynamodb())).await?;
+    let dynamodb = LocalDynamoDb::start(args.dynamodb_port, DynamoDbStorage::File(folder.dynamodb()))
+        .await
+        .context("the local DynamoDB cannot start (its port: --dynamodb-port)")?;
     let outcome = with_dynamodb(args, folder, postgres, &dynamodb, stop).await;
     dynamodb.stop().await;
     outcome
@@ -89,7 +105,14 @@ async fn with_dynamodb(
     let activities = Activities::new();
     let screen = Screen::new(activities.watch());
     Screen::starting("Weir");
-    let service = Service::start(&loaded, true, activities, stop.clone()).await?;
+    let service = Service::start(&loaded, true, activities, stop.clone())
+        .await
+        .with_context(|| {
+            format!(
+                "`weir dev` cannot start (its ports: --dynamodb-port {}, --api-port {})",
+                args.dynamodb_port, args.api_port
+            )
+        })?;
     screen.welcome(args, folder, &dynamodb.endpoint(), &plugin);
 
     let mut beside = JoinSet::new();

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 
 use super::ROUTE;
 use crate::args::DevArgs;
@@ -30,6 +31,10 @@ impl DevFolder {
         );
         if args.fresh && path.exists() {
             fs::remove_dir_all(&path).with_context(|| format!("{} cannot be removed", path.display()))?;
+            let beside = Self { path: path.clone() }.postgres_in_the_open();
+            if beside.exists() {
+                fs::remove_dir_all(&beside).with_context(|| format!("{} cannot be removed", beside.display()))?;
+            }
         }
         fs::create_dir_all(&path).with_context(|| format!("{} cannot be made", path.display()))?;
         let folder = Self { path };
@@ -40,6 +45,12 @@ impl DevFolder {
 
     pub(super) fn postgres(&self) -> PathBuf {
         self.path.join("postgres")
+    }
+
+    /// A place for Postgres that any account can get to, the same for this folder at each start.
+    pub(super) fn postgres_in_the_open(&self) -> PathBuf {
+        let name = hex::encode(&Sha256::digest(self.path.as_os_str().as_encoded_bytes())[..6]);
+        Path::new("/var/tmp").join(format!("weir-dev-{name}"))
     }
 
     pub(super) fn dynamodb(&self) -> PathBuf {
