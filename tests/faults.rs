@@ -99,3 +99,46 @@ async fn a_second_weir_stands_by_and_takes_over_when_the_first_is_killed() {
     eventually("the second delivers", async || (bus.deliveries() == 2).then_some(())).await;
     second.stop().await;
 }
+
+/// streams.md 44. Source times are whole seconds, so the test first lets one pass.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_at_latest_skips_what_was_written_before_and_remembers_where_it_began() {
+    let bus = Bus::start().await;
+    let (dynamodb, weir) = shop(&bus, "{ first = \"10ms\" }").await;
+    let config = std::fs::read_to_string(weir.path("weir.toml")).unwrap();
+    weir.write(
+        "weir.toml",
+        &config.replace("[source.shop]\n", "[source.shop]\nstart = \"latest\"\n"),
+    );
+    put(&dynamodb, "order-1", "before").await;
+    let written_at = jiff::Timestamp::now().as_second();
+    eventually("the next second", async || {
+        (jiff::Timestamp::now().as_second() > written_at).then_some(())
+    })
+    .await;
+
+    let first = weir.run(None);
+    eventually("it reads", async || first.log().contains("shard taken").then_some(())).await;
+    put(&dynamodb, "order-1", "after").await;
+    weir.recorded(1).await;
+    first.kill().await;
+    put(&dynamodb, "order-1", "while it was down").await;
+    let second = weir.run(None);
+    weir.recorded(2).await;
+    second.stop().await;
+
+    let notes: Vec<String> = weir
+        .entries()
+        .await
+        .iter()
+        .map(|entry| note(entry.body.new.as_ref()))
+        .collect();
+    assert_eq!(notes, ["after", "while it was down"]);
+}
+
+fn note(image: Option<&weir_model::Item>) -> String {
+    image
+        .and_then(|image| image["note"].as_text())
+        .unwrap_or_default()
+        .to_owned()
+}
