@@ -1,5 +1,7 @@
 //! A sink that fails: what failed is sent again, what was taken is not, and a sink that is down loses nothing.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use weir_dev::{DynamoDbStorage, LocalDynamoDb};
 use weir_tests::{Bus, Weir, eventually};

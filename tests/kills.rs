@@ -3,6 +3,8 @@
 //! The writer keeps its own list of what it wrote. Half of the kills come at a random moment, the others at a fault
 //! point between reading, commit, `PutEvents` and cursor. `WEIR_KILLS` asks for more of them.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -12,7 +14,7 @@ use tokio::sync::Semaphore;
 use weir_dev::{DynamoDbStorage, LocalDynamoDb};
 use weir_evidence::EntryKind;
 use weir_model::Operation;
-use weir_tests::{Bus, Dice, Weir, component, eventually};
+use weir_tests::{Bus, Dice, Weir, eventually};
 
 const CHANGES: usize = 20_000;
 const ITEMS: u64 = 500;
@@ -44,13 +46,7 @@ async fn every_change_is_recorded_once_and_delivered_at_least_once_whenever_weir
     let dynamodb = LocalDynamoDb::start(0, DynamoDbStorage::Memory).await.unwrap();
     dynamodb.ensure_table(TABLE, "id").await.unwrap();
     let bus = Bus::start().await;
-    let weir = Weir::configure(&format!(
-        "{}[source.shop]\ntable = \"{TABLE}\"\nendpoint = \"{}\"\ntest_credentials = true\n\
-         [route.all]\nsource = \"shop\"\nplugin = \"{}\"\nsinks = [\"bus\"]\n",
-        bus.sink(),
-        dynamodb.endpoint(),
-        component("poison").display(),
-    ));
+    let weir = Weir::with_plugin(&dynamodb, TABLE, "poison", &bus);
 
     // The writer may write a share after each kill, so that there is something to kill in.
     let may_write = Arc::new(Semaphore::new(CHANGES / kills));

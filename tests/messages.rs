@@ -1,5 +1,7 @@
 //! What is wrong is said in one paragraph that says what to do, and ends with an exit code that is not 0.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
     StreamSpecification, StreamViewType,

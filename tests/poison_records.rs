@@ -1,5 +1,7 @@
 //! Poison among 1,000 changes: exactly the poison is set aside, everything else is delivered, in order per item.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -17,13 +19,7 @@ async fn exactly_the_poison_becomes_dead_letters_and_the_rest_is_delivered_in_or
     let dynamodb = LocalDynamoDb::start(0, DynamoDbStorage::Memory).await.unwrap();
     dynamodb.ensure_table(TABLE, "id").await.unwrap();
     let bus = Bus::start().await;
-    let weir = Weir::configure(&format!(
-        "{}[source.shop]\ntable = \"{TABLE}\"\nendpoint = \"{}\"\ntest_credentials = true\n\
-         [route.all]\nsource = \"shop\"\nplugin = \"{}\"\nsinks = [\"bus\"]\n",
-        bus.sink(),
-        dynamodb.endpoint(),
-        component("poison").display(),
-    ));
+    let weir = Weir::with_plugin(&dynamodb, TABLE, "poison", &bus);
 
     let mut poison: BTreeMap<usize, &str> = BTreeMap::new();
     for kind in ["loop", "memory", "trap"] {

@@ -1,5 +1,7 @@
 //! `weir verify` against an administrator with `psql`.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use aws_sdk_dynamodb::types::AttributeValue;
 use weir_dev::{DynamoDbStorage, LocalDynamoDb};
 use weir_tests::Weir;

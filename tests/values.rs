@@ -1,6 +1,8 @@
 //! Exact values, all the way: written with the AWS SDK, recorded in the ledger, read back from an EventBridge and an SQS
 //! that we did not write (moto), behind a rule.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::collections::BTreeMap;
 use std::process::Stdio;
 

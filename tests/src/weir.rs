@@ -5,11 +5,12 @@ use std::process::{ExitStatus, Stdio};
 
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
+use weir_dev::LocalDynamoDb;
 use weir_evidence::LedgerSecret;
 use weir_ledger::{Database, Ledger, RecordedEntry};
 use weir_model::{LedgerName, Position};
 
-use crate::{TestDatabase, eventually};
+use crate::{Bus, TestDatabase, eventually};
 
 /// The secret of every test ledger.
 const SECRET: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
@@ -58,6 +59,22 @@ impl Weir {
         weir.write("weir.toml", &format!("{base}{more}"));
         weir.write("ledger.key", SECRET);
         weir
+    }
+
+    /// Configures a Weir that sends every change of a local table through a plugin to a bus.
+    ///
+    /// # Panics
+    ///
+    /// The plugin was not built.
+    #[must_use]
+    pub fn with_plugin(dynamodb: &LocalDynamoDb, table: &str, plugin: &str, bus: &Bus) -> Self {
+        Self::configure(&format!(
+            "{}[source.shop]\ntable = \"{table}\"\nendpoint = \"{}\"\ntest_credentials = true\n\
+             [route.all]\nsource = \"shop\"\nplugin = \"{}\"\nsinks = [\"bus\"]\n",
+            bus.sink(),
+            dynamodb.endpoint(),
+            component(plugin).display(),
+        ))
     }
 
     /// A file in the folder.

@@ -5,9 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{PgPool, Postgres};
+use sqlx::{PgConnection, PgPool};
 use tokio::sync::watch;
 use weir_evidence::{Frontier, LedgerSecret};
 use weir_model::LedgerName;
@@ -80,7 +79,8 @@ pub enum OpenError {
 /// fenced by their epochs.
 #[must_use]
 pub struct Mandate {
-    _connection: PoolConnection<Postgres>,
+    /// Not of the pool any more: a lock ends with its connection, not when that is given back.
+    _connection: PgConnection,
 }
 
 impl Database {
@@ -245,8 +245,8 @@ impl Ledger {
         )
         .fetch_one(&mut *connection)
         .await?;
-        Ok(ours.then_some(Mandate {
-            _connection: connection,
+        Ok(ours.then(|| Mandate {
+            _connection: connection.detach(),
         }))
     }
 }

@@ -62,23 +62,17 @@ impl Ledger {
     /// Postgres failed, or what is stored is not what was recorded.
     pub async fn read_from(&self, from: Position, count_max: u16) -> Result<Vec<RecordedEntry>, ReadError> {
         let stored = in_time(self.stored_from(from, count_max)).await?;
-        let mut entries = Vec::with_capacity(stored.len());
-        let mut bytes = 0;
-        for (expected, row) in (from.0..).map(Position).zip(stored) {
-            if from_stored(row.position) != expected {
-                return Err(ReadError::Tampered {
-                    position: expected,
-                    found: "the entry is missing".to_owned(),
-                });
-            }
-            let (entry, opened_bytes) = self.open_stored(row).await?;
-            entries.push(entry);
-            bytes += opened_bytes;
-            if bytes >= OPENED_BYTES_MAX {
-                break;
-            }
+        let expected = (from.0..).map(Position);
+        if let Some((missing, _)) = expected
+            .zip(&stored)
+            .find(|(expected, row)| from_stored(row.position) != *expected)
+        {
+            return Err(ReadError::Tampered {
+                position: missing,
+                found: "the entry is missing".to_owned(),
+            });
         }
-        Ok(entries)
+        self.open_page(stored).await
     }
 
     /// Reads the entries at these positions, highest first: all of them, or as many as make a page of about 8 MiB.
@@ -107,21 +101,11 @@ impl Ledger {
             .find(|position| !stored.iter().any(|row| row.position == **position))
         {
             return Err(ReadError::Tampered {
-                position: from_stored(*missing),
+                position: Position(missing.cast_unsigned()),
                 found: "the entry is missing".to_owned(),
             });
         }
-        let mut entries = Vec::with_capacity(stored.len());
-        let mut bytes = 0;
-        for row in stored {
-            let (entry, opened_bytes) = self.open_stored(row).await?;
-            entries.push(entry);
-            bytes += opened_bytes;
-            if bytes >= OPENED_BYTES_MAX {
-                break;
-            }
-        }
-        Ok(entries)
+        self.open_page(stored).await
     }
 
     pub(crate) async fn stored_from(&self, from: Position, count_max: u16) -> sqlx::Result<Vec<StoredEntry>> {
@@ -148,6 +132,21 @@ impl Ledger {
         )
         .fetch_all(&self.shared.pool)
         .await
+    }
+
+    /// Opens entries until they make a page.
+    async fn open_page(&self, stored: Vec<StoredEntry>) -> Result<Vec<RecordedEntry>, ReadError> {
+        let mut entries = Vec::with_capacity(stored.len());
+        let mut bytes = 0;
+        for row in stored {
+            let (entry, opened_bytes) = self.open_stored(row).await?;
+            entries.push(entry);
+            bytes += opened_bytes;
+            if bytes >= OPENED_BYTES_MAX {
+                break;
+            }
+        }
+        Ok(entries)
     }
 
     /// Opens an entry, and says how many bytes its body has.

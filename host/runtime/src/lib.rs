@@ -19,6 +19,7 @@
 
 mod batch;
 mod bindings;
+mod decisions;
 mod engine;
 mod host;
 mod limits;
