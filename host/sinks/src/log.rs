@@ -35,7 +35,10 @@ impl Log {
     pub async fn open(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path).await?;
         let is_torn = ends_in_a_line(path).await?;
-        Ok(Self { path: path.to_owned(), file: Mutex::new(LogFile { file, is_torn }) })
+        Ok(Self {
+            path: path.to_owned(),
+            file: Mutex::new(LogFile { file, is_torn }),
+        })
     }
 
     async fn write(&self, lines: &[u8]) -> io::Result<()> {

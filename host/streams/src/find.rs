@@ -112,8 +112,14 @@ impl DynamoDbStreams {
     pub async fn new(access: &AwsAccess) -> Self {
         let config = access.load().await;
         // An emulator may write any region into its ARNs.
-        let region = config.region().map(ToString::to_string).filter(|_| access.endpoint.is_none());
-        Self { client: Client::new(&config), region }
+        let region = config
+            .region()
+            .map(ToString::to_string)
+            .filter(|_| access.endpoint.is_none());
+        Self {
+            client: Client::new(&config),
+            region,
+        }
     }
 
     /// Whether a stream is in the region that is asked here. One that is not looks as if it did not exist.

@@ -1,0 +1,29 @@
+//! Plugins as a route meets them: components that `plugins/build` made, and small ones written here by hand to do what
+//! no SDK would let them.
+//!
+//! ```text
+//! poison     the records of a batch that fail alone are the faults, and no others
+//! shop       a real plugin decides real changes
+//! guest      a component from a few lines of WebAssembly text; what follows uses it
+//! describe   what a plugin says about itself
+//! reading    what it may read, and what it gets
+//! answers    decisions that make no sense
+//! limits     memory, fuel, time, log
+//! refusals   components that are no plugin
+//! calls      instances, threads, many callers
+//! ```
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+mod guest;
+
+mod answers;
+mod calls;
+mod describe;
+mod limits;
+mod poison;
+mod reading;
+mod refusals;
+mod shop;

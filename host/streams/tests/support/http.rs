@@ -1,0 +1,127 @@
+//! An HTTP server of a few lines, on a free port of the loopback. It does what no framework lets a server do: hang up in
+//! the middle.
+//!
+//! The tests of the sinks use it as well.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+/// A call of AWS' JSON protocol.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    /// The header `X-Amz-Target`: `AWSEvents.PutEvents`.
+    pub(crate) target: String,
+    pub(crate) body: Value,
+}
+
+/// What the server does with a call.
+#[derive(Clone, Debug)]
+pub(crate) enum Reply {
+    /// A status and a JSON body.
+    Json(u16, Value),
+    /// A status and a body that is no JSON.
+    Text(u16, &'static str),
+    /// A status that promises the JSON body, and half of it.
+    HalfOf(u16, Value),
+    /// The connection is reset.
+    Reset,
+}
+
+/// A running server. Dropping it stops it.
+#[derive(Debug)]
+pub(crate) struct Server {
+    address: SocketAddr,
+    _tasks: JoinSet<()>,
+}
+
+impl Server {
+    pub(crate) async fn start(answer: impl Fn(Request) -> Reply + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let answer = Arc::new(answer);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((connection, _)) = listener.accept().await {
+                let answer = Arc::clone(&answer);
+                // A client that goes away ends its connection with an error, and nothing else.
+                connections.spawn(async move { serve(connection, &*answer).await.unwrap_or_default() });
+            }
+        });
+        Self { address, _tasks: tasks }
+    }
+
+    pub(crate) fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+/// Answers the calls of one connection, until either side ends it.
+async fn serve(connection: TcpStream, answer: &(impl Fn(Request) -> Reply + Sync)) -> std::io::Result<()> {
+    let mut connection = BufReader::new(connection);
+    while let Some(request) = read(&mut connection).await? {
+        let (status, body, sent) = match answer(request) {
+            Reply::Json(status, body) => {
+                let body = body.to_string();
+                let length = body.len();
+                (status, body, length)
+            }
+            Reply::Text(status, body) => (status, body.to_owned(), body.len()),
+            Reply::HalfOf(status, body) => {
+                let body = body.to_string();
+                let half = body.len() / 2;
+                (status, body, half)
+            }
+            Reply::Reset => {
+                connection.get_ref().set_zero_linger()?;
+                return Ok(());
+            }
+        };
+        // The client library waits this long before it tries again what it takes for passing, in place of seconds.
+        let head = format!(
+            "HTTP/1.1 {status} Scripted\r\ncontent-type: application/x-amz-json-1.1\r\nx-amz-retry-after: 1\r\n\
+             content-length: {}\r\n\r\n",
+            body.len()
+        );
+        connection.write_all(head.as_bytes()).await?;
+        connection.write_all(&body.as_bytes()[..sent]).await?;
+        connection.flush().await?;
+        if sent < body.len() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// The next call, or none if the client has hung up.
+async fn read(connection: &mut BufReader<TcpStream>) -> std::io::Result<Option<Request>> {
+    let (mut target, mut length) = (String::new(), 0);
+    let mut line = String::new();
+    loop {
+        line.clear();
+        if connection.read_line(&mut line).await? == 0 {
+            return Ok(None);
+        }
+        if line == "\r\n" {
+            break;
+        }
+        // The request line has a colon only if its path has one, and then it is neither of these.
+        let (name, value) = line.split_once(':').unwrap_or_default();
+        match name.to_ascii_lowercase().as_str() {
+            "x-amz-target" => value.trim().clone_into(&mut target),
+            "content-length" => length = value.trim().parse().unwrap(),
+            _ => {}
+        }
+    }
+    let mut body = vec![0; length];
+    connection.read_exact(&mut body).await?;
+    Ok(Some(Request {
+        target,
+        body: serde_json::from_slice(&body).unwrap(),
+    }))
+}
