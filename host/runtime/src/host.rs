@@ -10,12 +10,21 @@ use crate::batch::{to_guest, to_number, to_text};
 use crate::bindings::weir::plugin::{call_context, changes, logging, lookup, types};
 use crate::{Batch, BatchChange, Limits, Manifest};
 
+/// What a call into the host counts beside what it hands over: about what the crossing costs.
+const HOST_CALL_BYTES: usize = 256;
+
+/// What an element of a list counts beside its content.
+const ELEMENT_BYTES: usize = 16;
+
 /// State of one instance.
 pub(crate) struct Host {
     limits: Limits,
     memory_bytes: usize,
     /// A memory was refused: the trap that follows is about that.
     pub(crate) memory_refused: bool,
+    /// It read all that it may: the trap that follows is about that.
+    pub(crate) reads_exhausted: bool,
+    read_bytes_left: usize,
     log: Vec<LogLine>,
     log_lines_dropped: usize,
     call: Call,
@@ -41,6 +50,8 @@ impl Host {
             limits,
             memory_bytes: 0,
             memory_refused: false,
+            reads_exhausted: false,
+            read_bytes_left: limits.read_bytes_max,
             log: Vec::new(),
             log_lines_dropped: 0,
             call,
@@ -71,6 +82,22 @@ impl Host {
         lines.join("\n")
     }
 
+    /// Counts what is handed to the guest. Reading costs the host more than it costs the guest in fuel, so it has a budget
+    /// of its own; like fuel, it runs out at the same point on every machine.
+    fn hand_over<T>(&mut self, read: T, bytes: impl FnOnce(&T) -> usize) -> Result<T> {
+        let used = HOST_CALL_BYTES + bytes(&read);
+        match self.read_bytes_left.checked_sub(used) {
+            Some(left) => {
+                self.read_bytes_left = left;
+                Ok(read)
+            }
+            None => {
+                self.reads_exhausted = true;
+                bail!("the plugin read too much")
+            }
+        }
+    }
+
     fn batch(&self) -> Result<(&Batch, &Manifest)> {
         match &self.call {
             Call::Route { batch, manifest } => Ok((batch, manifest)),
@@ -96,15 +123,53 @@ impl Host {
     }
 }
 
+/// What a column takes: each element has its place, whether it is there or not.
+fn column_bytes<T>(column: &[Option<T>], bytes: impl Fn(&T) -> usize) -> usize {
+    column
+        .iter()
+        .map(|element| ELEMENT_BYTES + element.as_ref().map_or(0, &bytes))
+        .sum()
+}
+
+/// A message as one line: what would begin another is escaped.
+fn one_line(message: &str) -> String {
+    message
+        .chars()
+        .fold(String::with_capacity(message.len()), |mut line, character| {
+            if character.is_control() {
+                line.extend(character.escape_default())
+            } else {
+                line.push(character)
+            }
+            line
+        })
+}
+
+fn value_bytes(value: &types::Value) -> usize {
+    match value {
+        types::Value::Null | types::Value::Boolean(_) => 0,
+        types::Value::Number(text) | types::Value::Text(text) | types::Value::Document(text) => text.len(),
+        types::Value::Binary(bytes) => bytes.len(),
+        types::Value::TextSet(texts) | types::Value::NumberSet(texts) => {
+            texts.iter().map(|text| ELEMENT_BYTES + text.len()).sum()
+        }
+        types::Value::BinarySet(binaries) => binaries.iter().map(|bytes| ELEMENT_BYTES + bytes.len()).sum(),
+    }
+}
+
 impl types::Host for Host {}
 
 impl changes::Host for Host {
     fn operations(&mut self) -> Result<Vec<types::Operation>> {
-        Ok(self.batch()?.0.changes().iter().map(BatchChange::operation).collect())
+        let operations: Vec<_> = self.batch()?.0.changes().iter().map(BatchChange::operation).collect();
+        self.hand_over(operations, Vec::len)
     }
 
     fn meta(&mut self, index: u32) -> Result<types::ChangeMeta> {
-        Ok(self.change(index)?.meta())
+        let meta = self.change(index)?.meta();
+        self.hand_over(meta, |meta| {
+            meta.event_id.len() + meta.table.len() + meta.sequence_number.len()
+        })
     }
 
     fn actors(&mut self) -> Result<Vec<Option<String>>> {
@@ -112,40 +177,48 @@ impl changes::Host for Host {
         if !manifest.reads_actor {
             bail!("the manifest does not declare `reads-actor`");
         }
-        Ok(batch.changes().iter().map(|change| change.who.actor.clone()).collect())
+        let actors: Vec<_> = batch.changes().iter().map(|change| change.who.actor.clone()).collect();
+        self.hand_over(actors, |actors| column_bytes(actors, String::len))
     }
 
     fn column(&mut self, field: types::Field) -> Result<Vec<Option<types::Value>>> {
-        Host::column(self, &field, |value| Some(to_guest(value)))
+        let values = Host::column(self, &field, |value| Some(to_guest(value)))?;
+        self.hand_over(values, |values| column_bytes(values, value_bytes))
     }
 
     fn texts(&mut self, field: types::Field) -> Result<Vec<Option<String>>> {
-        Host::column(self, &field, to_text)
+        let texts = Host::column(self, &field, to_text)?;
+        self.hand_over(texts, |texts| column_bytes(texts, String::len))
     }
 
     fn numbers(&mut self, field: types::Field) -> Result<Vec<Option<f64>>> {
-        Host::column(self, &field, to_number)
+        let numbers = Host::column(self, &field, to_number)?;
+        self.hand_over(numbers, |numbers| column_bytes(numbers, |_| 8))
     }
 
     fn get(&mut self, index: u32, field: types::Field) -> Result<Option<types::Value>> {
         self.batch()?.1.check_reads(&field)?;
-        Ok(self.change(index)?.value(&field).map(to_guest))
+        let value = self.change(index)?.value(&field).map(to_guest);
+        self.hand_over(value, |value| value.as_ref().map_or(0, value_bytes))
     }
 
     fn json(&mut self, index: u32, field: types::Field) -> Result<Option<String>> {
         self.batch()?.1.check_reads(&field)?;
-        Ok(self.change(index)?.json(&field))
+        let json = self.change(index)?.json(&field);
+        self.hand_over(json, |json| json.as_ref().map_or(0, String::len))
     }
 
     fn changed(&mut self, index: u32) -> Result<Vec<String>> {
         let declared = &self.batch()?.1.reads;
-        Ok(self.change(index)?.changed(declared))
+        let changed = self.change(index)?.changed(declared);
+        self.hand_over(changed, |paths| paths.iter().map(String::len).sum())
     }
 }
 
 impl call_context::Host for Host {
     fn now_ms(&mut self, index: u32) -> Result<u64> {
-        Ok(self.change(index)?.created_at_ms())
+        let now_ms = self.change(index)?.created_at_ms();
+        self.hand_over(now_ms, |_| 8)
     }
 
     fn seed(&mut self, index: u32) -> Result<u64> {
@@ -155,7 +228,7 @@ impl call_context::Host for Host {
             .split_first_chunk()
             .map(|(seed, rest)| (*seed, rest.len()))
             .expect("32 bytes");
-        Ok(u64::from_be_bytes(seed))
+        self.hand_over(u64::from_be_bytes(seed), |_| 8)
     }
 }
 
@@ -170,6 +243,7 @@ impl lookup::Host for Host {
 impl logging::Host for Host {
     fn log(&mut self, level: logging::Level, index: Option<u32>, message: String) -> Result<()> {
         self.batch()?;
+        self.hand_over((), |()| message.len())?;
         if self.log.len() >= self.limits.log_lines_max {
             self.log_lines_dropped += 1;
             return Ok(());
@@ -183,7 +257,7 @@ impl logging::Host for Host {
         let message = &message[..message.floor_char_boundary(self.limits.log_line_bytes_max)];
         self.log.push(LogLine {
             index,
-            text: format!("{level} {message}"),
+            text: format!("{level} {}", one_line(message)),
         });
         Ok(())
     }

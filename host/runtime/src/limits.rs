@@ -12,6 +12,10 @@ pub struct Limits {
     /// more is cut until its parts do not, so what a change may cost does not depend on its neighbours.
     pub fuel_max: u64,
 
+    /// Bytes that the call may read from the host, a little for each call into it included. A batch is at most about
+    /// 8 MiB, so each change can be read many times over.
+    pub read_bytes_max: usize,
+
     /// Wall-clock time of the call. Protects the host from a machine that stands still; fuel ends a plugin long before.
     pub call_timeout: Duration,
 
@@ -23,12 +27,13 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 64 MiB; 100 million instructions (a filter with four fields takes a few thousand for each change); 10 seconds;
-    /// 100 lines of 1 KiB.
+    /// 64 MiB; 100 million instructions (a filter with four fields takes a few thousand for each change); 256 MiB
+    /// of reads; 10 seconds; 100 lines of 1 KiB.
     fn default() -> Self {
         Self {
             memory_bytes_max: 64 << 20,
             fuel_max: 100_000_000,
+            read_bytes_max: 256 << 20,
             call_timeout: Duration::from_secs(10),
             log_lines_max: 100,
             log_line_bytes_max: 1 << 10,

@@ -348,6 +348,10 @@ fn read_trap(error: &wasmtime::Error, host: &Host) -> CallError {
     };
     match error.downcast_ref::<Trap>() {
         Some(Trap::Interrupt) => CallError::Host(RouteError::TooSlow),
+        _ if host.reads_exhausted => fault(
+            FaultCode::Fuel,
+            "the plugin read more from its host than it may".to_owned(),
+        ),
         Some(Trap::OutOfFuel) => fault(FaultCode::Fuel, "the plugin used up its fuel".to_owned()),
         _ if host.memory_refused => fault(
             FaultCode::Memory,

@@ -126,7 +126,12 @@ fn refusal(event: &Event) -> Option<Outcome> {
 
 fn read_entry(entry: &PutEventsResultEntry) -> Outcome {
     let Some(code) = entry.error_code() else {
-        return Outcome::Accepted;
+        return match entry.event_id() {
+            Some(_) => Outcome::Accepted,
+            None => Outcome::Unavailable {
+                reason: "EventBridge gave neither an event id nor an error".to_owned(),
+            },
+        };
     };
     let reason = format!(
         "{code}: {}",

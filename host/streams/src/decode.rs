@@ -38,6 +38,9 @@ fn decode_change(
     sequence: SequenceNumber,
     created_at: Option<Timestamp>,
 ) -> Result<Change, String> {
+    if let Some(version) = record.event_version().filter(|version| !version.starts_with("1.")) {
+        return Err(format!("the event version {version:?} is new"));
+    }
     let body = record.dynamodb().ok_or("the record has no body")?;
     let operation = match record.event_name() {
         Some(OperationType::Insert) => Operation::Insert,

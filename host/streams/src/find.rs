@@ -205,10 +205,10 @@ impl DynamoDbStreams {
             };
             described.shards.extend(shards);
             if start.is_none() {
-                break;
+                return description.ok_or(FindError::Malformed("description"));
             }
         }
-        description.ok_or(FindError::Malformed("description"))
+        Err(FindError::Malformed("an end to its shards"))
     }
 }
 

@@ -186,13 +186,12 @@ async fn a_long_line_is_cut_at_its_limit_in_bytes() {
     assert_eq!(log, format!("info {}", "\u{20ac}".repeat(6)));
 }
 
-/// Wrong: a log is one line for each message, and a plugin can make what looks like the line of another change, or of
-/// another level. The message should be escaped.
+/// A log is one line for each message, or a plugin could make what looks like the line of another change.
 #[tokio::test]
-async fn a_line_break_in_a_message_looks_like_another_message() {
+async fn a_line_break_in_a_message_begins_no_other_line() {
     let forges = r"
         (i32.store8 (i32.const 306) (i32.const 10))
         (call $log (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 304) (i32.const 5))
         (unreachable)";
-    assert_eq!(faults(forges, 1).await.remove(0).log, "info he\nlo");
+    assert_eq!(faults(forges, 1).await.remove(0).log, "info he\\nlo");
 }

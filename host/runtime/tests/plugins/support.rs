@@ -16,6 +16,7 @@ pub(crate) type Answers = Vec<Result<Decision, Fault>>;
 pub(crate) const SMALL: Limits = Limits {
     memory_bytes_max: 16 << 20,
     fuel_max: 20_000_000,
+    read_bytes_max: 64 << 20,
     call_timeout: Duration::from_secs(300),
     log_lines_max: 10,
     log_line_bytes_max: 20,
