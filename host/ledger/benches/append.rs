@@ -1,0 +1,303 @@
+//! What the ledger costs above Postgres: `Ledger::append` beside binary COPY of the same rows.
+//!
+//! ```text
+//! append: lock head, check shard, COPY (partition, checks, triggers), head, shard, commit     one row of ledger_head
+//! floor:  COPY                                                                                and no lock
+//! ```
+//!
+//! The floor is a logged table with the same columns, storage and primary key, without partitions, checks and triggers,
+//! on one connection of its own to the same database: what Postgres takes of these rows at most. Records are sealed
+//! beforehand, as intake does (its cost: `host/evidence/benches/seal.rs`). A batch of one then of the other is one turn.
+//!
+//! The goal is what the design measured (section 4.3, Postgres 15, one writer): 0.65 of the floor's rate at batches of
+//! 100, 0.85 at 1,000. Machines are noisy: compare the ratios, not the times.
+//!
+//! `tests/with-postgres` runs its server with fsync and full-page writes off, so a commit costs next to nothing there,
+//! and what is seen is work, not waiting for the disk: the harder test for the ratio. On a durable server both sides
+//! wait for one flush per batch and move together. To see that, name a server of your own, and a role that may create
+//! databases; the benchmark makes one, `ledger_bench_<random>`, and drops it at the end:
+//!
+//! ```text
+//! WEIR_TEST_POSTGRES_URL=postgres://user@host/postgres cargo bench -p weir-ledger --bench append
+//! ```
+
+#[path = "../../evidence/benches/beside/mod.rs"]
+mod beside;
+
+use std::process::ExitCode;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use criterion::Criterion;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
+use weir_evidence::{Body, ConfigurationDigest, Entry, EntryKind, LedgerSecret, record};
+use weir_ledger::{
+    AppendTo, Appended, Database, Ledger, NewShard, NewStream, NumberedBodyKey, SealedRecord, ShardBatch, ShardLease,
+};
+use weir_model::{Assurance, AttributeValue, EventId, Item, LedgerName, Operation, SequenceNumber, ShardId, StreamArn};
+
+use beside::{Beside, beside};
+
+const ARN: &str = "arn:aws:dynamodb:eu-west-1:000000000000:table/shop-orders/stream/2026-03-01T00:00:00.000";
+const TABLE: &str = "shop-orders";
+
+/// Bytes handed to the connection at a time, the append's own number.
+const COPY_CHUNK_BYTES: usize = 64 << 10;
+
+fn main() -> ExitCode {
+    let Ok(url) = std::env::var("WEIR_TEST_POSTGRES_URL") else {
+        eprintln!(
+            "there is no Postgres to measure; run: tests/with-postgres cargo bench -p weir-ledger --bench append"
+        );
+        return ExitCode::FAILURE;
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("the system has a poller");
+    // Both tables grow while this runs, a gigabyte in ten seconds on a fast machine: enough is as good as a feast.
+    let mut criterion = Criterion::default()
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(4))
+        .sample_size(20)
+        .configure_from_args();
+    let maintenance = PgConnectOptions::from_str(&url).expect("WEIR_TEST_POSTGRES_URL is a Postgres URL");
+    let name = format!(
+        "ledger_bench_{:016x}",
+        getrandom::u64().expect("the system has randomness")
+    );
+    runtime.block_on(execute(&maintenance, &format!("create database {name}")));
+
+    for count in [100, 1000] {
+        let mut appends = runtime.block_on(Appends::new(&maintenance.clone().database(&name), count));
+        let mut copies = runtime.block_on(Copies::new(&maintenance.clone().database(&name), &appends.records));
+        beside(
+            &mut criterion,
+            Beside {
+                path: &format!("append/{count}"),
+                floor: &format!("binary COPY of {count} rows of {} bytes", appends.row_bytes()),
+                count,
+            },
+            || runtime.block_on(appends.append()),
+            || runtime.block_on(copies.copy()),
+        );
+    }
+    criterion.final_summary();
+
+    runtime.block_on(execute(&maintenance, &format!("drop database {name} with (force)")));
+    ExitCode::SUCCESS
+}
+
+async fn execute(options: &PgConnectOptions, sql: &str) {
+    let mut conn = options.connect().await.expect("Postgres answers");
+    sqlx::raw_sql(AssertSqlSafe(sql))
+        .execute(&mut conn)
+        .await
+        .expect("Postgres does what it is told");
+    conn.close().await.expect("Postgres says goodbye");
+}
+
+/// The path: batches of one shard that follow each other. Their records are the same each time, which Postgres does not
+/// notice: it compresses neither entry nor body.
+struct Appends {
+    ledger: Ledger,
+    lease: ShardLease,
+    records: Vec<SealedRecord>,
+    recorded: u64,
+}
+
+impl Appends {
+    /// A fresh ledger in a schema that may be there already.
+    async fn new(options: &PgConnectOptions, count: u64) -> Self {
+        let database = Database::connect(options.to_url_lossy().as_str())
+            .await
+            .expect("the database was just made");
+        database.migrate().await.expect("the schema applies");
+        let name = LedgerName::parse(format!("batches-of-{count}")).expect("a name");
+        let ledger = database
+            .open_or_create(&name, LedgerSecret::new(&[7; 32]))
+            .await
+            .expect("the ledger is made");
+        let stream = NewStream {
+            source: "shop",
+            arn: &StreamArn::parse(format!("{ARN}{count}")).expect("an ARN"),
+            table: TABLE,
+            key_names: &["order_id".to_owned()],
+            records_from: None,
+        };
+        let stream_id = ledger
+            .enter_stream(stream)
+            .await
+            .expect("the stream is entered")
+            .stream_id;
+        let shard = ShardId::parse("shardId-00000001772366400000-5f3a1b2c").expect("a shard");
+        let new_shard = NewShard {
+            shard: shard.clone(),
+            parent: None,
+        };
+        ledger
+            .enter_shards(stream_id, &[new_shard])
+            .await
+            .expect("the shard is entered");
+        let lease = ledger
+            .claim_shard(stream_id, &shard)
+            .await
+            .expect("nobody has the shard");
+        let keys = ledger
+            .take_body_keys(usize::try_from(count).expect("a batch is small"))
+            .await
+            .expect("there are keys");
+        let records = (1..)
+            .zip(&keys)
+            .map(|(sequence, key)| seal(&ledger, &lease, sequence, key));
+        Self {
+            records: records.collect(),
+            ledger,
+            lease,
+            recorded: 0,
+        }
+    }
+
+    async fn append(&mut self) {
+        let count = self.records.len() as u64;
+        let batch = ShardBatch {
+            lease: &self.lease,
+            after: (self.recorded > 0).then(|| number(self.recorded)),
+            to: AppendTo::Record(number(self.recorded + count)),
+            records: &self.records,
+        };
+        let appended = self.ledger.append(batch).await.expect("Postgres takes the batch");
+        assert!(matches!(appended, Appended::Written { .. }), "{appended:?}");
+        self.recorded += count;
+    }
+
+    fn row_bytes(&self) -> usize {
+        let bytes = self
+            .records
+            .iter()
+            .map(|record| record.entry.len() + record.body.0.len());
+        bytes.sum::<usize>() / self.records.len()
+    }
+}
+
+/// The floor: the same rows, in a transaction that does nothing else.
+struct Copies {
+    conn: PgConnection,
+    records: Vec<SealedRecord>,
+    position: i64,
+}
+
+impl Copies {
+    async fn new(options: &PgConnectOptions, records: &[SealedRecord]) -> Self {
+        let mut conn = options.connect().await.expect("the database was just made");
+        let table = "
+            drop table if exists copied;
+            create table copied (like entry including storage including indexes);
+            set synchronous_commit = on;
+        ";
+        sqlx::raw_sql(table)
+            .execute(&mut conn)
+            .await
+            .expect("a table like entry");
+        Self {
+            conn,
+            records: records.to_vec(),
+            position: 0,
+        }
+    }
+
+    async fn copy(&mut self) {
+        let mut copy = self
+            .conn
+            .copy_in_raw(
+                "copy copied (ledger_id, position, lane, body_key, entry, body) from stdin with (format binary)",
+            )
+            .await
+            .expect("Postgres takes rows");
+        let mut rows = Vec::with_capacity(2 * COPY_CHUNK_BYTES);
+        rows.extend_from_slice(b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0");
+        for record in &self.records {
+            rows.extend_from_slice(&6_i16.to_be_bytes());
+            field(&mut rows, &1_i32.to_be_bytes());
+            field(&mut rows, &self.position.to_be_bytes());
+            field(
+                &mut rows,
+                &i16::from(record.lane.expect("a change has a lane")).to_be_bytes(),
+            );
+            field(&mut rows, &record.body_key.to_be_bytes());
+            field(&mut rows, &record.entry);
+            field(&mut rows, &record.body.0);
+            self.position += 1;
+            if rows.len() >= COPY_CHUNK_BYTES {
+                copy.send(std::mem::take(&mut rows)).await.expect("Postgres takes rows");
+            }
+        }
+        rows.extend_from_slice(&(-1_i16).to_be_bytes());
+        copy.send(rows).await.expect("Postgres takes rows");
+        copy.finish().await.expect("Postgres takes rows");
+    }
+}
+
+fn field(rows: &mut Vec<u8>, value: &[u8]) {
+    let length = i32::try_from(value.len()).expect("entries and bodies are below 2 GiB");
+    rows.extend_from_slice(&length.to_be_bytes());
+    rows.extend_from_slice(value);
+}
+
+/// An insert of an order with eight attributes, each time another.
+fn seal(ledger: &Ledger, lease: &ShardLease, sequence: u64, numbered: &NumberedBodyKey) -> SealedRecord {
+    let order = format!("order-{sequence:09}");
+    let keys = attributes(&[("order_id", &order)]);
+    let body = Body {
+        actor: Some("maria@example.com".to_owned()),
+        new: Some(attributes(&[
+            ("order_id", &order),
+            ("customer", &format!("customer-{:06}", sequence * 7919 % 1_000_000)),
+            ("status", "placed"),
+            ("total", &format!("{}.{:02}", sequence * 37 % 520, sequence % 100)),
+            ("items", &(sequence % 9 + 1).to_string()),
+            (
+                "note",
+                "please ring twice, the bell is quiet; the neighbour takes parcels too",
+            ),
+            ("updated_by", "maria@example.com"),
+            ("updated_at", "2026-03-01T12:00:00.004Z"),
+        ])),
+        keys: Some(keys.clone()),
+        ..Body::default()
+    };
+    let sealed = record(&body, &numbered.key, |commitment| Entry {
+        ledger: ledger.name().clone(),
+        stream: StreamArn::parse(ARN).expect("an ARN"),
+        shard: lease.shard.clone(),
+        commitment,
+        kind: EntryKind::Change {
+            sequence: number(sequence),
+            event: EventId::parse(format!("{:032x}", u128::from(sequence) << 64)).expect("an event id"),
+            operation: Operation::Insert,
+            table: TABLE.to_owned(),
+            item: ledger.secret().item_token(TABLE, &keys),
+            time: "2026-03-01T12:00:00Z".parse().expect("a time"),
+            assurance: Assurance::Claimed,
+            config: ConfigurationDigest([5; 16]),
+        },
+    });
+    let (entry, leaf, body) = sealed.expect("the entry is small");
+    SealedRecord {
+        lane: Some(ledger.secret().lane(TABLE, &keys)),
+        body_key: numbered.number,
+        entry,
+        leaf,
+        body,
+    }
+}
+
+fn number(sequence: u64) -> SequenceNumber {
+    SequenceNumber::parse(sequence.to_string()).expect("digits are a sequence number")
+}
+
+fn attributes(pairs: &[(&str, &str)]) -> Item {
+    let attribute = |&(name, value): &(&str, &str)| (name.to_owned(), AttributeValue::text(value));
+    pairs.iter().map(attribute).collect()
+}

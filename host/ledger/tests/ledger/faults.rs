@@ -1,0 +1,286 @@
+//! Every write, cut at every request that it makes: before Postgres has it, while it has it, and after it took effect.
+
+use std::collections::BTreeSet;
+
+use expect_test::expect;
+use weir_ledger::{AppendTo, ConsumerError, DeadLetter, Ledger, RouteDefinition, ShardBatch};
+use weir_model::Position;
+
+use crate::support::{Fault, Strike, Wire, World, append, batch, number, seal, seal_items, told};
+
+/// One fault and the process that meets it.
+struct Case<'a> {
+    wire: &'a Wire,
+    strike: Strike,
+    fault: Fault,
+    /// Freshly started, so that it has to do everything for the first time.
+    process: Ledger,
+    /// Counts from 0.
+    number: u64,
+}
+
+impl Case<'_> {
+    /// The fault lies in wait from here on.
+    fn arm(&self) {
+        self.wire.arm(self.strike, self.fault);
+    }
+
+    /// And not any more.
+    fn calm(&self) {
+        self.wire.calm();
+    }
+}
+
+/// Plays one case for each request of a write and each way in which it can be cut. Each starts a process anew.
+async fn check(world: &World, mut play: impl AsyncFnMut(&Case<'_>)) {
+    let wire = world.wire();
+    let mut number = 0;
+    for fault in Fault::CUTS {
+        for request in 0.. {
+            let process = world.process_over(&wire).await;
+            let case = Case {
+                wire: &wire,
+                strike: Strike::After(request),
+                fault,
+                process,
+                number,
+            };
+            play(&case).await;
+            number += 1;
+            if !wire.calm() {
+                assert!(request > 2, "a write is a few requests, not {request}");
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_append_cut_anywhere_and_tried_again_is_written_once() {
+    let world = World::new().await;
+    world.enter("a", None).await;
+    let mut outcomes = BTreeSet::new();
+    let mut recorded = 0;
+    check(&world, async |case| {
+        let lease = world.claim(&case.process, "a").await.unwrap();
+        let (after, to) = (2 * case.number, 2 * case.number + 2);
+        let records = seal(&case.process, &lease, after + 1..=to).await;
+        case.arm();
+        let first = case.process.append(batch(&lease, after, to, &records)).await;
+        case.calm();
+        if let Err(error) = &first {
+            assert!(error.may_retry(), "{}", told(&first));
+        }
+        let again = case.process.append(batch(&lease, after, to, &records)).await;
+        // Where it is written depends on the case, that it is written once does not.
+        let word = |told: &str| told.split(' ').next().unwrap().to_owned();
+        outcomes.insert(format!(
+            "{:?}: {}, then {}",
+            case.fault,
+            word(&told(&first)),
+            word(&told(&again))
+        ));
+        recorded = to;
+    })
+    .await;
+
+    // What comes of a request that was cut in flight is a race. A cut before the commit leaves nothing, one after it
+    // everything.
+    outcomes.retain(|outcome| !outcome.starts_with("During"));
+    let outcomes: Vec<_> = outcomes.into_iter().collect();
+    expect![[r#"
+        After: failed, then already
+        After: failed, then written
+        After: written, then already
+        Before: failed, then written
+        Before: written, then already"#]]
+    .assert_eq(&outcomes.join("\n"));
+    let all: Vec<String> = (1..=recorded).map(|sequence| sequence.to_string()).collect();
+    assert_eq!(world.recorded().await, format!("a: {}, at {recorded}\n", all.join(" ")));
+}
+
+#[tokio::test]
+async fn a_process_that_dies_in_an_append_leaves_the_batch_or_nothing_of_it() {
+    let world = World::new().await;
+    world.enter("a", None).await;
+    let mut recorded = 0;
+    check(&world, async |case| {
+        let lease = world.claim(&case.process, "a").await.unwrap();
+        let records = seal(&case.process, &lease, recorded + 1..=recorded + 2).await;
+        case.arm();
+        let died = case
+            .process
+            .append(batch(&lease, recorded, recorded + 2, &records))
+            .await;
+
+        let successor = world.claim(&world.ledger, "a").await.unwrap();
+        let stands = successor
+            .position
+            .map_or(0, |position| position.as_str().parse::<u64>().unwrap());
+        assert!(
+            stands == recorded + 2 || (died.is_err() && stands == recorded),
+            "{stands} after {recorded}"
+        );
+        recorded = stands;
+        world.recorded().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_end_of_a_shard_cut_anywhere_and_tried_again_is_recorded_once() {
+    let world = World::new().await;
+    check(&world, async |case| {
+        let shard = format!("shard-{:03}", case.number);
+        let lease = world.lease(&shard).await;
+        let records = seal(&case.process, &lease, 1..=1).await;
+        let end = || ShardBatch {
+            lease: &lease,
+            after: None,
+            to: AppendTo::End(Some(number(1))),
+            records: &records,
+        };
+        case.arm();
+        // A first answer of "written" is as good as an error: the second one has to be right after both.
+        let _ = case.process.append(end()).await;
+        case.calm();
+        case.process.append(end()).await.unwrap();
+    })
+    .await;
+    for line in world.recorded().await.lines() {
+        assert!(line.ends_with(": 1, at 1, finished"), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn body_keys_are_handed_out_once_whatever_was_cut() {
+    let world = World::new().await;
+    let mut numbers = BTreeSet::new();
+    check(&world, async |case| {
+        case.arm();
+        for _ in 0..2 {
+            if let Ok(keys) = case.process.take_body_keys(3).await {
+                assert_eq!(keys.len(), 3);
+                for key in keys {
+                    assert!(numbers.insert(key.number), "{} twice", key.number);
+                }
+            }
+        }
+    })
+    .await;
+    for number in numbers {
+        assert!(world.ledger.body_key(number).await.unwrap().is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_and_its_dead_letters_move_together_whatever_was_cut() {
+    let world = World::new().await;
+    let lease = world.lease("a").await;
+    append(&world.ledger, &lease, 0, 200).await.unwrap();
+    check(&world, async |case| {
+        let mut consumer = case.process.claim_consumer("route:mail", Position(0)).await.unwrap();
+        let position = consumer.next;
+        let letter = dead_letter(position);
+        case.arm();
+        let settled = case
+            .process
+            .settle(&mut consumer, Position(position.0 + 1), std::slice::from_ref(&letter))
+            .await;
+        assert_eq!(
+            settled.is_ok(),
+            consumer.next > position,
+            "a cursor in hand moves when it moved for sure"
+        );
+
+        // The successor finds both or neither, and may do the same again.
+        let mut consumer = world.ledger.claim_consumer("route:mail", Position(0)).await.unwrap();
+        let letters = world.ledger.dead_letters(Some("mail"), 1000).await.unwrap();
+        assert_eq!(letters.len() as u64, consumer.next.0);
+        if settled.is_ok() {
+            assert_eq!(consumer.next.0, position.0 + 1);
+        }
+        world
+            .ledger
+            .settle(&mut consumer, Position(position.0 + 1), &[letter])
+            .await
+            .unwrap();
+        let letters = world.ledger.dead_letters(Some("mail"), 1000).await.unwrap();
+        assert_eq!(letters.len() as u64, position.0 + 1);
+    })
+    .await;
+}
+
+fn dead_letter(position: Position) -> DeadLetter {
+    DeadLetter {
+        delivery: format!("delivery-{position}"),
+        route: "mail".to_owned(),
+        version: 1,
+        position,
+        sink: Some("postbox".to_owned()),
+        code: "refused".to_owned(),
+        reason: "no such address".to_owned(),
+        attempts: 3,
+        plugin_digest: None,
+        plugin_log: None,
+        payload: Some("{}".to_owned()),
+        created_at: None,
+    }
+}
+
+#[tokio::test]
+async fn a_route_version_cut_anywhere_and_entered_again_is_one_version() {
+    let world = World::new().await;
+    let lease = world.lease("a").await;
+    let mut versions = 0;
+    check(&world, async |case| {
+        append(&world.ledger, &lease, case.number, case.number + 1)
+            .await
+            .unwrap();
+        let definition = RouteDefinition {
+            source: "shop".to_owned(),
+            pattern: None,
+            plugin: None,
+            plugin_config: "{}".to_owned(),
+            sinks: vec![format!("sink-{}", case.number)],
+        };
+        case.arm();
+        let _ = case.process.enter_route_version("mail", &definition, None).await;
+        let entered = world
+            .ledger
+            .enter_route_version("mail", &definition, None)
+            .await
+            .unwrap();
+        versions += 1;
+        assert_eq!(entered.version, versions);
+        assert_eq!(
+            world.ledger.route_versions("mail").await.unwrap().len() as u64,
+            u64::from(versions)
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_index_and_its_cursor_move_together_whatever_was_cut() {
+    let world = World::new().await;
+    let lease = world.lease("a").await;
+    let items: Vec<_> = (1..=60).map(|sequence| (sequence, "milk")).collect();
+    let records = seal_items(&world.ledger, &lease, &items).await;
+    world.ledger.append(batch(&lease, 0, 60, &records)).await.unwrap();
+    check(&world, async |case| {
+        let mut index = case.process.claim_index().await.unwrap();
+        let next = case.process.read_from(index.next, 1).await.unwrap();
+        case.arm();
+        let indexed = case.process.index(&mut index, &next).await;
+        assert!(matches!(indexed, Ok(()) | Err(ConsumerError::Database(_))));
+
+        let cursor = world.ledger.claim_index().await.unwrap().next;
+        let rows: i64 = sqlx::query_scalar("select count(*) from item_index")
+            .fetch_one(&mut world.conn().await)
+            .await
+            .unwrap();
+        assert_eq!(i64::try_from(cursor.0).unwrap(), rows);
+    })
+    .await;
+}

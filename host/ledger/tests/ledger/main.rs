@@ -1,0 +1,29 @@
+//! The ledger, as its users notice it: what is recorded is there once, in order, for good, and a change of it shows.
+//!
+//! Postgres is real and each test has a database of its own: `tests/with-postgres cargo test -p weir-ledger`.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+mod append;
+mod fencing;
+mod opening;
+mod streams;
+mod together;
+
+mod faults;
+mod frozen;
+mod kills;
+
+mod append_only;
+mod tampering;
+mod unseen;
+
+mod body_keys;
+mod partitions;
+mod reading;
+
+mod consumers;
+mod item_index;
+mod route_versions;

@@ -1,0 +1,98 @@
+//! Streams: each belongs to one ledger and one source, for life.
+
+use jiff::Timestamp;
+use weir_ledger::{NewStream, Stream};
+
+use crate::support::{World, name, secret};
+
+/// A stream as it is found again.
+fn again(known: &Stream) -> NewStream<'_> {
+    NewStream {
+        source: &known.source,
+        arn: &known.arn,
+        table: &known.table,
+        key_names: &known.key_names,
+        records_from: known.records_from,
+    }
+}
+
+async fn known(world: &World) -> Stream {
+    world.ledger.streams().await.unwrap().remove(0)
+}
+
+#[tokio::test]
+async fn a_stream_of_one_ledger_is_not_entered_in_another() {
+    let world = World::new().await;
+    let known = known(&world).await;
+    let database = world.database.connect().await;
+    let other = database.open_or_create(&name("other"), secret()).await.unwrap();
+    assert!(other.enter_stream(again(&known)).await.is_err());
+    assert_eq!(other.streams().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_stream_of_one_source_is_not_entered_by_another() {
+    let world = World::new().await;
+    let known = known(&world).await;
+    let new = NewStream {
+        source: "bakery",
+        ..again(&known)
+    };
+    let refused = world.ledger.enter_stream(new).await.unwrap_err().to_string();
+    assert!(refused.contains("was recorded as source \"shop\""), "{refused}");
+    assert_eq!(world.ledger.streams().await.unwrap(), [known]);
+}
+
+#[tokio::test]
+async fn a_stream_starts_where_it_was_entered_first() {
+    let world = World::new().await;
+    let known = known(&world).await;
+    let new = NewStream {
+        records_from: Some(Timestamp::from_second(1_772_366_400).unwrap()),
+        ..again(&known)
+    };
+    assert_eq!(world.ledger.enter_stream(new).await.unwrap(), known);
+}
+
+#[tokio::test]
+async fn a_stream_is_found_by_every_process_as_it_was_entered() {
+    let world = World::new().await;
+    let arn = weir_model::StreamArn::parse("arn:other").unwrap();
+    let new = NewStream {
+        source: "bakery",
+        arn: &arn,
+        table: "loaves",
+        key_names: &["kind".to_owned(), "baked_at".to_owned()],
+        records_from: Some("2026-03-01T12:00:00.123456Z".parse().unwrap()),
+    };
+    let entered = world.ledger.enter_stream(new).await.unwrap();
+    let told = (
+        &*entered.source,
+        &entered.arn,
+        &*entered.table,
+        &*entered.key_names,
+        entered.records_from,
+    );
+    assert_eq!(told, (new.source, new.arn, new.table, new.key_names, new.records_from));
+    assert_eq!(world.process().await.streams().await.unwrap()[1], entered);
+}
+
+#[tokio::test]
+async fn a_key_name_is_learned_once() {
+    let world = World::new().await;
+    let arn = weir_model::StreamArn::parse("arn:other").unwrap();
+    let known = known(&world).await;
+    let new = NewStream {
+        key_names: &[],
+        arn: &arn,
+        ..again(&known)
+    };
+    let stream = world.ledger.enter_stream(new).await.unwrap();
+    for key_name in ["order", "other"] {
+        world.ledger.learn_key_name(stream.stream_id, key_name).await.unwrap();
+        assert_eq!(world.ledger.streams().await.unwrap()[1].key_names, ["order"]);
+    }
+    // What the stream told of itself stays.
+    world.ledger.learn_key_name(known.stream_id, "other").await.unwrap();
+    assert_eq!(world.ledger.streams().await.unwrap()[0], known);
+}

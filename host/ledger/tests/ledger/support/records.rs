@@ -1,0 +1,162 @@
+//! Records: sealing them, appending them, and reading them back as text.
+
+use std::fmt::Write as _;
+use std::ops::RangeInclusive;
+
+use jiff::Timestamp;
+use weir_evidence::{Body, ConfigurationDigest, Entry, EntryKind, ItemToken, record};
+use weir_ledger::{
+    AppendError, AppendTo, Appended, Ledger, NumberedBodyKey, RecordedEntry, SealedRecord, ShardBatch, ShardLease,
+};
+use weir_model::{Assurance, AttributeValue, EventId, Item, Operation, Position, SequenceNumber, StreamArn};
+
+use super::{ARN, TABLE};
+
+/// One change of `item` for each sequence number, sealed.
+pub(crate) async fn seal_items(ledger: &Ledger, lease: &ShardLease, changes: &[(u64, &str)]) -> Vec<SealedRecord> {
+    let keys = ledger.take_body_keys(changes.len()).await.unwrap();
+    let seal = |(&(sequence, item), numbered): (&(u64, &str), &NumberedBodyKey)| {
+        let body = Body {
+            actor: Some("ann".to_owned()),
+            keys: Some(item_keys(item)),
+            new: Some(attributes(&[("id", item), ("version", &sequence.to_string())])),
+            ..Body::default()
+        };
+        seal_body(ledger, lease, sequence, item, &body, numbered)
+    };
+    changes.iter().zip(&keys).map(seal).collect()
+}
+
+/// A change that inserts an item with one long text.
+pub(crate) async fn seal_large(ledger: &Ledger, lease: &ShardLease, sequence: u64, text: &str) -> SealedRecord {
+    let numbered = ledger.take_body_keys(1).await.unwrap().remove(0);
+    let body = Body {
+        new: Some(attributes(&[("id", "large"), ("text", text)])),
+        ..Body::default()
+    };
+    seal_body(ledger, lease, sequence, "large", &body, &numbered)
+}
+
+fn seal_body(
+    ledger: &Ledger,
+    lease: &ShardLease,
+    sequence: u64,
+    item: &str,
+    body: &Body,
+    numbered: &NumberedBodyKey,
+) -> SealedRecord {
+    let (entry, leaf, body) = record(body, &numbered.key, |commitment| Entry {
+        ledger: ledger.name().clone(),
+        stream: StreamArn::parse(ARN).unwrap(),
+        shard: lease.shard.clone(),
+        commitment,
+        kind: EntryKind::Change {
+            sequence: number(sequence),
+            event: EventId::parse(format!("event-{sequence}")).unwrap(),
+            operation: Operation::Modify,
+            table: TABLE.to_owned(),
+            item: token(ledger, item),
+            time: Timestamp::from_second(1_772_366_400).unwrap(),
+            assurance: Assurance::Claimed,
+            config: ConfigurationDigest([5; 16]),
+        },
+    })
+    .unwrap();
+    SealedRecord {
+        lane: Some(ledger.secret().lane(TABLE, &item_keys(item))),
+        body_key: numbered.number,
+        entry,
+        leaf,
+        body,
+    }
+}
+
+/// One change for each sequence number of a range, all of one item.
+pub(crate) async fn seal(ledger: &Ledger, lease: &ShardLease, range: RangeInclusive<u64>) -> Vec<SealedRecord> {
+    let changes: Vec<_> = range.map(|sequence| (sequence, "milk")).collect();
+    seal_items(ledger, lease, &changes).await
+}
+
+/// Records that bring a shard from sequence number `after` (0: its begin) to the last of them.
+pub(crate) fn batch<'a>(lease: &'a ShardLease, after: u64, to: u64, records: &'a [SealedRecord]) -> ShardBatch<'a> {
+    ShardBatch {
+        lease,
+        after: (after > 0).then(|| number(after)),
+        to: AppendTo::Record(number(to)),
+        records,
+    }
+}
+
+/// Seals and appends what stands between two sequence numbers of a shard.
+pub(crate) async fn append(ledger: &Ledger, lease: &ShardLease, after: u64, to: u64) -> Result<Appended, AppendError> {
+    let records = seal(ledger, lease, after + 1..=to).await;
+    ledger.append(batch(lease, after, to, &records)).await
+}
+
+/// Records the end of a shard that stands at `after`.
+pub(crate) async fn append_end(ledger: &Ledger, lease: &ShardLease, after: u64) -> Result<Appended, AppendError> {
+    let after = (after > 0).then(|| number(after));
+    ledger
+        .append(ShardBatch {
+            lease,
+            to: AppendTo::End(after.clone()),
+            after,
+            records: &[],
+        })
+        .await
+}
+
+/// What an append said, in a few words.
+pub(crate) fn told(result: &Result<Appended, AppendError>) -> String {
+    let at = |position: &Option<SequenceNumber>| position.as_ref().map_or("its begin".to_owned(), ToString::to_string);
+    match result {
+        Ok(Appended::Written { first, head }) => format!("written at {first}, the head has {}", head.size),
+        Ok(Appended::AlreadyThere) => "already there".to_owned(),
+        Err(AppendError::Fenced { ours, current, .. }) => format!("fenced: {ours} by {current}"),
+        Err(AppendError::Moved { position, finished, .. }) => {
+            let end = if *finished { ", finished" } else { "" };
+            format!("moved: stands at {}{end}", at(position))
+        }
+        Err(AppendError::Database(_)) => "failed".to_owned(),
+    }
+}
+
+pub(crate) fn number(sequence: u64) -> SequenceNumber {
+    SequenceNumber::parse(sequence.to_string()).unwrap()
+}
+
+pub(crate) fn token(ledger: &Ledger, item: &str) -> ItemToken {
+    ledger.secret().item_token(TABLE, &item_keys(item))
+}
+
+fn item_keys(item: &str) -> Item {
+    attributes(&[("id", item)])
+}
+
+fn attributes(pairs: &[(&str, &str)]) -> Item {
+    let attribute = |&(name, value): &(&str, &str)| (name.to_owned(), AttributeValue::text(value));
+    pairs.iter().map(attribute).collect()
+}
+
+/// Entries from `from` on as `0:milk@1 1:bread@2`: position, item, sequence number. Item and number are from the body.
+pub(crate) async fn read(ledger: &Ledger, from: u64) -> String {
+    shown(&ledger.read_from(Position(from), 1000).await.unwrap())
+}
+
+pub(crate) fn shown(entries: &[RecordedEntry]) -> String {
+    let mut text = String::new();
+    for entry in entries {
+        let new = entry.body.new.as_ref();
+        let attribute = |name| new.and_then(|new| new.get(name)?.as_text()).unwrap_or("?");
+        let gap = if text.is_empty() { "" } else { " " };
+        write!(
+            text,
+            "{gap}{}:{}@{}",
+            entry.position,
+            attribute("id"),
+            attribute("version")
+        )
+        .unwrap();
+    }
+    text
+}
