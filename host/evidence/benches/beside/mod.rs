@@ -97,11 +97,24 @@ fn print_ratio(names: Beside<'_>, turns: &[Turn]) {
         ratios[ratios.len() * 9 / 10],
     );
     println!(
-        "{}: {path} beside {floor} of {}\n  {ratio:.2} times its time ({low:.2} to {high:.2} in 8 of 10 turns), {:.2} of its rate\n",
+        "{}: {path} beside {floor} of {}\n  {} times its time ({} to {} in 8 of 10 turns), {} times its rate\n",
         names.path,
         names.floor,
-        1.0 / ratio,
+        show_ratio(ratio),
+        show_ratio(low),
+        show_ratio(high),
+        show_ratio(1.0 / ratio),
     );
+}
+
+/// Two digits that mean something, or more.
+fn show_ratio(ratio: f64) -> String {
+    let decimals = match ratio {
+        _ if ratio >= 10.0 => 0,
+        _ if ratio >= 0.1 => 2,
+        _ => 4,
+    };
+    format!("{ratio:.decimals$}")
 }
 
 fn show(seconds: f64) -> String {
