@@ -29,10 +29,10 @@ check:
 plugins:
 	@plugins/build
 
-# Benchmarks; each prints its ratio to a floor or a peer measured in the same run.
+# Benchmarks; each prints its ratio to a floor or a peer measured in the same run. Quicker: make bench ARGS=--quick
 bench: plugins
 	@tests/setup
-	@tests/with-postgres cargo bench --workspace
+	@tests/with-postgres cargo bench --workspace --bench '*' $(if $(ARGS),-- $(ARGS))
 
 # Tests that need other people's servers or take long.
 test-peers: test

@@ -1,4 +1,4 @@
-//! A sink that fails: what failed is sent again, what was taken is not, and a sink that is down loses nothing.
+//! What happens to a running Weir: a sink that fails, another process beside it, a start or a route that comes late.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -136,6 +136,26 @@ async fn a_start_at_latest_skips_what_was_written_before_and_remembers_where_it_
         .map(|entry| note(entry.body.new.as_ref()))
         .collect();
     assert_eq!(notes, ["after", "while it was down"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_that_is_added_later_begins_with_what_is_recorded_from_then_on() {
+    let bus = Bus::start().await;
+    let (dynamodb, weir) = shop(&bus, "{ first = \"10ms\" }").await;
+    let config = std::fs::read_to_string(weir.path("weir.toml")).unwrap();
+    weir.write("weir.toml", &config[..config.find("[route.all]").unwrap()]);
+    put(&dynamodb, "order-1", "before the route").await;
+    let without = weir.run(None);
+    weir.recorded(1).await;
+    without.stop().await;
+
+    weir.write("weir.toml", &config);
+    put(&dynamodb, "order-1", "after it").await;
+    let with = weir.run(None);
+    eventually("the event", async || (bus.deliveries() > 0).then_some(())).await;
+    with.stop().await;
+    let positions: Vec<u64> = bus.received().iter().map(weir_tests::Received::position).collect();
+    assert_eq!(positions, [1]);
 }
 
 fn note(image: Option<&weir_model::Item>) -> String {

@@ -12,8 +12,8 @@
 //!
 //! Nothing that hashes and encrypts a row can be faster than the floor. Above it stand a salted digest per attribute
 //! (one attribute can be shown without the others), canonical JSON twice, and zstd, which leaves less to encrypt and
-//! far less to store. The design sets no number here; its goal is that the append is never waiting for this: a core
-//! seals rows faster than Postgres takes them (`host/ledger/benches/append.rs`).
+//! far less to store. The design sets no number here; the goal is that the append never waits for this: a core should
+//! seal rows faster than Postgres takes them (`host/ledger/benches/append.rs`).
 //!
 //! Machines are noisy, so the floor runs in turns with the path (`beside`): compare the ratios, not the times.
 

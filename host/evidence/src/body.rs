@@ -1,16 +1,25 @@
 //! The body of an entry: what was changed and by whom, sealed with a key of its own.
 
+use std::cell::RefCell;
+
 use aes_gcm::aead::consts::U12;
 use aes_gcm::aead::{Aead as _, KeyInit as _, Payload};
 use aes_gcm::{Aes256Gcm, Key, Nonce};
 use serde::{Deserialize, Serialize};
 use weir_model::Item;
+use zstd::bulk::Compressor;
 
 use crate::tree::Hash;
 use crate::{BodyKey, Commitment, Entry};
 
 /// Fast, and within a few percent of the higher levels on items of about a kilobyte.
 const ZSTD_LEVEL: i32 = 1;
+
+thread_local! {
+    /// Making a compressor costs more than packing a body of a kilobyte with it, so each thread keeps one.
+    static COMPRESSOR: RefCell<Compressor<'static>> =
+        RefCell::new(Compressor::new(ZSTD_LEVEL).expect("level 1 is a level"));
+}
 
 /// Largest body that is unpacked. A change carries at most two images of 400 KB, at most six times that in JSON escapes.
 const BODY_BYTES_MAX: usize = 16 << 20;
@@ -73,7 +82,8 @@ impl Body {
     #[must_use]
     pub fn seal(&self, key: &BodyKey, leaf: &Hash) -> SealedBody {
         let plain = serde_json::to_vec(self).expect("a body is JSON");
-        let packed = zstd::bulk::compress(&plain, ZSTD_LEVEL).expect("compression into memory succeeds");
+        let packed = COMPRESSOR.with_borrow_mut(|compressor| compressor.compress(&plain));
+        let packed = packed.expect("compression into memory succeeds");
         let payload = Payload {
             msg: &packed,
             aad: leaf,

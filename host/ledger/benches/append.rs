@@ -60,7 +60,7 @@ fn main() -> ExitCode {
     let mut criterion = Criterion::default()
         .warm_up_time(Duration::from_secs(1))
         .measurement_time(Duration::from_secs(4))
-        .sample_size(20)
+        .sample_size(10)
         .configure_from_args();
     let maintenance = PgConnectOptions::from_str(&url).expect("WEIR_TEST_POSTGRES_URL is a Postgres URL");
     let name = format!(

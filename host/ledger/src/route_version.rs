@@ -49,8 +49,8 @@ pub struct StoredPlugin {
 impl Ledger {
     /// Makes `definition` what the route does from the ledger's end on, unless it is so already.
     ///
-    /// The head is locked meanwhile, so every position has exactly one version. The first version of a route takes the
-    /// whole ledger.
+    /// The head is locked meanwhile, so every position has exactly one version. A new route begins at the end too: what was
+    /// recorded before it was not meant for it.
     ///
     /// # Errors
     ///
@@ -78,11 +78,7 @@ impl Ledger {
         }
         let entered = RouteVersion {
             version: versions.last().map_or(1, |newest| newest.version + 1),
-            from_position: if versions.is_empty() {
-                Position(0)
-            } else {
-                Position(frontier.size())
-            },
+            from_position: Position(frontier.size()),
             definition: definition.clone(),
             plugin: plugin.map(|plugin| plugin.digest),
         };

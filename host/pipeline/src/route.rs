@@ -121,9 +121,16 @@ impl RouteTask {
     ///
     /// Another process took the route over.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), RouteError> {
+        // Before its first version a route has nothing to do.
+        let begins = self
+            .ledger
+            .route_versions(&self.name)
+            .await?
+            .first()
+            .map_or(Position(0), |first| first.from_position);
         let mut consumer = self
             .ledger
-            .claim_consumer(&format!("route:{}", self.name), Position(0))
+            .claim_consumer(&format!("route:{}", self.name), begins)
             .await?;
         let mut size = self.ledger.watch_size();
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
