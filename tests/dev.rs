@@ -8,7 +8,7 @@ use std::process::Stdio;
 
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
-use weir_tests::{component, eventually, target_folder};
+use weir_tests::{ask, component, eventually, target_folder};
 
 /// `weir dev` in a folder of its own.
 struct Dev {
@@ -81,15 +81,7 @@ impl Dev {
 
     /// As Ctrl-C does.
     async fn interrupt(&self, mut running: Child) {
-        let id = running.id().unwrap().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-INT", &id])
-                .status()
-                .await
-                .unwrap()
-                .success()
-        );
+        ask(running.id().unwrap(), "INT").await;
         let status = running.wait().await.unwrap();
         assert!(status.success(), "{}", std::fs::read_to_string(self.output()).unwrap());
         assert!(

@@ -13,7 +13,7 @@ mod weir;
 
 pub use bus::{Bus, Received};
 pub use database::TestDatabase;
-pub use weir::{Answer, Weir, WeirProcess, component, target_folder};
+pub use weir::{Answer, Weir, WeirProcess, ask, component, target_folder};
 
 use std::time::{Duration, Instant};
 

@@ -212,13 +212,7 @@ impl WeirProcess {
     ///
     /// It did not stop in good order.
     pub async fn stop(mut self) {
-        let id = self.child.id().expect("it runs").to_string();
-        let asked = Command::new("kill")
-            .args(["-TERM", &id])
-            .status()
-            .await
-            .expect("kill is installed");
-        assert!(asked.success());
+        ask(self.child.id().expect("it runs"), "TERM").await;
         let status = self.ended().await;
         assert!(status.success(), "{status}: {}", self.log());
     }
@@ -237,6 +231,21 @@ impl WeirProcess {
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
+}
+
+/// Sends a process a signal, by the shell: `kill` as a program of its own is not on every machine.
+///
+/// # Panics
+///
+/// The process is gone.
+pub async fn ask(process: u32, signal: &str) {
+    let kill = format!("kill -{signal} {process}");
+    let status = Command::new("sh")
+        .args(["-c", &kill])
+        .status()
+        .await
+        .expect("a shell is everywhere");
+    assert!(status.success(), "{kill}: {status}");
 }
 
 /// The folder that cargo builds into.
