@@ -12,10 +12,10 @@ run: plugins
 	@cargo build --package weir-cli --features dev
 	@$(WEIR) dev $(ARGS)
 
-# Every test, with a Postgres of its own.
+# Every test, with a Postgres of its own. The binary is built together with the tests, so that both share every library.
 test: plugins
 	@tests/setup tests
-	@cargo build --workspace --all-features
+	@cargo build --workspace --all-features --bins --tests
 	@tests/with-postgres cargo nextest run --workspace --all-features --no-fail-fast
 	@cargo test --workspace --all-features --doc --quiet
 
