@@ -1,5 +1,6 @@
 //! What every test here stands on: a database of its own, processes on it, records for it, and the truth about it.
 
+mod cuts;
 mod recorded;
 mod records;
 mod wire;
@@ -13,6 +14,7 @@ use weir_evidence::LedgerSecret;
 use weir_ledger::{ClaimError, Database, Ledger, NewShard, NewStream, ShardLease};
 use weir_model::{LedgerName, ShardId, StreamArn};
 
+pub(crate) use cuts::at_every_cut;
 pub(crate) use recorded::recorded;
 pub(crate) use records::{append, append_end, batch, number, read, seal, seal_items, seal_large, shown, token, told};
 pub(crate) use wire::{Fault, Strike, Wire};

@@ -43,6 +43,8 @@ pub(crate) enum Strike {
     After(usize),
     /// The first rows of a COPY.
     CopyData,
+    /// The end of a transaction.
+    Commit,
 }
 
 pub(crate) struct Wire {
@@ -118,8 +120,11 @@ impl Drop for Wire {
 }
 
 impl Plan {
-    /// What happens to a request with this kind of message.
-    fn fault(&self, kind: u8) -> Option<Fault> {
+    /// What happens to a message.
+    fn fault(&self, message: &[u8]) -> Option<Fault> {
+        if !matches!(message[0], b'Q' | b'S' | b'd' | b'c') {
+            return None;
+        }
         let mut armed = self.armed.lock().unwrap();
         let (strike, fault) = armed.as_mut()?;
         let hit = match strike {
@@ -128,7 +133,8 @@ impl Plan {
                 *others -= 1;
                 false
             }
-            Strike::CopyData => kind == b'd',
+            Strike::CopyData => message[0] == b'd',
+            Strike::Commit => message[0] == b'Q' && message[5..].eq_ignore_ascii_case(b"commit\0"),
         };
         let fault = hit.then_some(*fault)?;
         *armed = None;
@@ -166,23 +172,22 @@ async fn join(
     let unfinished = AtomicUsize::new(1);
     let requests = async {
         // The first message has no kind (Postgres manual, "Message Formats", StartupMessage).
-        let length = from_process.read_u32().await?;
-        forward_rest(&mut from_process, &mut to_postgres, &[], length).await?;
+        let start_up = read_message(&mut from_process, None).await?;
+        to_postgres.write_all(&start_up).await?;
         loop {
             let kind = from_process.read_u8().await?;
-            let length = from_process.read_u32().await?;
-            let is_request = matches!(kind, b'Q' | b'S' | b'd' | b'c');
-            let fault = if is_request { plan.fault(kind) } else { None };
+            let message = read_message(&mut from_process, Some(kind)).await?;
+            let fault = plan.fault(&message);
+            if matches!(kind, b'Q' | b'S') {
+                unfinished.fetch_add(1, Ordering::SeqCst);
+            }
             match fault {
                 Some(Fault::Before) => return Ok(()),
                 Some(Fault::After) => swallow.store(true, Ordering::SeqCst),
                 Some(Fault::Frozen) => plan.thaw.notified().await,
                 Some(Fault::During) | None => {}
             }
-            if matches!(kind, b'Q' | b'S') {
-                unfinished.fetch_add(1, Ordering::SeqCst);
-            }
-            forward_rest(&mut from_process, &mut to_postgres, &[kind], length).await?;
+            to_postgres.write_all(&message).await?;
             match fault {
                 // Postgres answers nothing to the rows of a COPY.
                 Some(Fault::After) if kind != b'd' => {
@@ -197,20 +202,17 @@ async fn join(
     let replies = async {
         loop {
             let kind = from_postgres.read_u8().await?;
-            let length = from_postgres.read_u32().await?;
+            let message = read_message(&mut from_postgres, Some(kind)).await?;
             // ReadyForQuery ends a request; CopyInResponse asks for the rows before that.
             let finished = match kind {
                 b'Z' => unfinished.fetch_sub(1, Ordering::SeqCst) == 1,
                 b'G' => true,
                 _ => false,
             };
-            if swallow.load(Ordering::SeqCst) {
-                forward_rest(&mut from_postgres, &mut tokio::io::sink(), &[kind], length).await?;
-                if finished {
-                    done.notify_one();
-                }
-            } else {
-                forward_rest(&mut from_postgres, &mut to_process, &[kind], length).await?;
+            if !swallow.load(Ordering::SeqCst) {
+                to_process.write_all(&message).await?;
+            } else if finished {
+                done.notify_one();
             }
         }
     };
@@ -220,17 +222,12 @@ async fn join(
     }
 }
 
-/// Forwards a message whose kind and length were read.
-async fn forward_rest(
-    from: &mut (impl AsyncRead + Unpin),
-    to: &mut (impl AsyncWrite + Unpin),
-    kind: &[u8],
-    length: u32,
-) -> io::Result<()> {
-    let mut message = kind.to_vec();
+/// Reads a message, of which the kind was read.
+async fn read_message(from: &mut (impl AsyncRead + Unpin), kind: Option<u8>) -> io::Result<Vec<u8>> {
+    let length = from.read_u32().await?;
+    let mut message = Vec::from_iter(kind);
     message.extend(length.to_be_bytes());
     let payload = u64::from(length).saturating_sub(4);
     from.take(payload).read_to_end(&mut message).await?;
-    to.write_all(&message).await?;
-    to.flush().await
+    Ok(message)
 }
