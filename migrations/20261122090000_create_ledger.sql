@@ -77,7 +77,8 @@ begin
     for partition in 0 .. wanted / positions_per_partition + 1 loop
         partition_name := format('entry_%s_%s', wanted_ledger, partition);
         continue when to_regclass(partition_name) is not null;
-        perform pg_advisory_xact_lock(hashtext('weir/entry_partition'));
+        -- Not an advisory lock: only a table's lock makes what another process has just committed visible below.
+        lock table entry in share update exclusive mode;
         continue when to_regclass(partition_name) is not null;
         execute format('create table %I (like entry including all)', partition_name);
         execute format(
