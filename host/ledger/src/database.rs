@@ -84,7 +84,7 @@ pub struct Mandate {
 }
 
 impl Database {
-    /// Connects, or says why not within [`ACQUIRE_TIMEOUT`].
+    /// Connects, or says why not within 10 seconds.
     ///
     /// # Errors
     ///
