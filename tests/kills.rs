@@ -67,7 +67,7 @@ async fn every_change_is_recorded_once_and_delivered_at_least_once_whenever_weir
             }
             None => {
                 let before = bus.received().len();
-                let wanted = before + usize::try_from(dice.below(400)).unwrap();
+                let wanted = before + usize::try_from(dice.below((CHANGES / kills / 2) as u64)).unwrap();
                 eventually("some progress before the kill", async || {
                     (bus.received().len() >= wanted || !running.is_running()).then_some(())
                 })
