@@ -3,7 +3,7 @@
 use sqlx::{PgConnection, Postgres, Transaction};
 use weir_model::Position;
 
-use crate::{Ledger, from_stored, to_stored};
+use crate::{Ledger, from_stored, in_time, to_stored};
 
 /// The right to move a cursor, until someone else takes the consumer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,17 +36,19 @@ impl Ledger {
     ///
     /// Postgres failed.
     pub async fn claim_consumer(&self, name: &str, start: Position) -> sqlx::Result<Consumer> {
-        let row = sqlx::query!(
-            "
+        let row = in_time::<_, sqlx::Error>(
+            sqlx::query!(
+                "
             insert into consumer (ledger_id, name, next_position) values ($1, $2, $3)
             on conflict (ledger_id, name) do update set epoch = consumer.epoch + 1
             returning next_position, epoch
             ",
-            self.shared.id,
-            name,
-            to_stored(start),
+                self.shared.id,
+                name,
+                to_stored(start),
+            )
+            .fetch_one(&self.shared.pool),
         )
-        .fetch_one(&self.shared.pool)
         .await?;
         Ok(Consumer {
             name: name.to_owned(),

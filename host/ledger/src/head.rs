@@ -3,7 +3,7 @@
 use sqlx::PgConnection;
 use weir_evidence::{Frontier, Hash};
 
-use crate::{Ledger, from_stored};
+use crate::{Ledger, from_stored, in_time};
 
 /// Size and root.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,11 +21,13 @@ impl Ledger {
     ///
     /// Postgres failed.
     pub async fn head(&self) -> sqlx::Result<Head> {
-        let row = sqlx::query!(
-            "select size, root from ledger_head where ledger_id = $1",
-            self.shared.id
+        let row = in_time::<_, sqlx::Error>(
+            sqlx::query!(
+                "select size, root from ledger_head where ledger_id = $1",
+                self.shared.id
+            )
+            .fetch_one(&self.shared.pool),
         )
-        .fetch_one(&self.shared.pool)
         .await?;
         let size = from_stored(row.size).0;
         self.saw_size(size);

@@ -98,20 +98,22 @@ impl Ledger {
     ///
     /// Postgres failed, or the stream belongs to another ledger or source.
     pub async fn enter_stream(&self, new: NewStream<'_>) -> sqlx::Result<Stream> {
-        sqlx::query!(
-            "
+        in_time::<_, sqlx::Error>(
+            sqlx::query!(
+                "
             insert into stream (ledger_id, source, arn, table_name, key_names, records_from)
             values ($1, $2, $3, $4, $5, $6)
             on conflict (arn) do nothing
             ",
-            self.shared.id,
-            new.source,
-            new.arn.as_str(),
-            new.table,
-            new.key_names,
-            new.records_from.map(StoredTimestamp::from) as Option<StoredTimestamp>,
+                self.shared.id,
+                new.source,
+                new.arn.as_str(),
+                new.table,
+                new.key_names,
+                new.records_from.map(StoredTimestamp::from) as Option<StoredTimestamp>,
+            )
+            .execute(&self.shared.pool),
         )
-        .execute(&self.shared.pool)
         .await?;
         let entered = self.streams().await?.into_iter().find(|stream| stream.arn == *new.arn);
         match entered {
@@ -169,17 +171,19 @@ impl Ledger {
             .iter()
             .map(|shard| shard.parent.as_ref().map(|parent| parent.as_str().to_owned()))
             .collect();
-        sqlx::query!(
-            "
+        in_time::<_, sqlx::Error>(
+            sqlx::query!(
+                "
             insert into shard (stream_id, shard, parent)
             select $1, found.shard, found.parent from unnest($2::text[], $3::text[]) as found (shard, parent)
             on conflict do nothing
             ",
-            stream_id,
-            &ids,
-            &parents as &[Option<String>],
+                stream_id,
+                &ids,
+                &parents as &[Option<String>],
+            )
+            .execute(&self.shared.pool),
         )
-        .execute(&self.shared.pool)
         .await?;
         Ok(())
     }
