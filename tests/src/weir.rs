@@ -136,7 +136,9 @@ impl Weir {
     ///
     /// It cannot be opened.
     pub async fn ledger(&self) -> Ledger {
-        let database = Database::connect(self.database.url()).await.expect("Postgres answers");
+        let database = Database::connect(self.database.url(), weir_ledger::Role::Writer)
+            .await
+            .expect("Postgres answers");
         database.migrate().await.expect("the schema can be made");
         let name = LedgerName::parse("main").expect("a name");
         let secret = LedgerSecret::parse(SECRET).expect("a secret");

@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use weir_api::{Api, Token};
-use weir_ledger::{Database, Ledger, Mandate, RouteDefinition, RouteVersion, StoredPlugin};
+use weir_ledger::{Database, Ledger, Mandate, Role, RouteDefinition, RouteVersion, StoredPlugin};
 use weir_pipeline::{
     Activities, Activity, Images, IndexTask, Intake, RouteTask, Sinks, SourceSettings, SourceTable, Start,
 };
@@ -56,7 +56,7 @@ pub(crate) async fn open_ledger(loaded: &Loaded, migrate: bool) -> Result<(Datab
 /// Connects to Postgres.
 pub(crate) async fn connect(loaded: &Loaded) -> Result<Database> {
     let url = loaded.postgres_url()?;
-    Database::connect(&url).await.context(
+    Database::connect(&url, Role::Writer).await.context(
         "Weir keeps everything in Postgres and cannot begin without it; check that it runs, and `url` under [postgres] \
          or WEIR_POSTGRES_URL",
     )

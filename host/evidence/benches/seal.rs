@@ -25,7 +25,9 @@ use aes_gcm::aead::{Aead as _, KeyInit as _};
 use aes_gcm::{Aes256Gcm, Key, Nonce};
 use criterion::Criterion;
 use sha2::{Digest as _, Sha256};
-use weir_evidence::{Body, Commitment, ConfigurationDigest, Entry, EntryKind, LedgerSecret, SegmentKey, record};
+use weir_evidence::{
+    Body, Commitment, ConfigurationDigest, Entry, EntryKind, LedgerSecret, Origin, SegmentKey, record,
+};
 use weir_model::{Assurance, EventId, LedgerName, Operation, SequenceNumber, ShardId, StreamArn};
 
 use beside::{Beside, beside};
@@ -125,8 +127,6 @@ fn key(criterion: &mut Criterion) {
 /// What the entry says beside the body.
 struct Change {
     ledger: LedgerName,
-    stream: StreamArn,
-    shard: ShardId,
     kind: EntryKind,
 }
 
@@ -135,12 +135,15 @@ impl Change {
         let keys = body.keys.as_ref().expect("the body above has keys");
         Self {
             ledger: LedgerName::parse("main").expect("a name"),
-            stream: StreamArn::parse(
-                "arn:aws:dynamodb:eu-west-1:000000000000:table/shop-orders/stream/2026-03-01T00:00:00.000",
-            )
-            .expect("an ARN"),
-            shard: ShardId::parse("shardId-00000001772366400000-5f3a1b2c").expect("a shard"),
             kind: EntryKind::Change {
+                origin: Origin {
+                    stream: StreamArn::parse(
+                        "arn:aws:dynamodb:eu-west-1:000000000000:table/shop-orders/stream/2026-03-01T00:00:00.000",
+                    )
+                    .expect("an ARN"),
+                    shard: ShardId::parse("shardId-00000001772366400000-5f3a1b2c").expect("a shard"),
+                },
+                commitment: Commitment([0; 32]),
                 sequence: SequenceNumber::parse("4909400000000012345678901").expect("a sequence number"),
                 event: EventId::parse("0b7a1c9a5e8f4f0e9c7d2a6b3f1e8d4c").expect("an event id"),
                 operation: Operation::Insert,
@@ -155,12 +158,13 @@ impl Change {
 
     /// Copies what belongs to the entry, as intake does.
     fn entry(&self, commitment: Commitment) -> Entry {
+        let mut kind = self.kind.clone();
+        if let EntryKind::Change { commitment: fixed, .. } = &mut kind {
+            *fixed = commitment;
+        }
         Entry {
             ledger: self.ledger.clone(),
-            stream: self.stream.clone(),
-            shard: self.shard.clone(),
-            commitment,
-            kind: self.kind.clone(),
+            kind,
         }
     }
 }

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use weir_model::Item;
 use zstd::bulk::Compressor;
 
+use crate::canonical::read_hex;
+use crate::commitment::{Committed, for_each_attribute};
 use crate::tree::Hash;
 use crate::{BodyKey, Commitment, Entry};
 
@@ -43,9 +45,49 @@ pub struct Body {
     /// A record that was not understood, as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raw: Option<String>,
-    /// Why it was not understood.
+    /// Why it was not understood; the basis of an order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What is left of attributes that were erased.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remains: Option<Remains>,
+}
+
+/// What a body keeps when attributes of it are erased, so that it still is what its entry commits to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Remains {
+    /// The salts of what is left, in order of the paths. Until then they come from the body's key.
+    pub(crate) salts: Vec<Hex32>,
+    /// The erased attributes, in order.
+    pub(crate) erased: Vec<ErasedAttribute>,
+}
+
+/// What is left of an erased attribute: its place among the others and its digest. Not its path, not its salt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ErasedAttribute {
+    pub(crate) index: u32,
+    pub(crate) digest: Hex32,
+}
+
+/// 32 bytes that are 64 hexadecimal digits in JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub(crate) struct Hex32(pub(crate) [u8; 32]);
+
+impl TryFrom<String> for Hex32 {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        read_hex(&text).map(Self).ok_or("expected 64 hexadecimal digits")
+    }
+}
+
+impl From<Hex32> for String {
+    fn from(bytes: Hex32) -> Self {
+        hex::encode(bytes.0)
+    }
 }
 
 /// A body as it is stored: compressed, then encrypted with AES-256-GCM. The nonce is the beginning of the entry's leaf
@@ -78,6 +120,60 @@ pub enum OpenError {
 }
 
 impl Body {
+    /// This body without the attributes that `erase` picks by their paths. It commits to the same as before under any
+    /// key, and what was erased cannot be computed from it. `None` if there is nothing to erase.
+    #[must_use]
+    pub fn without(&self, key: &BodyKey, erase: impl Fn(&str) -> bool) -> Option<Self> {
+        let mut left = self.clone();
+        let (mut salts, mut erased) = (Vec::new(), Vec::new());
+        let mut index = 0;
+        let mut gone: Vec<String> = Vec::new();
+        for_each_attribute(self, key, |attribute| {
+            match &attribute {
+                Committed::Kept { path, salt, .. } if !erase(path) => salts.push(Hex32(**salt)),
+                Committed::Kept { path, .. } => {
+                    gone.push((*path).to_owned());
+                    let digest = Hex32(attribute.digest());
+                    erased.push(ErasedAttribute { index, digest });
+                }
+                Committed::Erased(digest) => {
+                    let digest = Hex32(*digest);
+                    erased.push(ErasedAttribute { index, digest });
+                }
+            }
+            index += 1;
+        });
+        if gone.is_empty() {
+            return None;
+        }
+        gone.iter().for_each(|path| left.remove(path));
+        left.remains = Some(Remains { salts, erased });
+        Some(left)
+    }
+
+    /// Whether attributes of this body were erased.
+    #[must_use]
+    pub fn has_erased(&self) -> bool {
+        self.remains.is_some()
+    }
+
+    fn remove(&mut self, path: &str) {
+        let mut parts = path.splitn(3, '/').skip(1);
+        let (part, name) = (parts.next().unwrap_or_default(), parts.next());
+        let name = name.map(|name| name.replace("~1", "/").replace("~0", "~"));
+        let item = match part {
+            "keys" => &mut self.keys,
+            "old" => &mut self.old,
+            "new" => &mut self.new,
+            "actor" => return self.actor = None,
+            "raw" => return self.raw = None,
+            _ => return self.reason = None,
+        };
+        if let (Some(item), Some(name)) = (item, name) {
+            item.remove(&name);
+        }
+    }
+
     /// Compresses and seals this body for the entry with that leaf hash.
     #[must_use]
     pub fn seal(&self, key: &BodyKey, leaf: &Hash) -> SealedBody {
@@ -112,7 +208,7 @@ impl SealedBody {
             .map_err(|_| OpenError::Unauthentic)?;
         let plain = zstd::bulk::decompress(&packed, BODY_BYTES_MAX).map_err(|_| OpenError::Malformed)?;
         let body: Body = serde_json::from_slice(&plain).map_err(|_| OpenError::Malformed)?;
-        if Commitment::of(&body, key) != entry.commitment {
+        if entry.commitment() != Some(&Commitment::of(&body, key)) {
             return Err(OpenError::Uncommitted);
         }
         Ok(OpenedBody {

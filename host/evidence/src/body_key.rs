@@ -74,6 +74,34 @@ impl SegmentKey {
         })
     }
 
+    /// Destroys the key at `index`: from what is left, nothing leads back to it. Says whether it was still there.
+    ///
+    /// Whatever else holds the nodes of before has to be destroyed too: stored rows, back-ups, memory.
+    pub fn destroy(&mut self, index: u16) -> bool {
+        let Some(found) = self.nodes.iter().position(|node| node.covers(index)) else {
+            return false;
+        };
+        let Node { depth, way, mut secret } = self.nodes.swap_remove(found);
+        let mut way = u32::from(way);
+        for depth in depth..DEPTH {
+            let right = (index >> (DEPTH - 1 - depth)) & 1 == 1;
+            self.nodes.push(Node {
+                depth: depth + 1,
+                way: u16::try_from(way << 1 | u32::from(!right)).expect("a way has at most 16 bits"),
+                secret: child(&secret, !right),
+            });
+            way = way << 1 | u32::from(right);
+            secret = child(&secret, right);
+        }
+        true
+    }
+
+    /// Whether no key is left.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
     /// The nodes, for sealing and storage.
     #[must_use]
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
@@ -135,6 +163,7 @@ fn expand(secret: &[u8; 32], label: &[u8]) -> Zeroizing<[u8; 32]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::collections::HashSet;
 
     #[test]
@@ -164,6 +193,49 @@ mod tests {
             *right_half.body_key(40_000).unwrap().seal,
             *whole.body_key(40_000).unwrap().seal
         );
+    }
+
+    proptest! {
+        #[test]
+        fn destroyed_keys_are_gone_and_all_others_are_what_they_were(
+            destroyed in prop::collection::btree_set(any::<u16>(), 1..40),
+            others in prop::collection::vec(any::<u16>(), 20),
+        ) {
+            let whole = SegmentKey::new([9; 32]);
+            let mut left = SegmentKey::new([9; 32]);
+            for index in &destroyed {
+                prop_assert!(left.destroy(*index));
+                prop_assert!(!left.destroy(*index));
+            }
+            prop_assert!(left.nodes.len() <= 16 * destroyed.len());
+            let stored = SegmentKey::from_bytes(&left.to_bytes()).unwrap();
+            for index in destroyed.iter().chain(&others) {
+                let key = stored.body_key(*index).map(|key| *key.seal);
+                let expected = (!destroyed.contains(index)).then(|| *whole.body_key(*index).unwrap().seal);
+                prop_assert_eq!(key, expected);
+            }
+        }
+    }
+
+    /// No node that is left is one on the way to a destroyed key.
+    #[test]
+    fn nothing_that_is_left_leads_to_a_destroyed_key() {
+        let mut left = SegmentKey::new([9; 32]);
+        left.destroy(40_000);
+        let mut secret = Zeroizing::new([9; 32]);
+        for depth in 0..=DEPTH {
+            assert!(left.nodes.iter().all(|node| *node.secret != *secret), "depth {depth}");
+            if depth < DEPTH {
+                secret = child(&secret, (40_000_u16 >> (DEPTH - 1 - depth)) & 1 == 1);
+            }
+        }
+    }
+
+    #[test]
+    fn a_segment_of_which_every_key_was_destroyed_is_empty() {
+        let mut segment = SegmentKey::new([9; 32]);
+        (0..=u16::MAX).for_each(|index| assert!(segment.destroy(index)));
+        assert!(segment.is_empty() && segment.to_bytes().is_empty());
     }
 
     #[test]

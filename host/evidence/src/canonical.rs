@@ -3,6 +3,10 @@
 //! No floats: the database's numbers are strings. Integers stay below 2^53. Names are unique and sorted by UTF-16 code
 //! units. Sets are sorted by their stored form, because in the database they have no order.
 
+mod read;
+
+pub(crate) use read::{FlatValue, parse, read_flat_object, read_hex};
+
 use std::cmp::Ordering;
 
 use weir_model::{AttributeValue, Item};
@@ -10,6 +14,20 @@ use weir_model::{AttributeValue, Item};
 /// Appends `text` as a JSON string. RFC 8785 section 3.2.2.2 is what `serde_json` writes.
 pub(crate) fn string(text: &str, out: &mut Vec<u8>) {
     serde_json::to_writer(out, text).expect("a string is JSON and a vector takes it");
+}
+
+/// Appends an integer.
+pub(crate) fn integer(value: u64, out: &mut Vec<u8>) {
+    serde_json::to_writer(out, &value).expect("an integer is JSON and a vector takes it");
+}
+
+/// Appends bytes as lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8], out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for byte in bytes {
+        out.push(DIGITS[usize::from(byte >> 4)]);
+        out.push(DIGITS[usize::from(byte & 15)]);
+    }
 }
 
 /// Appends a value in DynamoDB-JSON.

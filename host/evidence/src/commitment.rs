@@ -8,13 +8,15 @@
 //! Integers are big-endian. A path is a JSON pointer that begins with its part: `/new/status`, `/actor`. A value is
 //! canonical DynamoDB-JSON, and canonical JSON text for what the database did not write. Each attribute has its own
 //! 32-byte salt, so one attribute can be shown and proved while nobody can guess the others. The salts are the key
-//! stream of `ChaCha8` under the body's salt key with a zero nonce, 32 bytes each, in the order of the paths.
+//! stream of `ChaCha8` under the body's salt key with a zero nonce, 32 bytes each, in the order of the paths. Once a part
+//! of the body was erased, the salts of the rest stand in the body, and of what went only the digest is left.
 
 use chacha20::ChaCha8;
 use chacha20::cipher::{KeyIvInit as _, StreamCipher as _};
 use sha2::{Digest as _, Sha256};
 use weir_model::Item;
 
+use crate::body::Hex32;
 use crate::tree::Hash;
 use crate::{Body, BodyKey, canonical};
 
@@ -26,20 +28,44 @@ impl Commitment {
     /// Commits to `body` under its key.
     #[must_use]
     pub fn of(body: &Body, key: &BodyKey) -> Self {
-        let attributes = attributes(body);
-        let mut salts = ChaCha8::new(&(*key.salt).into(), &[0; 12].into());
-        let count = u32::try_from(attributes.len()).expect("an item has fewer than 2^32 attributes");
-        let mut outer = Sha256::new_with_prefix(b"weir/commitment/v1\0").chain_update(count.to_be_bytes());
-        for (path, value) in &attributes {
-            let mut salt = [0; 32];
-            salts.apply_keystream(&mut salt);
-            outer.update(attribute_digest(&salt, path, value));
-        }
-        Self(outer.finalize().into())
+        let mut digests = Vec::with_capacity(48);
+        for_each_attribute(body, key, |attribute| digests.push(attribute.digest()));
+        commitment_over(&digests)
     }
 }
 
-fn attribute_digest(salt: &[u8; 32], path: &str, value: &[u8]) -> Hash {
+/// One attribute of a body, as it is committed to.
+pub(crate) enum Committed<'a> {
+    /// It is there.
+    Kept {
+        path: &'a str,
+        salt: &'a [u8; 32],
+        /// Canonical JSON.
+        value: &'a [u8],
+    },
+    /// It was erased. Nobody can compute this digest again.
+    Erased(Hash),
+}
+
+impl Committed<'_> {
+    pub(crate) fn digest(&self) -> Hash {
+        match self {
+            Self::Kept { path, salt, value } => attribute_digest(salt, path, value),
+            Self::Erased(digest) => *digest,
+        }
+    }
+}
+
+/// The commitment to attributes with these digests, in order of their paths.
+pub(crate) fn commitment_over(digests: &[Hash]) -> Commitment {
+    let count = u32::try_from(digests.len()).expect("an item has fewer than 2^32 attributes");
+    let outer = Sha256::new_with_prefix(b"weir/commitment/v1\0")
+        .chain_update(count.to_be_bytes())
+        .chain_update(digests.as_flattened());
+    Commitment(outer.finalize().into())
+}
+
+pub(crate) fn attribute_digest(salt: &[u8; 32], path: &str, value: &[u8]) -> Hash {
     let length = u32::try_from(path.len()).expect("an attribute name has at most 64 KiB");
     Sha256::new_with_prefix(b"weir/attribute/v1\0")
         .chain_update(salt)
@@ -50,28 +76,121 @@ fn attribute_digest(salt: &[u8; 32], path: &str, value: &[u8]) -> Hash {
         .into()
 }
 
-/// Every attribute of a body with its canonical value, sorted by path.
-fn attributes(body: &Body) -> Vec<(String, Vec<u8>)> {
-    let mut attributes = Vec::new();
-    for (part, item) in [("keys", &body.keys), ("old", &body.old), ("new", &body.new)] {
-        push_item(&mut attributes, part, item.as_ref());
-    }
-    for (path, text) in [("/actor", &body.actor), ("/raw", &body.raw), ("/reason", &body.reason)] {
-        if let Some(text) = text {
-            let mut value = Vec::with_capacity(text.len() + 2);
-            canonical::string(text, &mut value);
-            attributes.push((path.to_owned(), value));
+/// Walks over the attributes of a body in order of their paths, each with its salt.
+pub(crate) fn for_each_attribute(body: &Body, key: &BodyKey, mut visit: impl FnMut(Committed<'_>)) {
+    let attributes = Attributes::of(body);
+    let mut salts = Salts::of(body, key);
+    let erased = body.remains.as_ref().map_or(&[][..], |remains| &remains.erased);
+    let mut erased = erased.iter().peekable();
+    let mut index: u32 = 0;
+    for (path, value) in attributes.in_order() {
+        while let Some(gone) = erased.next_if(|gone| gone.index == index) {
+            visit(Committed::Erased(gone.digest.0));
+            index += 1;
         }
+        let salt = salts.next();
+        visit(Committed::Kept {
+            path,
+            salt: &salt,
+            value,
+        });
+        index += 1;
     }
-    attributes.sort();
-    attributes
+    erased.for_each(|gone| visit(Committed::Erased(gone.digest.0)));
 }
 
-fn push_item(attributes: &mut Vec<(String, Vec<u8>)>, part: &str, item: Option<&Item>) {
-    for (name, attribute) in item.into_iter().flatten() {
-        let mut value = Vec::with_capacity(32);
-        canonical::attribute_value(attribute, &mut value);
-        attributes.push((format!("/{part}/{}", name.replace('~', "~0").replace('/', "~1")), value));
+/// Where salts come from: the body's key, or the body itself once part of it was erased.
+enum Salts<'a> {
+    Stream(Box<ChaCha8>),
+    Explicit(std::slice::Iter<'a, Hex32>),
+}
+
+impl<'a> Salts<'a> {
+    fn of(body: &'a Body, key: &BodyKey) -> Self {
+        match &body.remains {
+            None => Self::Stream(Box::new(ChaCha8::new(&(*key.salt).into(), &[0; 12].into()))),
+            Some(remains) => Self::Explicit(remains.salts.iter()),
+        }
+    }
+
+    fn next(&mut self) -> [u8; 32] {
+        match self {
+            Self::Stream(stream) => {
+                let mut salt = [0; 32];
+                stream.apply_keystream(&mut salt);
+                salt
+            }
+            // A body with too few salts commits to something else, and that shows.
+            Self::Explicit(salts) => salts.next().map_or([0; 32], |salt| salt.0),
+        }
+    }
+}
+
+/// Every attribute of a body with its canonical value. All text stands in one buffer.
+struct Attributes {
+    text: Vec<u8>,
+    /// Beginning of the path, of the value, end of the value.
+    spans: Vec<(usize, usize, usize)>,
+}
+
+impl Attributes {
+    fn of(body: &Body) -> Self {
+        let mut attributes = Self {
+            text: Vec::with_capacity(4096),
+            spans: Vec::with_capacity(48),
+        };
+        // In order of their paths, but for items whose names do not sort like their escaped forms.
+        attributes.push_text("/actor", body.actor.as_deref());
+        attributes.push_item("/keys/", body.keys.as_ref());
+        attributes.push_item("/new/", body.new.as_ref());
+        attributes.push_item("/old/", body.old.as_ref());
+        attributes.push_text("/raw", body.raw.as_deref());
+        attributes.push_text("/reason", body.reason.as_deref());
+        let Self { text, spans } = &mut attributes;
+        let path = |span: &(usize, usize, usize)| &text[span.0..span.1];
+        if !spans.is_sorted_by(|left, right| path(left) <= path(right)) {
+            spans.sort_by(|left, right| path(left).cmp(path(right)));
+        }
+        attributes
+    }
+
+    fn in_order(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.spans.iter().map(|(path, value, end)| {
+            let path = std::str::from_utf8(&self.text[*path..*value]).expect("a path was text");
+            (path, &self.text[*value..*end])
+        })
+    }
+
+    fn push_text(&mut self, path: &str, text: Option<&str>) {
+        if let Some(text) = text {
+            let begin = self.text.len();
+            self.text.extend_from_slice(path.as_bytes());
+            let value = self.text.len();
+            canonical::string(text, &mut self.text);
+            self.spans.push((begin, value, self.text.len()));
+        }
+    }
+
+    fn push_item(&mut self, part: &str, item: Option<&Item>) {
+        for (name, attribute) in item.into_iter().flatten() {
+            let begin = self.text.len();
+            self.text.extend_from_slice(part.as_bytes());
+            push_escaped(name, &mut self.text);
+            let value = self.text.len();
+            canonical::attribute_value(attribute, &mut self.text);
+            self.spans.push((begin, value, self.text.len()));
+        }
+    }
+}
+
+/// Appends a name as a part of a JSON pointer (RFC 6901, section 3).
+fn push_escaped(name: &str, out: &mut Vec<u8>) {
+    for byte in name.bytes() {
+        match byte {
+            b'~' => out.extend_from_slice(b"~0"),
+            b'/' => out.extend_from_slice(b"~1"),
+            byte => out.push(byte),
+        }
     }
 }
 

@@ -6,25 +6,31 @@
 //!  "time":1772366400000,"v":1}
 //! ```
 //!
+//! `formats/entry.md` has the members of every kind.
+//!
 //! # Invariants
 //!
 //! - No key of an item, no image, no actor: those are in the sealed body, which `commitment` fixes.
 //! - No position and no time of recording: the same record gives the same entry, wherever it lands.
+//! - Every entry has one encoding. Bytes that are another encoding of it are no entry.
 
-mod wire;
+mod encode;
+mod read;
 
 use jiff::Timestamp;
-use serde::Deserialize;
 use weir_model::{Assurance, EventId, IdError, LedgerName, Operation, SequenceNumber, ShardId, StreamArn};
 
-use self::wire::WireEntry;
-use crate::{Commitment, ItemToken, canonical};
+use crate::{Commitment, ItemToken};
 
 /// Largest entry in bytes (design, "Entry and body"): what a verifier has to be able to hold.
 pub const ENTRY_BYTES_MAX: usize = 32 << 10;
 
 /// Version of the encoding, member `v`.
 const VERSION: u64 = 1;
+
+/// Almost the end of the year 9999, and the last time that `jiff` has: times are from 1970 up to here, so that they are
+/// written the same everywhere.
+const TIME_MS_MAX: u64 = 253_402_207_200_000;
 
 /// The first 16 bytes of the SHA-256 of the configuration that touched an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,14 +41,17 @@ pub struct ConfigurationDigest(pub [u8; 16]);
 pub struct Entry {
     /// Ledger that it was written for.
     pub ledger: LedgerName,
-    /// Stream that it speaks of.
+    /// What happened.
+    pub kind: EntryKind,
+}
+
+/// The shard that an entry speaks of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Origin {
+    /// Stream.
     pub stream: StreamArn,
     /// Shard of that stream.
     pub shard: ShardId,
-    /// Fixes the body.
-    pub commitment: Commitment,
-    /// What happened.
-    pub kind: EntryKind,
 }
 
 /// What an entry records.
@@ -50,6 +59,10 @@ pub struct Entry {
 pub enum EntryKind {
     /// A change of an item.
     Change {
+        /// Where it came from.
+        origin: Origin,
+        /// Fixes the body.
+        commitment: Commitment,
         /// Place in the shard.
         sequence: SequenceNumber,
         /// The source's id of the change.
@@ -67,48 +80,220 @@ pub enum EntryKind {
         /// The source's configuration when it was recorded.
         config: ConfigurationDigest,
     },
-    /// Records that were never seen. The position moved across them in the transaction that wrote this.
-    Gap {
-        /// Last record before the gap; `None` if the gap begins the shard.
-        after: Option<SequenceNumber>,
-        /// Why.
-        cause: GapCause,
-        /// Whether something was lost.
-        loss: Loss,
-    },
-    /// A record that could not be understood. The body has it as it came.
+    /// A record that could not be understood or stored. The body has it as it came, or its digest.
     Unknown {
+        /// Where it came from.
+        origin: Origin,
+        /// Fixes the body.
+        commitment: Commitment,
         /// Place in the shard.
         sequence: SequenceNumber,
         /// Source time.
         time: Timestamp,
     },
+    /// Records that were never seen. The position moved across them in the transaction that wrote this.
+    Gap(Gap),
+    /// Accounts for a run of records of one shard: how many came, how many were recorded.
+    Batch(Batch),
+    /// Something about the ledger itself.
+    Lifecycle {
+        /// When.
+        time: Timestamp,
+        /// What: `continued`, ...
+        what: String,
+        /// More about it. No personal data.
+        detail: String,
+    },
+    /// Bodies, or parts of them, are going to be erased, or were.
+    Erasure(Order<ErasureScope, ErasureStage>),
+    /// Bodies must not be erased, or may again.
+    Hold(Order<HoldScope, HoldStage>),
 }
 
-/// Why records were never seen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum GapCause {
-    /// The service had trimmed what stood after the position (24 hours after it was written).
-    Trimmed,
-    /// The shard left the stream before it was read to its end.
-    ShardExpired,
-    /// The stream was switched off and on, or the table made anew.
-    StreamReplaced,
+/// Records that were never seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// Where they would have come from.
+    pub origin: Origin,
+    /// In entries of before there were tiles: fixes an empty body.
+    pub commitment: Option<Commitment>,
+    /// Last record before the gap; `None` if the gap begins the shard.
+    pub after: Option<SequenceNumber>,
+    /// First record behind the gap, if that is known.
+    pub next: Option<SequenceNumber>,
+    /// Source time of the last record before it, if that is known.
+    pub since: Option<Timestamp>,
+    /// Source time of the first record behind it, if that is known.
+    pub until: Option<Timestamp>,
+    /// Why.
+    pub cause: GapCause,
+    /// Whether something was lost.
+    pub loss: Loss,
 }
 
-/// Whether a gap lost something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Loss {
-    /// Records are gone.
-    Certain,
-    /// Records may be gone; the service does not say.
-    Possible,
+/// Accounts for a run of records of one shard. Its entries stand before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Where they came from.
+    pub origin: Origin,
+    /// Where the run begins.
+    pub after: BatchAfter,
+    /// First and last record that came, if any did.
+    pub range: Option<(SequenceNumber, SequenceNumber)>,
+    /// Records that came.
+    pub read: u64,
+    /// Entries of kind `change` or `unknown` that were made of them.
+    pub recorded: u64,
+    /// How many of those were redacted before they were recorded.
+    pub redacted: u64,
+    /// The source's configuration.
+    pub config: ConfigurationDigest,
+    /// Why the batch was closed.
+    pub closed: Closed,
+}
+
+/// Where a batch begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BatchAfter {
+    /// At the beginning of the shard.
+    Start,
+    /// Behind a gap.
+    Gap,
+    /// Behind the last record of the batch before it.
+    Record(SequenceNumber),
+}
+
+/// An erasure or a hold. What exactly it is about, on what basis and by whom, is in the body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order<Scope, Stage> {
+    /// Fixes the body.
+    pub commitment: Commitment,
+    /// The same in all entries about this order.
+    pub id: String,
+    /// What it is about.
+    pub scope: Scope,
+    /// How far it is.
+    pub stage: Stage,
+    /// Stands for the item, if it is about one.
+    pub item: Option<ItemToken>,
+    /// Bodies that were erased or changed, when it is done.
+    pub bodies: Option<u64>,
+    /// When.
+    pub time: Timestamp,
+}
+
+/// An enumeration whose cases have names in the format.
+macro_rules! named {
+    ($(#[$doc:meta])* $name:ident { $($(#[$case_doc:meta])* $case:ident = $text:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$case_doc])* $case,)*
+        }
+
+        impl $name {
+            /// Its name in the format.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$case => $text,)*
+                }
+            }
+
+            /// The case of that name.
+            #[must_use]
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name {
+                    $($text => Some(Self::$case),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+named! {
+    /// Why records were never seen.
+    GapCause {
+        /// The service had trimmed what stood after the position (24 hours after it was written).
+        Trimmed = "trimmed",
+        /// The shard left the stream before it was read to its end.
+        ShardExpired = "shard-expired",
+        /// The stream was switched off and on, or the table made anew.
+        StreamReplaced = "stream-replaced",
+    }
+}
+
+named! {
+    /// Whether a gap lost something.
+    Loss {
+        /// Records are gone.
+        Certain = "certain",
+        /// Records may be gone; the service does not say.
+        Possible = "possible",
+    }
+}
+
+named! {
+    /// Why a batch was closed.
+    Closed {
+        /// It had been open for a second.
+        Interval = "interval",
+        /// The configuration changed.
+        Configuration = "configuration",
+        /// Another worker took the shard, or this one gave it back.
+        HandOver = "hand-over",
+        /// The shard ended.
+        End = "end",
+    }
+}
+
+named! {
+    /// What an erasure is about.
+    ErasureScope {
+        /// Attributes of an item.
+        Attribute = "attribute",
+        /// An item.
+        Item = "item",
+        /// Everything whose attribute has a value.
+        Subject = "subject",
+        /// Everything older than the configured age.
+        Retention = "retention",
+    }
+}
+
+named! {
+    /// How far an erasure is.
+    ErasureStage {
+        /// It is going to happen.
+        Intent = "intent",
+        /// It has happened.
+        Done = "done",
+    }
+}
+
+named! {
+    /// What a hold is about.
+    HoldScope {
+        /// An item.
+        Item = "item",
+        /// Everything whose attribute has a value.
+        Subject = "subject",
+    }
+}
+
+named! {
+    /// Whether a hold holds.
+    HoldStage {
+        /// From here on.
+        Placed = "placed",
+        /// No longer.
+        Released = "released",
+    }
 }
 
 /// Why bytes are no entry, or an entry no bytes.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EntryError {
     /// Over [`ENTRY_BYTES_MAX`].
     #[error("entry is {size_bytes} bytes, limit is {ENTRY_BYTES_MAX}")]
@@ -116,15 +301,12 @@ pub enum EntryError {
         /// Its size.
         size_bytes: usize,
     },
-    /// Not the JSON of an entry.
-    #[error("entry cannot be read")]
-    Malformed(#[from] serde_json::Error),
-    /// Written by a newer Weir.
-    #[error("entry has version {version}, this weir reads {VERSION}")]
-    Version {
-        /// Its version.
-        version: u64,
-    },
+    /// Not the one encoding of an entry.
+    #[error("entry cannot be read: {0}")]
+    Malformed(&'static str),
+    /// Canonical, but of a kind or version that this Weir does not know.
+    #[error("entry was written by a newer weir")]
+    OtherVersion,
     /// A member is not what it should be.
     #[error("entry has a wrong {member}")]
     Member {
@@ -139,233 +321,66 @@ impl From<IdError> for EntryError {
     }
 }
 
-impl GapCause {
-    /// `trimmed`, `shard-expired` or `stream-replaced`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Trimmed => "trimmed",
-            Self::ShardExpired => "shard-expired",
-            Self::StreamReplaced => "stream-replaced",
-        }
-    }
-}
-
-impl Loss {
-    /// `certain` or `possible`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Certain => "certain",
-            Self::Possible => "possible",
-        }
-    }
-}
-
 impl Entry {
-    /// The bytes that are hashed and stored.
-    ///
-    /// # Errors
-    ///
-    /// [`EntryError::TooLarge`].
-    pub fn encode(&self) -> Result<Vec<u8>, EntryError> {
-        let mut object = ObjectWriter::new();
+    /// What fixes the body; `None` for an entry that has none.
+    #[must_use]
+    pub fn commitment(&self) -> Option<&Commitment> {
         match &self.kind {
-            EntryKind::Change {
-                sequence,
-                event,
-                operation,
-                table,
-                item,
-                time,
-                assurance,
-                config,
-            } => {
-                object.text("assurance", assurance.as_str());
-                object.text("commitment", &hex::encode(self.commitment.0));
-                object.text("config", &hex::encode(config.0));
-                object.text("event", event.as_str());
-                object.text("item", &format!("{}:{}", item.key_id, hex::encode(item.token)));
-                object.text("kind", "change");
-                object.text("ledger", self.ledger.as_str());
-                object.text("operation", operation.as_str());
-                object.text("sequence", sequence.as_str());
-                object.text("shard", self.shard.as_str());
-                object.text("stream", self.stream.as_str());
-                object.text("table", table);
-                object.integer("time", time.as_millisecond());
+            EntryKind::Change { commitment, .. } | EntryKind::Unknown { commitment, .. } => Some(commitment),
+            EntryKind::Gap(gap) => gap.commitment.as_ref(),
+            EntryKind::Erasure(order) => Some(&order.commitment),
+            EntryKind::Hold(order) => Some(&order.commitment),
+            EntryKind::Batch(_) | EntryKind::Lifecycle { .. } => None,
+        }
+    }
+
+    /// The shard that it speaks of, if it speaks of one.
+    #[must_use]
+    pub fn origin(&self) -> Option<&Origin> {
+        match &self.kind {
+            EntryKind::Change { origin, .. } | EntryKind::Unknown { origin, .. } => Some(origin),
+            EntryKind::Gap(gap) => Some(&gap.origin),
+            EntryKind::Batch(batch) => Some(&batch.origin),
+            EntryKind::Lifecycle { .. } | EntryKind::Erasure(_) | EntryKind::Hold(_) => None,
+        }
+    }
+
+    /// Its kind, as the format names it.
+    #[must_use]
+    pub fn kind_name(&self) -> &'static str {
+        match &self.kind {
+            EntryKind::Change { .. } => "change",
+            EntryKind::Unknown { .. } => "unknown",
+            EntryKind::Gap(_) => "gap",
+            EntryKind::Batch(_) => "batch",
+            EntryKind::Lifecycle { .. } => "lifecycle",
+            EntryKind::Erasure(_) => "erasure",
+            EntryKind::Hold(_) => "hold",
+        }
+    }
+
+    /// Its time, for a kind that has one.
+    #[must_use]
+    pub fn time(&self) -> Option<Timestamp> {
+        match &self.kind {
+            EntryKind::Change { time, .. } | EntryKind::Unknown { time, .. } | EntryKind::Lifecycle { time, .. } => {
+                Some(*time)
             }
-            EntryKind::Gap { after, cause, loss } => {
-                if let Some(after) = after {
-                    object.text("after", after.as_str());
-                }
-                object.text("cause", cause.as_str());
-                object.text("commitment", &hex::encode(self.commitment.0));
-                object.text("kind", "gap");
-                object.text("ledger", self.ledger.as_str());
-                object.text("loss", loss.as_str());
-                object.text("shard", self.shard.as_str());
-                object.text("stream", self.stream.as_str());
-            }
-            EntryKind::Unknown { sequence, time } => {
-                object.text("commitment", &hex::encode(self.commitment.0));
-                object.text("kind", "unknown");
-                object.text("ledger", self.ledger.as_str());
-                object.text("sequence", sequence.as_str());
-                object.text("shard", self.shard.as_str());
-                object.text("stream", self.stream.as_str());
-                object.integer("time", time.as_millisecond());
-            }
-        }
-        object.integer("v", VERSION.cast_signed());
-        let bytes = object.finish();
-        if bytes.len() > ENTRY_BYTES_MAX {
-            return Err(EntryError::TooLarge {
-                size_bytes: bytes.len(),
-            });
-        }
-        Ok(bytes)
-    }
-
-    /// Reads stored bytes.
-    ///
-    /// # Errors
-    ///
-    /// They are not an entry of a kind and version that this Weir knows.
-    pub fn decode(bytes: &[u8]) -> Result<Self, EntryError> {
-        if bytes.len() > ENTRY_BYTES_MAX {
-            return Err(EntryError::TooLarge {
-                size_bytes: bytes.len(),
-            });
-        }
-        serde_json::from_slice::<WireEntry>(bytes)?.read()
-    }
-}
-
-/// Writes one JSON object whose names come in order.
-struct ObjectWriter {
-    bytes: Vec<u8>,
-    last_name: &'static str,
-}
-
-impl ObjectWriter {
-    fn new() -> Self {
-        Self {
-            bytes: Vec::with_capacity(640),
-            last_name: "",
+            EntryKind::Erasure(order) => Some(order.time),
+            EntryKind::Hold(order) => Some(order.time),
+            EntryKind::Gap(_) | EntryKind::Batch(_) => None,
         }
     }
 
-    fn text(&mut self, name: &'static str, text: &str) {
-        self.name(name);
-        canonical::string(text, &mut self.bytes);
-    }
-
-    fn integer(&mut self, name: &'static str, value: i64) {
-        self.name(name);
-        self.bytes.extend_from_slice(value.to_string().as_bytes());
-    }
-
-    fn name(&mut self, name: &'static str) {
-        debug_assert!(self.last_name < name, "{name} comes before {}", self.last_name);
-        self.last_name = name;
-        self.bytes.push(if self.bytes.is_empty() { b'{' } else { b',' });
-        canonical::string(name, &mut self.bytes);
-        self.bytes.push(b':');
-    }
-
-    fn finish(mut self) -> Vec<u8> {
-        self.bytes.push(b'}');
-        self.bytes
+    /// The sequence number of the record that it was made of.
+    #[must_use]
+    pub fn sequence(&self) -> Option<&SequenceNumber> {
+        match &self.kind {
+            EntryKind::Change { sequence, .. } | EntryKind::Unknown { sequence, .. } => Some(sequence),
+            _ => None,
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use expect_test::expect;
-
-    fn entry(kind: EntryKind) -> Entry {
-        Entry {
-            ledger: LedgerName::parse("main").unwrap(),
-            stream: StreamArn::parse("arn:aws:dynamodb:us-east-1:0:table/orders/stream/1").unwrap(),
-            shard: ShardId::parse("shardId-1").unwrap(),
-            commitment: Commitment([0xab; 32]),
-            kind,
-        }
-    }
-
-    fn change() -> EntryKind {
-        EntryKind::Change {
-            sequence: SequenceNumber::parse("100000000000000000001").unwrap(),
-            event: EventId::parse("e1").unwrap(),
-            operation: Operation::Modify,
-            table: "orders \"2\"".to_owned(),
-            item: ItemToken {
-                key_id: "a1b2c3d4".to_owned(),
-                token: [7; 16],
-            },
-            time: Timestamp::from_millisecond(1_772_366_400_000).unwrap(),
-            assurance: Assurance::LastWriter,
-            config: ConfigurationDigest([1; 16]),
-        }
-    }
-
-    #[test]
-    fn the_encoding_of_a_change_is_fixed() {
-        expect![[r#"{"assurance":"last-writer","commitment":"abababababababababababababababababababababababababababababababab","config":"01010101010101010101010101010101","event":"e1","item":"a1b2c3d4:07070707070707070707070707070707","kind":"change","ledger":"main","operation":"modify","sequence":"100000000000000000001","shard":"shardId-1","stream":"arn:aws:dynamodb:us-east-1:0:table/orders/stream/1","table":"orders \"2\"","time":1772366400000,"v":1}"#]]
-            .assert_eq(&String::from_utf8(entry(change()).encode().unwrap()).unwrap());
-    }
-
-    #[test]
-    fn every_kind_reads_back_as_it_was_written() {
-        let sequence = SequenceNumber::parse("5").unwrap();
-        let kinds = [
-            change(),
-            EntryKind::Gap {
-                after: Some(sequence.clone()),
-                cause: GapCause::Trimmed,
-                loss: Loss::Possible,
-            },
-            EntryKind::Gap {
-                after: None,
-                cause: GapCause::ShardExpired,
-                loss: Loss::Certain,
-            },
-            EntryKind::Unknown {
-                sequence,
-                time: Timestamp::UNIX_EPOCH,
-            },
-        ];
-        for kind in kinds {
-            let entry = entry(kind);
-            assert_eq!(Entry::decode(&entry.encode().unwrap()).unwrap(), entry);
-        }
-    }
-
-    #[test]
-    fn what_is_not_an_entry_is_refused() {
-        let text = String::from_utf8(entry(change()).encode().unwrap()).unwrap();
-        for (from, to) in [
-            ("\"v\":1", "\"v\":2"),
-            ("\"v\":1", "\"v\":1,\"more\":1"),
-            ("\"kind\":\"change\"", "\"kind\":\"wish\""),
-            ("abab", "abxx"),
-            ("\"time\":1", "\"time\":1e99,\"was\":1"),
-        ] {
-            assert!(
-                text.contains(from) && Entry::decode(text.replacen(from, to, 1).as_bytes()).is_err(),
-                "{to}"
-            );
-        }
-    }
-
-    #[test]
-    fn an_entry_over_the_limit_is_refused_before_it_is_stored() {
-        let mut entry = entry(change());
-        if let EntryKind::Change { table, .. } = &mut entry.kind {
-            *table = "t".repeat(ENTRY_BYTES_MAX);
-        }
-        assert!(matches!(entry.encode(), Err(EntryError::TooLarge { .. })));
-    }
-}
+mod tests;

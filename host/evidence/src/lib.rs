@@ -17,22 +17,50 @@
 //!   where.
 //! - Nothing here does I/O or makes randomness: keys and nonces are handed in.
 
+mod accounts;
 mod body;
 mod body_key;
+mod bundle;
 mod canonical;
+mod checkpoint;
 mod commitment;
+mod cursor;
+mod disclosure;
 mod entry;
+mod erasure;
+mod note;
+mod policy;
+mod report;
 mod secret;
+mod tlog_proof;
 mod tree;
 mod verify;
 
-pub use body::{Body, OpenError, OpenedBody, SealedBody};
+pub use accounts::{Accounts, ShardAccount, Unaccounted, UnaccountedWhy};
+pub use body::{Body, OpenError, OpenedBody, Remains, SealedBody};
 pub use body_key::{BODY_KEYS_PER_SEGMENT, BodyKey, SegmentKey, SegmentKeyError};
+pub use bundle::{BundleError, BundleWriter, verify_bundle, verify_bundle_with_progress};
+pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 pub use commitment::Commitment;
-pub use entry::{ConfigurationDigest, ENTRY_BYTES_MAX, Entry, EntryError, EntryKind, GapCause, Loss};
+pub use disclosure::{DisclosedAttribute, Disclosure, DisclosureError};
+pub use entry::{
+    Batch, BatchAfter, Closed, ConfigurationDigest, ENTRY_BYTES_MAX, Entry, EntryError, EntryKind, ErasureScope,
+    ErasureStage, Gap, GapCause, HoldScope, HoldStage, Loss, Order, Origin,
+};
+pub use erasure::{ErasurePlan, Positions};
+pub use note::{
+    Cosigner, KeyError, Note, NoteError, SignatureCheck, SignatureLine, SignatureType, SigningKey, VerifierKey,
+};
+pub use policy::{CheckError, Policy, PolicyError, Untrusted};
+pub use report::{Doubt, FINDINGS_MAX, Member, Remark, Report, Tampering, Verdict};
 pub use secret::{ItemToken, LedgerSecret, SecretError};
-pub use tree::{Frontier, FrontierError, Hash, leaf_hash, node_hash};
-pub use verify::{Finding, Verifier};
+pub use tlog_proof::{TlogProof, TlogProofError, verify_tlog_proof};
+pub use tree::{
+    EMPTY_ROOT, Frontier, FrontierError, Hash, Subtree, TILE_HEIGHT, TILE_WIDTH, Tile, TileEdge, TileId,
+    consistency_ranges, inclusion_ranges, is_consistent, leaf_hash, node_hash, outside_ranges, root_of_inclusion,
+    root_of_range, root_of_subtrees, subtrees,
+};
+pub use verify::{Checked, Finding, StoredBody, Verifier};
 
 /// Writes a change as its entry and sealed body: everything that the append stores of it.
 ///

@@ -3,10 +3,25 @@
 //! A [`Frontier`] is all that appending needs: the roots of the perfect subtrees that make up the tree, largest first.
 //! It has as many hashes as the size has bits set, so the head row of a ledger of any size stays small.
 
+mod proof;
+mod tile;
+
+pub use proof::{
+    Subtree, consistency_ranges, inclusion_ranges, is_consistent, outside_ranges, root_of_inclusion, root_of_range,
+    root_of_subtrees, subtrees,
+};
+pub use tile::{TILE_HEIGHT, TILE_WIDTH, Tile, TileEdge, TileId};
+
 use sha2::{Digest as _, Sha256};
 
 /// A SHA-256 hash.
 pub type Hash = [u8; 32];
+
+/// Root of the tree without leaves: the hash of nothing (RFC 6962, section 2.1).
+pub const EMPTY_ROOT: Hash = [
+    0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24, 0x27, 0xae, 0x41,
+    0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
+];
 
 /// Hash of an entry's bytes as a leaf: `SHA-256(0x00 || entry)`.
 #[must_use]
@@ -66,7 +81,7 @@ impl Frontier {
     pub fn root(&self) -> Hash {
         let mut roots = self.roots.iter().rev();
         let Some(smallest) = roots.next() else {
-            return Sha256::digest([]).into();
+            return EMPTY_ROOT;
         };
         roots.fold(*smallest, |right, left| node_hash(left, &right))
     }

@@ -26,6 +26,7 @@ mod beside;
 
 use std::process::ExitCode;
 use std::str::FromStr as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::Criterion;
@@ -33,7 +34,8 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
 use weir_evidence::{Body, ConfigurationDigest, Entry, EntryKind, LedgerSecret, record};
 use weir_ledger::{
-    AppendTo, Appended, Database, Ledger, NewShard, NewStream, NumberedBodyKey, SealedRecord, ShardBatch, ShardLease,
+    AppendTo, Appended, Database, KeyedBody, Ledger, NewShard, NewStream, NumberedBodyKey, Role, SealedRecord,
+    ShardBatch, ShardLease,
 };
 use weir_model::{Assurance, AttributeValue, EventId, Item, LedgerName, Operation, SequenceNumber, ShardId, StreamArn};
 
@@ -103,14 +105,14 @@ async fn execute(options: &PgConnectOptions, sql: &str) {
 struct Appends {
     ledger: Ledger,
     lease: ShardLease,
-    records: Vec<SealedRecord>,
+    records: Arc<[SealedRecord]>,
     recorded: u64,
 }
 
 impl Appends {
     /// A fresh ledger in a schema that may be there already.
     async fn new(options: &PgConnectOptions, count: u64) -> Self {
-        let database = Database::connect(options.to_url_lossy().as_str())
+        let database = Database::connect(options.to_url_lossy().as_str(), Role::Writer)
             .await
             .expect("the database was just made");
         database.migrate().await.expect("the schema applies");
@@ -162,10 +164,14 @@ impl Appends {
     async fn append(&mut self) {
         let count = self.records.len() as u64;
         let batch = ShardBatch {
-            lease: &self.lease,
+            lease: self.lease.clone(),
             after: (self.recorded > 0).then(|| number(self.recorded)),
             to: AppendTo::Record(number(self.recorded + count)),
-            records: &self.records,
+            records: Arc::clone(&self.records),
+            first: Some(number(self.recorded + 1)),
+            read: count,
+            redacted: 0,
+            config: ConfigurationDigest([5; 16]),
         };
         let appended = self.ledger.append(batch).await.expect("Postgres takes the batch");
         assert!(matches!(appended, Appended::Written { .. }), "{appended:?}");
@@ -176,7 +182,7 @@ impl Appends {
         let bytes = self
             .records
             .iter()
-            .map(|record| record.entry.len() + record.body.0.len());
+            .map(|record| record.entry.len() + body(record).sealed.0.len());
         bytes.sum::<usize>() / self.records.len()
     }
 }
@@ -225,9 +231,9 @@ impl Copies {
                 &mut rows,
                 &i16::from(record.lane.expect("a change has a lane")).to_be_bytes(),
             );
-            field(&mut rows, &record.body_key.to_be_bytes());
+            field(&mut rows, &body(record).key.to_be_bytes());
             field(&mut rows, &record.entry);
-            field(&mut rows, &record.body.0);
+            field(&mut rows, &body(record).sealed.0);
             self.position += 1;
             if rows.len() >= COPY_CHUNK_BYTES {
                 copy.send(std::mem::take(&mut rows)).await.expect("Postgres takes rows");
@@ -237,6 +243,10 @@ impl Copies {
         copy.send(rows).await.expect("Postgres takes rows");
         copy.finish().await.expect("Postgres takes rows");
     }
+}
+
+fn body(record: &SealedRecord) -> &KeyedBody {
+    record.body.as_ref().expect("a change has a body")
 }
 
 fn field(rows: &mut Vec<u8>, value: &[u8]) {
@@ -269,10 +279,9 @@ fn seal(ledger: &Ledger, lease: &ShardLease, sequence: u64, numbered: &NumberedB
     };
     let sealed = record(&body, &numbered.key, |commitment| Entry {
         ledger: ledger.name().clone(),
-        stream: StreamArn::parse(ARN).expect("an ARN"),
-        shard: lease.shard.clone(),
-        commitment,
         kind: EntryKind::Change {
+            origin: lease.origin(),
+            commitment,
             sequence: number(sequence),
             event: EventId::parse(format!("{:032x}", u128::from(sequence) << 64)).expect("an event id"),
             operation: Operation::Insert,
@@ -285,11 +294,14 @@ fn seal(ledger: &Ledger, lease: &ShardLease, sequence: u64, numbered: &NumberedB
     });
     let (entry, leaf, body) = sealed.expect("the entry is small");
     SealedRecord {
+        sequence: Some(number(sequence)),
         lane: Some(ledger.secret().lane(TABLE, &keys)),
-        body_key: numbered.number,
         entry,
         leaf,
-        body,
+        body: Some(KeyedBody {
+            key: numbered.number,
+            sealed: body,
+        }),
     }
 }
 

@@ -1,63 +1,104 @@
-//! The append: a shard's records become entries, and its position moves, in one transaction.
+//! The append: records become entries, and the positions of their shards move, in one transaction.
 //!
 //! ```text
-//! lock the head ──▶ lock the shard ──▶ epoch ours, position as expected ──▶ copy entries, move head and shard, commit
-//!                        │
-//!                        ├─ epoch ours, position = end of this batch ──▶ was committed already: acknowledge
-//!                        ├─ epoch ours, another position             ──▶ Moved: read again from there
-//!                        └─ epoch not ours                           ──▶ Fenced: drop the shard
+//! append ──▶ queue ──▶ one group, as much as waits ──▶ lock head, lock shards ──▶ check each ──▶ copy entries,
+//!                        ▲                                                        full tiles, head, shards ──▶ commit
+//!                        └── while this group commits, the next one fills
 //! ```
+//!
+//! Whoever gets the turn appends for all who wait: no task of its own, and no group without somebody who wants it.
+//! What a check can answer:
+//!
+//! | epoch | the shard stands | answer |
+//! | --- | --- | --- |
+//! | ours | where the batch begins | written |
+//! | ours | where the batch ends | was committed already: acknowledged |
+//! | ours | elsewhere | `Moved`: read again from there |
+//! | not ours | | `Fenced`: drop the shard |
 //!
 //! # Invariants
 //!
 //! - A batch is in the ledger once or not at all, however often it is appended.
+//! - One batch that Postgres refuses keeps no other from being recorded.
+//! - Nobody holds the head for long: a worker that froze with it is disconnected.
 //! - Everything that can be worked out without the lock was worked out before: entries come in encoded, sealed, hashed.
 
+mod account;
+mod copy;
+mod finish;
+mod group;
+mod head_lock;
+mod own;
+mod partitions;
+mod split;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sqlx::{Connection as _, PgConnection};
-use weir_evidence::{Hash, SealedBody};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use weir_evidence::{Closed, ConfigurationDigest, Hash, SealedBody, TileEdge};
 use weir_model::{Position, SequenceNumber};
 
-use crate::head::unreadable;
-use crate::shard::read_position;
-use crate::{Head, Ledger, ShardLease, from_stored, timed_out};
+use crate::{Head, Ledger, ShardLease};
 
-/// Longest append. Past it the connection is given up, and whether the batch is there has to be found out.
-const APPEND_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) use self::own::OwnRecord;
 
-/// Positions per partition of `entry`, as `ensure_entry_partitions` makes them.
-const POSITIONS_PER_PARTITION: i64 = 1 << 20;
+/// Rows of one transaction. A batch that is larger travels alone.
+const GROUP_ROWS_MAX: usize = 10_000;
 
-/// Bytes gathered before they are handed to the connection.
-const COPY_CHUNK_BYTES: usize = 64 << 10;
+/// Bytes of one transaction. A batch that is larger travels alone.
+const GROUP_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes that may wait for their turn, all batches together; who comes after that waits before.
+const WAITING_BYTES_MAX: usize = 64 << 20;
+
+/// What the bytes that wait are counted in.
+const PERMIT_BYTES: usize = 1 << 10;
 
 /// One record, ready to be stored.
 #[derive(Clone, Debug)]
 pub struct SealedRecord {
+    /// Place in the shard; `None` for a gap.
+    pub sequence: Option<SequenceNumber>,
     /// Lane of its item; `None` where it is about no item.
     pub lane: Option<u8>,
-    /// Number of the key that sealed the body.
-    pub body_key: i64,
     /// Canonical bytes of the entry.
     pub entry: Vec<u8>,
     /// Their leaf hash.
     pub leaf: Hash,
-    /// The body beside it.
-    pub body: SealedBody,
+    /// The body beside it, if it has one.
+    pub body: Option<KeyedBody>,
+}
+
+/// A sealed body and the number of its key.
+#[derive(Clone, Debug)]
+pub struct KeyedBody {
+    /// Number of the key that sealed it.
+    pub key: i64,
+    /// The body.
+    pub sealed: SealedBody,
 }
 
 /// Records of one shard that follow each other.
 #[derive(Clone, Debug)]
-pub struct ShardBatch<'a> {
+pub struct ShardBatch {
     /// The right to record this shard.
-    pub lease: &'a ShardLease,
+    pub lease: ShardLease,
     /// Where the shard must stand.
     pub after: Option<SequenceNumber>,
     /// Where it stands afterwards.
     pub to: AppendTo,
-    /// The records, in order.
-    pub records: &'a [SealedRecord],
+    /// The records, in order. A gap comes first.
+    pub records: Arc<[SealedRecord]>,
+    /// The first record that came from the source, if any did: it may have been skipped.
+    pub first: Option<SequenceNumber>,
+    /// How many came. Those without a record in `records` were skipped.
+    pub read: u64,
+    /// How many of the records were redacted.
+    pub redacted: u64,
+    /// The source's configuration.
+    pub config: ConfigurationDigest,
 }
 
 /// Where a shard stands after a batch.
@@ -67,6 +108,8 @@ pub enum AppendTo {
     Record(SequenceNumber),
     /// At its end; the last record may be in this batch.
     End(Option<SequenceNumber>),
+    /// Where it stood. Accounts for what was recorded so far, because of this.
+    Close(Closed),
 }
 
 /// What an append did.
@@ -106,6 +149,20 @@ pub enum AppendError {
         /// Its end was recorded.
         finished: bool,
     },
+    /// The parent of the shard was not recorded to its end. Nothing was written.
+    #[error("the parent of shard {shard} is not finished")]
+    ParentOpen {
+        /// The shard.
+        shard: weir_model::ShardId,
+    },
+    /// Postgres refused this record. Those before it are recorded, and the shard stands behind them.
+    #[error("postgres refused the record at index {index}: {reason}")]
+    Refused {
+        /// Its place among the batch's records.
+        index: usize,
+        /// What Postgres said.
+        reason: String,
+    },
     /// Postgres failed. The batch may or may not be there: a connection lost during commit does not say.
     /// Appending the same batch again is safe.
     #[error("could not append to the ledger")]
@@ -117,9 +174,74 @@ impl AppendError {
     #[must_use]
     pub fn may_retry(&self) -> bool {
         match self {
-            Self::Fenced { .. } | Self::Moved { .. } => false,
-            Self::Database(_) => true,
+            Self::Fenced { .. } | Self::Moved { .. } | Self::Refused { .. } => false,
+            Self::Database(_) | Self::ParentOpen { .. } => true,
         }
+    }
+}
+
+/// Appends that wait for their turn.
+pub(crate) struct AppendQueue {
+    waiting: Mutex<VecDeque<Waiting>>,
+    /// Who has it appends for all who wait. Holds the tree's edge as of this process's last append.
+    turn: tokio::sync::Mutex<Option<TileEdge>>,
+    room: Arc<Semaphore>,
+}
+
+/// One append that waits, and who waits for it.
+struct Waiting {
+    batch: ShardBatch,
+    answer: oneshot::Sender<Result<Appended, AppendError>>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl AppendQueue {
+    pub(crate) fn new() -> Self {
+        Self {
+            waiting: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+            room: Arc::new(Semaphore::new(WAITING_BYTES_MAX / PERMIT_BYTES)),
+        }
+    }
+
+    /// As much as makes a group, in order of arrival.
+    fn take_group(&self) -> Vec<Waiting> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut rows, mut bytes, mut count) = (0, 0, 0);
+        for next in waiting.iter() {
+            rows += next.batch.records.len();
+            bytes += next.batch.bytes();
+            if count > 0 && (rows > GROUP_ROWS_MAX || bytes > GROUP_BYTES_MAX) {
+                break;
+            }
+            count += 1;
+        }
+        waiting.drain(..count).collect()
+    }
+}
+
+impl ShardBatch {
+    /// Only accounts for what was recorded of a shard so far.
+    #[must_use]
+    pub fn close(lease: ShardLease, at: Option<SequenceNumber>, config: ConfigurationDigest, why: Closed) -> Self {
+        Self {
+            lease,
+            after: at,
+            to: AppendTo::Close(why),
+            records: Arc::new([]),
+            first: None,
+            read: 0,
+            redacted: 0,
+            config,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        let body = |record: &SealedRecord| record.body.as_ref().map_or(0, |body| body.sealed.0.len());
+        self.records
+            .iter()
+            .map(|record| record.entry.len() + body(record))
+            .sum()
     }
 }
 
@@ -127,162 +249,59 @@ impl Ledger {
     /// Appends a batch of one shard.
     ///
     /// Durable on return. May be called again with the same batch after any error; may be called concurrently, and then
-    /// waits its turn at the head.
+    /// waits its turn, together with whatever else waits. Given up half-way, the batch may still be appended.
     ///
     /// # Errors
     ///
-    /// The lease is lost, the shard stands elsewhere, or Postgres failed.
-    pub async fn append(&self, batch: ShardBatch<'_>) -> Result<Appended, AppendError> {
-        let _turn = self.shared.append_turn.lock().await;
-        let attempt = tokio::time::timeout(APPEND_TIMEOUT, self.append_in_time(batch));
-        attempt
-            .await
-            .unwrap_or_else(|_| Err(AppendError::Database(timed_out())))
-    }
-
-    async fn append_in_time(&self, batch: ShardBatch<'_>) -> Result<Appended, AppendError> {
-        self.ensure_partitions(batch.records.len()).await?;
-        let mut conn = self.shared.pool.acquire().await?;
-        let mut tx = conn.begin().await?;
-        let mut frontier = self.lock_head(&mut tx).await?;
-        if lock_shard(&mut tx, &batch).await? == ShardCheck::AlreadyThere {
-            return Ok(Appended::AlreadyThere);
-        }
-        let first = from_stored(i64::try_from(frontier.size()).map_err(|_| unreadable("size"))?);
-        copy_entries(&mut tx, self.shared.id, first, batch.records).await?;
-        batch.records.iter().for_each(|record| frontier.push(record.leaf));
-        self.update_head(&mut tx, &frontier).await?;
-        move_shard(&mut tx, &batch).await?;
-        tx.commit().await?;
-        let head = Head {
-            size: frontier.size(),
-            root: frontier.root(),
-        };
-        self.saw_size(head.size);
-        Ok(Appended::Written { first, head })
-    }
-
-    /// Makes the partition that this append reaches into, and the next, unless that is known to have been done.
-    async fn ensure_partitions(&self, count: usize) -> sqlx::Result<()> {
-        let size = i64::try_from(*self.shared.size.borrow()).expect("positions are below 2^63");
-        let wanted = size + i64::try_from(count).expect("a batch is small");
-        let mut partitioned_to = self.shared.partitioned_to.lock().await;
-        // Another process may append meanwhile: half a partition of slack is more than it can write before we look again.
-        if wanted + POSITIONS_PER_PARTITION / 2 >= *partitioned_to {
-            sqlx::query!("select ensure_entry_partitions($1, $2)", self.shared.id, wanted)
-                .fetch_one(&self.shared.pool)
-                .await?;
-            *partitioned_to = (wanted / POSITIONS_PER_PARTITION + 2) * POSITIONS_PER_PARTITION;
-        }
-        Ok(())
-    }
-}
-
-#[derive(PartialEq, Eq)]
-enum ShardCheck {
-    Write,
-    AlreadyThere,
-}
-
-async fn lock_shard(conn: &mut PgConnection, batch: &ShardBatch<'_>) -> Result<ShardCheck, AppendError> {
-    let lease = batch.lease;
-    let row = sqlx::query!(
-        r#"
-        select epoch, position, finished_at is not null as "finished!"
-        from shard
-        where stream_id = $1 and shard = $2
-        for update
-        "#,
-        lease.stream_id,
-        lease.shard.as_str(),
-    )
-    .fetch_one(conn)
-    .await?;
-    if row.epoch != lease.epoch {
-        return Err(AppendError::Fenced {
-            shard: lease.shard.clone(),
-            ours: lease.epoch,
-            current: row.epoch,
-        });
-    }
-    let stands = (read_position(row.position)?, row.finished);
-    let ends = match &batch.to {
-        AppendTo::Record(last) => (Some(last.clone()), false),
-        AppendTo::End(last) => (last.clone().or_else(|| batch.after.clone()), true),
-    };
-    if stands == (batch.after.clone(), false) {
-        Ok(ShardCheck::Write)
-    } else if stands == ends {
-        Ok(ShardCheck::AlreadyThere)
-    } else {
-        let (position, finished) = stands;
-        Err(AppendError::Moved {
-            shard: lease.shard.clone(),
-            position,
-            finished,
-        })
-    }
-}
-
-async fn move_shard(conn: &mut PgConnection, batch: &ShardBatch<'_>) -> sqlx::Result<()> {
-    let (position, finished) = match &batch.to {
-        AppendTo::Record(last) => (Some(last), false),
-        AppendTo::End(last) => (last.as_ref(), true),
-    };
-    sqlx::query!(
-        "
-        update shard
-        set position = coalesce($3, position), finished_at = case when $4 then clock_timestamp() end
-        where stream_id = $1 and shard = $2
-        ",
-        batch.lease.stream_id,
-        batch.lease.shard.as_str(),
-        position.map(SequenceNumber::as_str),
-        finished,
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// Writes rows in the binary format of COPY (Postgres manual, "COPY", "Binary Format").
-async fn copy_entries(
-    conn: &mut PgConnection,
-    ledger_id: i32,
-    first: Position,
-    records: &[SealedRecord],
-) -> sqlx::Result<()> {
-    if records.is_empty() {
-        return Ok(());
-    }
-    let mut copy = conn
-        .copy_in_raw("copy entry (ledger_id, position, lane, body_key, entry, body) from stdin with (format binary)")
-        .await?;
-    let mut rows = Vec::with_capacity(2 * COPY_CHUNK_BYTES);
-    rows.extend_from_slice(b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0");
-    for (position, record) in (first.0..).zip(records) {
-        rows.extend_from_slice(&6_i16.to_be_bytes());
-        field(&mut rows, &ledger_id.to_be_bytes());
-        field(&mut rows, &position.to_be_bytes());
-        match record.lane {
-            Some(lane) => field(&mut rows, &i16::from(lane).to_be_bytes()),
-            None => rows.extend_from_slice(&(-1_i32).to_be_bytes()),
-        }
-        field(&mut rows, &record.body_key.to_be_bytes());
-        field(&mut rows, &record.entry);
-        field(&mut rows, &record.body.0);
-        if rows.len() >= COPY_CHUNK_BYTES {
-            copy.send(std::mem::take(&mut rows)).await?;
+    /// The lease is lost, the shard stands elsewhere, or Postgres failed or refused a record.
+    pub async fn append(&self, batch: ShardBatch) -> Result<Appended, AppendError> {
+        let queue = &self.shared.append;
+        let permits = (batch.bytes() / PERMIT_BYTES + 1).min(WAITING_BYTES_MAX / PERMIT_BYTES);
+        let permits = u32::try_from(permits).expect("64 Ki permits");
+        let room = Arc::clone(&queue.room).acquire_many_owned(permits).await;
+        let (answer, mut answered) = oneshot::channel();
+        queue
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push_back(Waiting {
+                batch,
+                answer,
+                _room: room.expect("the semaphore is never closed"),
+            });
+        loop {
+            tokio::select! {
+                biased;
+                // A leader that was dropped took our batch with it; whether it is there has to be found out.
+                result = &mut answered => return result.unwrap_or_else(|_| Err(AppendError::Database(interrupted()))),
+                mut edge = queue.turn.lock() => self.append_waiting(&mut edge).await,
+            }
         }
     }
-    rows.extend_from_slice(&(-1_i16).to_be_bytes());
-    copy.send(rows).await?;
-    copy.finish().await?;
-    Ok(())
+
+    /// Appends what waits, as one group.
+    async fn append_waiting(&self, edge: &mut Option<TileEdge>) {
+        let (batches, answers): (Vec<_>, Vec<_>) = self
+            .shared
+            .append
+            .take_group()
+            .into_iter()
+            .map(|waiting| (waiting.batch, (waiting.answer, waiting._room)))
+            .unzip();
+        if batches.is_empty() {
+            return;
+        }
+        let results = self.append_group(&batches, edge).await;
+        for (result, (answer, _)) in results.into_iter().zip(answers) {
+            // Who waited may have given up.
+            let _ = answer.send(result);
+        }
+    }
 }
 
-fn field(row: &mut Vec<u8>, value: &[u8]) {
-    let length = i32::try_from(value.len()).expect("entries and bodies are below 2 GiB");
-    row.extend_from_slice(&length.to_be_bytes());
-    row.extend_from_slice(value);
+fn interrupted() -> sqlx::Error {
+    std::io::Error::new(std::io::ErrorKind::Interrupted, "the append was given up half-way").into()
 }
+
+/// Longest append. Past it the connection is given up, and whether the batch is there has to be found out.
+const APPEND_TIMEOUT: Duration = Duration::from_secs(30);

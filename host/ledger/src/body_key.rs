@@ -4,6 +4,7 @@
 //! numbers; what a crash leaves of a run is never used.
 
 use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use weir_evidence::{BODY_KEYS_PER_SEGMENT, BodyKey, SegmentKey};
 
@@ -11,6 +12,9 @@ use crate::{Ledger, in_time};
 
 /// Numbers reserved at a time: a round trip per few thousand entries, and little lost at a crash.
 const RUN_LENGTH: i64 = 4096;
+
+/// How long a process works with a segment that it read: so long it may still open what another process erased.
+const KNOWN_MAX: Duration = Duration::from_secs(30);
 
 /// A body key and the number that finds it again.
 pub struct NumberedBodyKey {
@@ -91,19 +95,27 @@ impl Ledger {
     }
 
     async fn segment(&self, segment: i64) -> Result<Arc<SegmentKey>, BodyKeyError> {
-        let known = self
-            .shared
+        let segments = || self.shared.segments.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, read_at)) = segments().get(&segment)
+            && read_at.elapsed() < KNOWN_MAX
+        {
+            return Ok(Arc::clone(known));
+        }
+        let loaded = Arc::new(in_time(self.load_segment(segment)).await?);
+        let mut segments = segments();
+        // What was not asked for lately is forgotten: memory is a copy of keys too.
+        segments.retain(|_, (_, read_at)| read_at.elapsed() < KNOWN_MAX);
+        segments.insert(segment, (Arc::clone(&loaded), Instant::now()));
+        Ok(loaded)
+    }
+
+    /// Forgets every segment, because keys in some were destroyed.
+    pub(crate) fn forget_segments(&self) {
+        self.shared
             .segments
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .get(&segment)
-            .cloned();
-        if let Some(known) = known {
-            return Ok(known);
-        }
-        let loaded = Arc::new(in_time(self.load_segment(segment)).await?);
-        let mut segments = self.shared.segments.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(segments.entry(segment).or_insert(loaded).clone())
+            .clear();
     }
 
     /// Makes the segment's root, unless it has one.
@@ -127,7 +139,7 @@ impl Ledger {
         Ok(())
     }
 
-    async fn load_segment(&self, segment: i64) -> Result<SegmentKey, BodyKeyError> {
+    pub(crate) async fn load_segment(&self, segment: i64) -> Result<SegmentKey, BodyKeyError> {
         let wrapped = sqlx::query_scalar!(
             "select wrapped from segment_key where ledger_id = $1 and segment = $2",
             self.shared.id,
@@ -144,11 +156,11 @@ impl Ledger {
     }
 
     /// What binds a wrapped segment key to its place.
-    fn segment_context(&self, segment: i64) -> String {
+    pub(crate) fn segment_context(&self, segment: i64) -> String {
         format!("{}/{segment}", self.shared.name)
     }
 }
 
-fn segment_of(number: i64) -> i64 {
+pub(crate) fn segment_of(number: i64) -> i64 {
     number.div_euclid(BODY_KEYS_PER_SEGMENT.cast_signed())
 }

@@ -6,18 +6,22 @@ use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection, PgPool};
 use tokio::sync::watch;
 use weir_evidence::{Frontier, LedgerSecret};
 use weir_model::LedgerName;
 
-use crate::{Ledger, Shared};
+use crate::append::AppendQueue;
+use crate::{Ledger, LedgerSettings, Shared};
 
 /// The schema that this binary was built for.
 static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
 
 /// Connections of one process. Intake needs one per ledger, each route and the index one, the API a few.
 const CONNECTIONS_MAX: u32 = 16;
+
+/// Connections that erase: one that works, one that carries on after a crash of another.
+const ERASER_CONNECTIONS_MAX: u32 = 2;
 
 /// How long to wait for a connection. Long enough for a restart of Postgres.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,7 +30,31 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Database {
     pool: PgPool,
+    /// Connections of the role that may erase; made when one is needed.
+    eraser: PgPool,
+    options: PgConnectOptions,
+    settings: LedgerSettings,
 }
+
+/// What a process may do in the database. It logs in as a user who is a member of the role, and puts it on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Record and route; with it, a second set of connections may erase.
+    Writer,
+    /// Read.
+    Reader,
+}
+
+impl Role {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Writer => "weir_writer",
+            Self::Reader => "weir_reader",
+        }
+    }
+}
+
+const ERASER: &str = "weir_eraser";
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +117,7 @@ impl Database {
     /// # Errors
     ///
     /// The URL is wrong, or nobody answers there.
-    pub async fn connect(url: &str) -> Result<Self, ConnectError> {
+    pub async fn connect(url: &str, role: Role) -> Result<Self, ConnectError> {
         let options = PgConnectOptions::from_str(url).map_err(ConnectError::Url)?;
         let place = match options.get_socket() {
             Some(socket) => socket.display().to_string(),
@@ -106,13 +134,23 @@ impl Database {
             ("tcp_keepalives_count", "3"),
             ("tcp_user_timeout", "30s"),
         ]);
-        let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS_MAX)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_with(options)
-            .await
-            .map_err(|source| ConnectError::Unreachable { place, source })?;
-        Ok(Self { pool })
+        let reached = tokio::time::timeout(ACQUIRE_TIMEOUT, options.connect()).await;
+        let reached = reached.unwrap_or_else(|_| Err(crate::timed_out()));
+        let conn = reached.map_err(|source| ConnectError::Unreachable { place, source })?;
+        // Only to see that somebody is there: the pool's own connections put a role on.
+        let _ = conn.close().await;
+        Ok(Self {
+            pool: pool_of(&options, role.as_str(), CONNECTIONS_MAX),
+            eraser: pool_of(&options, ERASER, ERASER_CONNECTIONS_MAX),
+            options,
+            settings: LedgerSettings::default(),
+        })
+    }
+
+    /// Keeps the ledgers that are opened from here on so.
+    #[must_use]
+    pub fn with_settings(self, settings: LedgerSettings) -> Self {
+        Self { settings, ..self }
     }
 
     /// Brings the schema up to date. Doing it twice, or from two processes at once, is safe.
@@ -121,7 +159,13 @@ impl Database {
     ///
     /// A migration failed, or the database is newer than this binary.
     pub async fn migrate(&self) -> Result<(), MigrateError> {
-        Ok(MIGRATOR.run(&self.pool).await?)
+        // As whoever logged in: the roles are made by the migrations.
+        let mut conn = self
+            .options
+            .connect()
+            .await
+            .map_err(sqlx::migrate::MigrateError::from)?;
+        Ok(MIGRATOR.run(&mut conn).await?)
     }
 
     /// Opens a ledger, making it if it is not there yet.
@@ -182,6 +226,7 @@ impl Database {
         Ok(Ledger {
             shared: Arc::new(Shared {
                 pool: self.pool.clone(),
+                eraser: self.eraser.clone(),
                 id: row.ledger_id,
                 name: name.clone(),
                 secret,
@@ -189,7 +234,8 @@ impl Database {
                 reserved: tokio::sync::Mutex::new(0..0),
                 size: watch::Sender::new(crate::from_stored(row.size).0),
                 partitioned_to: tokio::sync::Mutex::new(0),
-                append_turn: tokio::sync::Mutex::default(),
+                append: AppendQueue::new(),
+                settings: self.settings,
             }),
         })
     }
@@ -229,6 +275,23 @@ impl Database {
         }
         Ok(())
     }
+}
+
+/// Connections that put a role on, once it is there.
+fn pool_of(options: &PgConnectOptions, role: &'static str, connections_max: u32) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(connections_max)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .after_connect(move |conn, _| {
+            Box::pin(async move {
+                sqlx::query("select set_config('role', rolname, false) from pg_roles where rolname = $1")
+                    .bind(role)
+                    .execute(conn)
+                    .await?;
+                Ok(())
+            })
+        })
+        .connect_lazy_with(options.clone())
 }
 
 impl Ledger {

@@ -38,7 +38,7 @@ impl Ledger {
         let Some(last) = entries.last() else { return Ok(()) };
         let items = entries.iter().filter_map(|recorded| match &recorded.entry.kind {
             EntryKind::Change { item, .. } => Some((item.token.to_vec(), crate::to_stored(recorded.position))),
-            EntryKind::Gap { .. } | EntryKind::Unknown { .. } => None,
+            _ => None,
         });
         let (tokens, positions): (Vec<Vec<u8>>, Vec<i64>) = items.unzip();
         let next = Position(last.position.0 + 1);

@@ -17,27 +17,33 @@
 
 mod append;
 mod body_key;
+mod checkpoint;
 mod consumer;
 mod database;
 mod dead_letter;
+mod erasure;
 mod head;
 mod index;
 mod read;
 mod route_version;
 mod shard;
+mod tree;
 mod verify;
 
-pub use append::{AppendError, AppendTo, Appended, SealedRecord, ShardBatch};
+pub use append::{AppendError, AppendTo, Appended, KeyedBody, SealedRecord, ShardBatch};
 pub use body_key::{BodyKeyError, NumberedBodyKey};
+pub use checkpoint::{SigningOrigin, StoredCheckpoint};
 pub use consumer::{Consumer, ConsumerError};
-pub use database::{ConnectError, Database, Mandate, MigrateError, OpenError};
+pub use database::{ConnectError, Database, Mandate, MigrateError, OpenError, Role};
 pub use dead_letter::DeadLetter;
+pub use erasure::{Erasure, ErasureError, Hold, HoldError, NewErasure, NewHold, Selector};
 pub use head::Head;
 pub use index::Indexed;
 pub use read::{ReadError, RecordedEntry};
 pub use route_version::{RouteDefinition, RouteVersion, StoredPlugin};
 pub use shard::{ClaimError, NewShard, NewStream, Shard, ShardLease, Stream};
-pub use verify::{Verification, VerifyError};
+pub use tree::TreeError;
+pub use verify::{Verification, VerificationFinding, VerifyError};
 
 /// What goes wrong between Weir and Postgres.
 pub use sqlx::Error as DatabaseError;
@@ -51,6 +57,8 @@ use tokio::sync::watch;
 use weir_evidence::{LedgerSecret, SegmentKey};
 use weir_model::{LedgerName, Position};
 
+use self::append::AppendQueue;
+
 /// One open ledger. Clones share it.
 #[derive(Clone)]
 pub struct Ledger {
@@ -59,19 +67,36 @@ pub struct Ledger {
 
 struct Shared {
     pool: PgPool,
+    eraser: PgPool,
     id: i32,
     name: LedgerName,
     secret: LedgerSecret,
-    /// Segments seen so far. One is 64 bytes until keys in it are destroyed.
-    segments: Mutex<BTreeMap<i64, Arc<SegmentKey>>>,
+    /// Segments seen lately. One is 64 bytes until keys in it are destroyed.
+    segments: Mutex<BTreeMap<i64, (Arc<SegmentKey>, std::time::Instant)>>,
     /// Body keys that this process reserved and has not used.
     reserved: tokio::sync::Mutex<std::ops::Range<i64>>,
     /// Size of the ledger as this process last saw it: wakes those who read.
     size: watch::Sender<u64>,
     /// Positions below this have their partition.
     partitioned_to: tokio::sync::Mutex<i64>,
-    /// Appends of this process go one after the other: they would queue at the head anyway, each with a connection.
-    append_turn: tokio::sync::Mutex<()>,
+    /// Appends of this process, gathered into groups.
+    append: AppendQueue,
+    settings: LedgerSettings,
+}
+
+/// How a ledger is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LedgerSettings {
+    /// How long records of a shard may be recorded without being accounted for by a `batch` entry.
+    pub batch_interval: Duration,
+}
+
+impl Default for LedgerSettings {
+    fn default() -> Self {
+        Self {
+            batch_interval: Duration::from_secs(1),
+        }
+    }
 }
 
 impl Ledger {

@@ -1,6 +1,6 @@
 //! Reads entries back, each opened and checked against its body before anybody sees it.
 
-use weir_evidence::{Entry, OpenError, SealedBody, leaf_hash};
+use weir_evidence::{Body, Entry, OpenError, SealedBody, leaf_hash};
 use weir_model::Position;
 
 use crate::{BodyKeyError, Ledger, from_stored, in_time, to_stored};
@@ -20,8 +20,10 @@ pub struct RecordedEntry {
     pub lane: Option<u8>,
     /// What is permanent.
     pub entry: Entry,
-    /// What was sealed.
+    /// What was sealed; empty where nothing was, or where it was erased.
     pub body: weir_evidence::Body,
+    /// The body was erased.
+    pub is_erased: bool,
 }
 
 /// Why entries could not be read.
@@ -47,7 +49,7 @@ pub enum ReadError {
 pub(crate) struct StoredEntry {
     pub(crate) position: i64,
     pub(crate) lane: Option<i16>,
-    pub(crate) body_key: i64,
+    pub(crate) body_key: Option<i64>,
     pub(crate) entry: Vec<u8>,
     pub(crate) body: Option<Vec<u8>>,
 }
@@ -112,7 +114,7 @@ impl Ledger {
         sqlx::query_as!(
             StoredEntry,
             r#"
-            select position as "position!", lane, body_key as "body_key!", entry as "entry!", body
+            select position as "position!", lane, body_key, entry as "entry!", body
             from (
                 select position, lane, body_key, entry, body,
                     sum(octet_length(entry) + coalesce(octet_length(body), 0))
@@ -154,23 +156,37 @@ impl Ledger {
         let position = from_stored(stored.position);
         let tampered = |found: String| ReadError::Tampered { position, found };
         let entry = Entry::decode(&stored.entry).map_err(|error| tampered(error.to_string()))?;
-        let (Some(sealed), Some(key)) = (stored.body, self.body_key(stored.body_key).await?) else {
-            // Nothing erases bodies yet, so whatever is missing was taken away.
-            return Err(tampered("the body is missing".to_owned()));
-        };
-        let opened = SealedBody(sealed).open(&key, &leaf_hash(&stored.entry), &entry);
-        let opened = opened.map_err(|error: OpenError| tampered(error.to_string()))?;
         let lane = stored
             .lane
             .map(|lane| u8::try_from(lane).expect("the schema keeps lanes from 0 to 255"));
-        Ok((
-            RecordedEntry {
-                position,
-                lane,
-                entry,
-                body: opened.body,
-            },
-            opened.bytes,
-        ))
+        let mut recorded = RecordedEntry {
+            position,
+            lane,
+            entry,
+            body: Body::default(),
+            is_erased: false,
+        };
+        if recorded.entry.commitment().is_none() {
+            return match stored.body {
+                None => Ok((recorded, 0)),
+                Some(_) => Err(tampered("a body stands where none was recorded".to_owned())),
+            };
+        }
+        let key = match stored.body_key {
+            Some(number) => self.body_key(number).await?,
+            None => None,
+        };
+        let (Some(sealed), Some(key)) = (stored.body, key) else {
+            // Who took a body away without an order to erase it has tampered.
+            if !self.is_erased_by_order(position).await? {
+                return Err(tampered("the body is missing, and no erasure covers it".to_owned()));
+            }
+            recorded.is_erased = true;
+            return Ok((recorded, 0));
+        };
+        let opened = SealedBody(sealed).open(&key, &leaf_hash(&stored.entry), &recorded.entry);
+        let opened = opened.map_err(|error: OpenError| tampered(error.to_string()))?;
+        recorded.body = opened.body;
+        Ok((recorded, opened.bytes))
     }
 }

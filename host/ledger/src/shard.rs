@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use jiff_sqlx::Timestamp as StoredTimestamp;
+use weir_evidence::Origin;
 use weir_model::{SequenceNumber, ShardId, StreamArn};
 
 use crate::head::unreadable;
@@ -66,6 +67,8 @@ pub struct Shard {
 pub struct ShardLease {
     /// Stream of the shard.
     pub stream_id: i32,
+    /// ARN of that stream.
+    pub stream: StreamArn,
     /// The shard.
     pub shard: ShardId,
     /// Counts hand-overs.
@@ -89,6 +92,17 @@ pub enum ClaimError {
     /// Postgres failed.
     #[error("could not take the shard")]
     Database(#[from] sqlx::Error),
+}
+
+impl ShardLease {
+    /// What entries about this shard say of where they come from.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        Origin {
+            stream: self.stream.clone(),
+            shard: self.shard.clone(),
+        }
+    }
 }
 
 impl Ledger {
@@ -248,12 +262,13 @@ impl Ledger {
                 "
             update shard
             set epoch = epoch + 1
-            where stream_id = $1 and shard = $2 and finished_at is null
+            from stream
+            where shard.stream_id = $1 and shard = $2 and finished_at is null and stream.stream_id = shard.stream_id
               and not exists (
                 select from shard as parent
                 where parent.stream_id = shard.stream_id and parent.shard = shard.parent and parent.finished_at is null
               )
-            returning epoch, position
+            returning epoch, position, stream.arn
             ",
                 stream_id,
                 shard.as_str(),
@@ -265,6 +280,7 @@ impl Ledger {
             let position = read_position(row.position)?;
             return Ok(ShardLease {
                 stream_id,
+                stream: StreamArn::parse(row.arn).map_err(|_| unreadable("stream ARN"))?,
                 shard: shard.clone(),
                 epoch: row.epoch,
                 position,

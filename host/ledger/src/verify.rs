@@ -1,8 +1,25 @@
-//! Recomputes a ledger from its stored bytes and compares it with its head.
+//! Recomputes a ledger from its stored bytes and compares it with everything that is derived from them.
+//!
+//! ```text
+//! entries and bodies, page by page ──▶ tree ──▶ tiles, checkpoints, head
+//!                                 ├──▶ batches ──▶ shards
+//!                                 └──▶ lanes
+//! ```
+//!
+//! # Invariants
+//!
+//! - Nothing is changed.
+//! - What was recorded while it ran is left out: the head as it was at the beginning decides.
+//! - Nothing to check is no proof.
 
-use weir_evidence::{Finding, SealedBody, Verifier};
+mod derived;
+mod finding;
+
+use weir_evidence::{Accounts, Checked, EntryKind, SealedBody, StoredBody, Tile, TileEdge, Verifier, VerifierKey};
 use weir_model::Position;
 
+pub use self::finding::VerificationFinding;
+use crate::read::StoredEntry;
 use crate::{BodyKeyError, Head, Ledger, from_stored};
 
 /// Entries read at a time.
@@ -18,8 +35,12 @@ pub struct Verification {
     pub head: Head,
     /// Entries that were recomputed.
     pub checked: u64,
+    /// Checkpoints that were held against the tree.
+    pub checkpoints: u64,
+    /// Bodies, or parts of them, that were erased by order.
+    pub erased: u64,
     /// What is wrong; at most 20. Nothing wrong and something checked is proof.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<VerificationFinding>,
 }
 
 /// Why a verification cannot tell.
@@ -33,6 +54,19 @@ pub enum VerifyError {
     Database(#[from] sqlx::Error),
 }
 
+/// A verification under way.
+struct Run<'a> {
+    ledger: &'a Ledger,
+    head: Head,
+    verifier: Verifier,
+    edge: TileEdge,
+    accounts: Accounts,
+    keys: Vec<VerifierKey>,
+    checkpoints: u64,
+    erased: u64,
+    findings: Vec<VerificationFinding>,
+}
+
 impl Ledger {
     /// Recomputes every entry up to the head as it is now. `progress` is told the number of entries done.
     ///
@@ -40,50 +74,124 @@ impl Ledger {
     ///
     /// The ledger could not be read, so nothing can be said.
     pub async fn verify(&self, progress: impl Fn(u64, u64)) -> Result<Verification, VerifyError> {
-        let head = self.head().await?;
-        let mut verifier = Verifier::default();
-        let mut findings = Vec::new();
+        let (head, frontier) = self.head_and_frontier().await?;
+        let mut run = Run {
+            ledger: self,
+            head,
+            verifier: Verifier::default(),
+            edge: TileEdge::default(),
+            accounts: Accounts::new(true),
+            keys: Vec::new(),
+            checkpoints: 0,
+            erased: 0,
+            findings: Vec::new(),
+        };
+        run.read_keys().await?;
+        let is_whole = run.walk(progress).await?;
+        if is_whole {
+            let findings = run.verifier.finish(run.head.size, &run.head.root);
+            run.findings
+                .extend(findings.into_iter().map(VerificationFinding::Entry));
+            run.check_derived(&frontier).await?;
+            if run.findings.is_empty() {
+                run.check_shards().await?;
+            }
+        }
+        run.findings.truncate(FINDINGS_MAX);
+        Ok(Verification {
+            checked: run.verifier.size(),
+            head: run.head,
+            checkpoints: run.checkpoints,
+            erased: run.erased,
+            findings: run.findings,
+        })
+    }
+}
+
+impl Run<'_> {
+    /// Takes every entry below the head. Says whether it came to the end.
+    async fn walk(&mut self, progress: impl Fn(u64, u64)) -> Result<bool, VerifyError> {
         let mut next = 0;
-        while next < head.size {
-            let mut page = self.stored_from(Position(next), PAGE_ENTRIES).await?;
-            page.retain(|row| from_stored(row.position).0 < head.size);
+        while next < self.head.size {
+            let mut page = self.ledger.stored_from(Position(next), PAGE_ENTRIES).await?;
+            page.retain(|row| from_stored(row.position).0 < self.head.size);
             let Some(last) = page.last() else { break };
-            next = from_stored(last.position).0 + 1;
+            let first = std::mem::replace(&mut next, from_stored(last.position).0 + 1);
+            let mut tiles = Vec::new();
+            let checkpoints = self.ledger.checkpoints_between(first, next).await?;
+            let mut checkpoints = checkpoints.iter().peekable();
             for row in page {
-                let key = match self.body_key(row.body_key).await {
-                    Ok(key) => key.ok_or_else(|| "the key of the body was destroyed".to_owned()),
-                    Err(error @ (BodyKeyError::Unauthentic { .. } | BodyKeyError::Missing { .. })) => {
-                        Err(error.to_string())
-                    }
-                    Err(error) => return Err(error.into()),
-                };
-                let sealed = row.body.map(SealedBody).ok_or_else(|| "the body is missing".to_owned());
-                let body = sealed
-                    .as_ref()
-                    .map_err(Clone::clone)
-                    .and_then(|sealed| Ok((sealed, key.as_ref().map_err(Clone::clone)?)));
-                let taken = verifier.take(from_stored(row.position).0, &row.entry, body);
+                let taken = self.take(&row).await?;
                 if let Err(finding) = taken {
-                    let is_end = matches!(finding, Finding::Missing { .. });
-                    findings.push(finding);
-                    if is_end || findings.len() == FINDINGS_MAX {
-                        return Ok(Verification {
-                            head,
-                            checked: verifier.size(),
-                            findings,
-                        });
+                    let is_end = matches!(
+                        finding,
+                        VerificationFinding::Entry(weir_evidence::Finding::Missing { .. })
+                    );
+                    self.findings.push(finding);
+                    if is_end || self.findings.len() >= FINDINGS_MAX {
+                        return Ok(false);
                     }
                 }
+                self.edge
+                    .push(weir_evidence::leaf_hash(&row.entry), |tile: Tile| tiles.push(tile));
+                while let Some((size, note)) = checkpoints.next_if(|(size, _)| *size == self.verifier.size()) {
+                    self.check_checkpoint(*size, note);
+                }
             }
-            progress(verifier.size(), head.size);
+            self.check_tiles(&tiles).await?;
+            progress(self.verifier.size(), self.head.size);
         }
-        if let Err(finding) = verifier.finish(head.size, &head.root) {
-            findings.push(finding);
+        Ok(true)
+    }
+
+    async fn take(&mut self, row: &StoredEntry) -> Result<Result<(), VerificationFinding>, VerifyError> {
+        let position = from_stored(row.position).0;
+        let key = match row.body_key {
+            None => Ok(None),
+            Some(number) => match self.ledger.body_key(number).await {
+                Ok(key) => Ok(key),
+                Err(error @ (BodyKeyError::Unauthentic { .. } | BodyKeyError::Missing { .. })) => {
+                    Err(error.to_string())
+                }
+                Err(error) => return Err(error.into()),
+            },
+        };
+        let sealed = row.body.as_ref().map(|body| SealedBody(body.clone()));
+        let body = match (&sealed, &key) {
+            (_, Err(reason)) => StoredBody::Unreadable(reason),
+            (None, _) => StoredBody::Absent,
+            (Some(_), Ok(None)) => StoredBody::Locked,
+            (Some(sealed), Ok(Some(key))) => StoredBody::Sealed(sealed, key),
+        };
+        let is_erased = row.body.is_none() || matches!(key, Ok(None));
+        let checked = match self.verifier.take(position, &row.entry, body) {
+            Ok(checked) => checked,
+            Err(finding) => return Ok(Err(VerificationFinding::Entry(finding))),
+        };
+        let is_redacted = checked.body.as_ref().is_some_and(weir_evidence::Body::has_erased);
+        self.erased += u64::from(checked.entry.commitment().is_some() && (is_erased || is_redacted));
+        for finding in self.accounts.take(position, &checked.entry) {
+            self.findings.push(VerificationFinding::Account(finding));
         }
-        Ok(Verification {
-            head,
-            checked: verifier.size(),
-            findings,
-        })
+        Ok(self.check_lane(position, row.lane, &checked))
+    }
+
+    /// A lane can be worked out again as long as the key of the item is there.
+    fn check_lane(&self, position: u64, lane: Option<i16>, checked: &Checked) -> Result<(), VerificationFinding> {
+        let is_right = match &checked.entry.kind {
+            EntryKind::Change { table, .. } => match checked.body.as_ref() {
+                Some(body) if !body.has_erased() => {
+                    let keys = body.keys.as_ref();
+                    keys.is_none_or(|keys| lane == Some(i16::from(self.ledger.shared.secret.lane(table, keys))))
+                }
+                _ => lane.is_some(),
+            },
+            _ => lane.is_none(),
+        };
+        if is_right {
+            Ok(())
+        } else {
+            Err(VerificationFinding::Lane { position })
+        }
     }
 }

@@ -3,10 +3,11 @@
 //! ```text
 //! intake ── reads shards, resolves who, seals ──▶ ledger ──▶ route ── pattern, plugin ──▶ sinks
 //!                                                   │
+//!                                                   ├──────▶ publisher ── signs heads, asks witnesses
 //!                                                   └──────▶ index ── finds the entries of an item
 //! ```
 //!
-//! Intake, each route and the index are tasks that know nothing of each other. What passes between them passes through
+//! Intake, each route, the publisher and the index are tasks that know nothing of each other. What passes between them passes through
 //! the ledger: a broken sink, plugin or route never stops recording.
 //!
 //! # Invariants
@@ -22,9 +23,13 @@ mod index;
 mod intake;
 mod pace;
 mod problem;
+mod publisher;
 mod route;
 
 pub use activity::{Activities, Activity};
 pub use index::IndexTask;
 pub use intake::{Images, Intake, IntakeError, PrepareError, SourceSettings, SourceTable, Start};
+pub use publisher::{
+    Guard, GuardError, Publication, PublicationStatus, PublishError, Publisher, PublisherSettings, Witness,
+};
 pub use route::{RouteError, RouteTask, Sinks};

@@ -224,7 +224,10 @@ impl RouteTask {
 
     /// Makes sure that the streams of these entries are known by the name of their source.
     async fn know_streams(&mut self, entries: &[RecordedEntry]) -> Result<(), Hindrance> {
-        let known = |entry: &RecordedEntry| self.streams.iter().any(|stream| stream.arn == entry.entry.stream);
+        let known = |entry: &RecordedEntry| {
+            let origin = entry.entry.origin();
+            origin.is_none_or(|origin| self.streams.iter().any(|stream| stream.arn == origin.stream))
+        };
         if !entries.iter().all(known) {
             self.streams = self.ledger.streams().await?;
         }

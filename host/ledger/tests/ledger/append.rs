@@ -1,10 +1,10 @@
 //! One process, one shard: what an append does, and what it refuses to do.
 
 use expect_test::{Expect, expect};
-use weir_ledger::{AppendTo, Appended, ShardBatch};
+use weir_ledger::Appended;
 use weir_model::Position;
 
-use crate::support::{World, append, append_end, batch, number, seal, told};
+use crate::support::{World, append, append_end, batch, end, seal, told};
 
 /// Brings a shard to 2 of 2 entries, appends `after..=to` again or anew, and tells the answer and what is recorded.
 async fn check(after: u64, to: u64, expect: Expect) {
@@ -79,9 +79,9 @@ async fn the_stored_bytes_are_the_appended_bytes() {
         .map(|record| {
             (
                 i16::from(record.lane.unwrap()),
-                record.body_key,
+                record.body.as_ref().unwrap().key,
                 record.entry,
-                record.body.0,
+                record.body.unwrap().sealed.0,
             )
         })
         .collect();
@@ -199,12 +199,7 @@ async fn the_end_of_a_shard_is_recorded_with_its_last_records() {
     let world = World::new().await;
     let lease = world.lease("a").await;
     let records = seal(&world.ledger, &lease, 1..=2).await;
-    let last = || ShardBatch {
-        lease: &lease,
-        after: None,
-        to: AppendTo::End(Some(number(2))),
-        records: &records,
-    };
+    let last = || end(&lease, 0, Some(2), &records);
     let mut answers = Vec::new();
     for _ in 0..2 {
         answers.push(told(&world.ledger.append(last()).await));
@@ -212,7 +207,7 @@ async fn the_end_of_a_shard_is_recorded_with_its_last_records() {
     answers.push(told(&append(&world.ledger, &lease, 2, 3).await));
     answers.push(world.recorded().await);
     expect![[r#"
-        written at 0, the head has 2
+        written at 0, the head has 3
         already there
         moved: stands at 2, finished
         a: 1 2, at 2, finished
@@ -225,7 +220,7 @@ async fn the_end_of_a_shard_is_recorded_after_its_last_records() {
     let world = World::new().await;
     let lease = world.lease("a").await;
     append(&world.ledger, &lease, 0, 2).await.unwrap();
-    for expected in ["written at 2, the head has 2", "already there"] {
+    for expected in ["written at 2, the head has 3", "already there"] {
         assert_eq!(told(&append_end(&world.ledger, &lease, 2).await), expected);
     }
     // The last records again are not the end again: who repeats them has missed the end.
@@ -236,7 +231,7 @@ async fn the_end_of_a_shard_is_recorded_after_its_last_records() {
 async fn a_shard_may_end_without_a_record() {
     let world = World::new().await;
     let lease = world.lease("a").await;
-    for expected in ["written at 0, the head has 0", "already there"] {
+    for expected in ["written at 0, the head has 1", "already there"] {
         assert_eq!(told(&append_end(&world.ledger, &lease, 0).await), expected);
     }
     expect![[r#"

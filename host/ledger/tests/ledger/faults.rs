@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use expect_test::expect;
-use weir_ledger::{AppendTo, ConsumerError, DeadLetter, RouteDefinition, ShardBatch};
+use weir_ledger::{ConsumerError, DeadLetter, RouteDefinition};
 use weir_model::Position;
 
-use crate::support::{Fault, Strike, World, append, at_every_cut, batch, number, seal, seal_items, told};
+use crate::support::{Fault, Strike, World, append, at_every_cut, batch, end, seal, seal_items, told};
 
 #[tokio::test]
 async fn an_append_cut_anywhere_and_tried_again_is_written_once() {
@@ -116,12 +116,7 @@ async fn the_end_of_a_shard_cut_anywhere_and_tried_again_is_recorded_once() {
         let shard = format!("shard-{:03}", case.number);
         let lease = world.lease(&shard).await;
         let records = seal(&case.process, &lease, 1..=1).await;
-        let end = || ShardBatch {
-            lease: &lease,
-            after: None,
-            to: AppendTo::End(Some(number(1))),
-            records: &records,
-        };
+        let end = || end(&lease, 0, Some(1), &records);
         case.arm();
         // A first answer of "written" is as good as an error: the second one has to be right after both.
         let _ = case.process.append(end()).await;

@@ -42,7 +42,7 @@ async fn an_append_under_an_older_epoch_writes_nothing() {
         taken at 1, epoch 2
         fenced: 1 by 2
         fenced: 1 by 2
-        written at 1, the head has 2
+        written at 2, the head has 3
         fenced: 1 by 2
         fenced: 1 by 2
         a: 1 2, at 2

@@ -199,7 +199,7 @@ async fn an_entry_that_the_index_lost_is_not_found() {
 async fn an_entry_that_was_changed_is_not_shown() {
     check(
         "update entry set entry = set_byte(entry, 9, 0) where position = 3",
-        expect!["position 3: entry cannot be read"],
+        expect!["position 3: entry cannot be read: it is not canonical"],
     )
     .await;
 }

@@ -19,11 +19,11 @@ async fn a_ledger_is_not_opened_without_its_schema() {
     let database = EmptyDatabase::new().await.connect().await;
     check(
         database.open(&name("main"), secret()).await,
-        expect!["schema: 4 migrations are missing, `weir migrate` applies them"],
+        expect!["schema: 11 migrations are missing, `weir migrate` applies them"],
     );
     check(
         database.open_or_create(&name("main"), secret()).await,
-        expect!["schema: 4 migrations are missing, `weir migrate` applies them"],
+        expect!["schema: 11 migrations are missing, `weir migrate` applies them"],
     );
 }
 
@@ -140,7 +140,7 @@ async fn a_process_that_works_on_a_ledger_does_not_stand_in_for_itself() {
 
 #[tokio::test]
 async fn an_unreachable_postgres_is_named_without_its_password() {
-    let refused = Database::connect("postgres://weir:hush@127.0.0.1:1/weir")
+    let refused = Database::connect("postgres://weir:hush@127.0.0.1:1/weir", weir_ledger::Role::Writer)
         .await
         .err()
         .unwrap();

@@ -4,32 +4,18 @@
 
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
 use weir_evidence::{
-    Body, BodyKey, Commitment, ConfigurationDigest, Entry, EntryError, EntryKind, GapCause, Loss, record,
+    Body, BodyKey, Commitment, ConfigurationDigest, Entry, EntryError, EntryKind, Gap, Origin, leaf_hash, record,
 };
-use weir_ledger::{BodyKeyError, Ledger, NumberedBodyKey, SealedRecord};
-use weir_model::{ActorRule, Change, Record, SequenceNumber, ShardId, StreamArn, UnknownRecord, Who};
+use weir_ledger::{BodyKeyError, KeyedBody, Ledger, NumberedBodyKey, SealedRecord};
+use weir_model::{ActorRule, Change, Record, SequenceNumber, UnknownRecord, Who};
 
 /// Seals the records of one source.
 pub(super) struct Sealer {
     ledger: Ledger,
     actor: Option<ActorRule>,
     config: ConfigurationDigest,
-}
-
-/// Where records come from.
-#[derive(Clone, Debug)]
-pub(super) struct Origin {
-    pub(super) stream: StreamArn,
-    pub(super) shard: ShardId,
-}
-
-/// Records that were never seen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Gap {
-    pub(super) after: Option<SequenceNumber>,
-    pub(super) cause: GapCause,
-    pub(super) loss: Loss,
 }
 
 impl Sealer {
@@ -44,17 +30,14 @@ impl Sealer {
         gap: Option<Gap>,
         records: Arc<[Record]>,
     ) -> Result<Vec<SealedRecord>, BodyKeyError> {
-        let keys = self
-            .ledger
-            .take_body_keys(records.len() + usize::from(gap.is_some()))
-            .await?;
+        let keys = self.ledger.take_body_keys(records.len()).await?;
         let (sealer, origin) = (Arc::clone(self), origin.clone());
         let sealed = tokio::task::spawn_blocking(move || {
             let mut keys = keys.into_iter();
             let mut key = || keys.next().expect("one key was taken for each");
             let mut sealed = Vec::with_capacity(records.len() + 1);
             if let Some(gap) = gap {
-                sealed.push(sealer.seal_gap(&origin, gap, &key()));
+                sealed.push(sealer.seal_gap(gap));
             }
             for record in &*records {
                 sealed.push(sealer.seal_record(&origin, record, &key()));
@@ -62,6 +45,35 @@ impl Sealer {
             sealed
         });
         Ok(sealed.await.expect("sealing does not panic"))
+    }
+
+    /// The configuration that decides what these entries say.
+    pub(super) fn config(&self) -> ConfigurationDigest {
+        self.config
+    }
+
+    /// Seals a record that Postgres refused as one that could not be stored: first with its content, and if that is what
+    /// is refused, with its digest.
+    pub(super) async fn seal_refused(
+        &self,
+        origin: &Origin,
+        record: &Record,
+        reason: String,
+        with_content: bool,
+    ) -> Result<SealedRecord, BodyKeyError> {
+        let key = self.ledger.take_body_keys(1).await?.pop().expect("one key was taken");
+        let raw = match record {
+            Record::Change(change) => format!("{change:?}"),
+            Record::Unknown(unknown) => unknown.raw.clone(),
+        };
+        let digest = || format!("sha256:{}", hex::encode(Sha256::digest(&raw)));
+        let unknown = UnknownRecord {
+            sequence: record.sequence().clone(),
+            created_at: record.created_at(),
+            reason,
+            raw: if with_content { raw.clone() } else { digest() },
+        };
+        Ok(self.seal_unknown(origin, &unknown, &key))
     }
 
     /// Who made a change, by the source's rule.
@@ -96,7 +108,9 @@ impl Sealer {
             new: change.new.clone(),
             ..Body::default()
         };
-        let kind = EntryKind::Change {
+        let kind = |commitment| EntryKind::Change {
+            origin: origin.clone(),
+            commitment,
             sequence: change.sequence.clone(),
             event: change.event_id.clone(),
             operation: change.operation,
@@ -107,7 +121,7 @@ impl Sealer {
             config: self.config,
         };
         let lane = self.ledger.secret().lane(&change.table, &change.keys);
-        self.store(origin, &body, kind, Some(lane), key)
+        self.store(&change.sequence, &body, kind, Some(lane), key)
     }
 
     fn seal_unknown(&self, origin: &Origin, unknown: &UnknownRecord, key: &NumberedBodyKey) -> SealedRecord {
@@ -116,45 +130,49 @@ impl Sealer {
             reason: Some(unknown.reason.clone()),
             ..Body::default()
         };
-        let kind = EntryKind::Unknown {
+        let kind = |commitment| EntryKind::Unknown {
+            origin: origin.clone(),
+            commitment,
             sequence: unknown.sequence.clone(),
             time: unknown.created_at,
         };
-        self.store(origin, &body, kind, None, key)
+        self.store(&unknown.sequence, &body, kind, None, key)
             .expect("an entry of ids alone is below the limit")
     }
 
-    fn seal_gap(&self, origin: &Origin, gap: Gap, key: &NumberedBodyKey) -> SealedRecord {
-        let kind = EntryKind::Gap {
-            after: gap.after,
-            cause: gap.cause,
-            loss: gap.loss,
+    fn seal_gap(&self, gap: Gap) -> SealedRecord {
+        let entry = Entry {
+            ledger: self.ledger.name().clone(),
+            kind: EntryKind::Gap(gap),
         };
-        self.store(origin, &Body::default(), kind, None, key)
-            .expect("an entry of ids alone is below the limit")
+        let entry = entry.encode().expect("an entry of ids alone is below the limit");
+        SealedRecord {
+            sequence: None,
+            lane: None,
+            leaf: leaf_hash(&entry),
+            entry,
+            body: None,
+        }
     }
 
     fn store(
         &self,
-        origin: &Origin,
+        sequence: &SequenceNumber,
         body: &Body,
-        kind: EntryKind,
+        kind: impl FnOnce(Commitment) -> EntryKind,
         lane: Option<u8>,
         NumberedBodyKey { number, key }: &NumberedBodyKey,
     ) -> Result<SealedRecord, EntryError> {
-        let (entry, leaf, body) = record(body, key as &BodyKey, |commitment: Commitment| Entry {
+        let (entry, leaf, sealed) = record(body, key as &BodyKey, |commitment: Commitment| Entry {
             ledger: self.ledger.name().clone(),
-            stream: origin.stream.clone(),
-            shard: origin.shard.clone(),
-            commitment,
-            kind,
+            kind: kind(commitment),
         })?;
         Ok(SealedRecord {
+            sequence: Some(sequence.clone()),
             lane,
-            body_key: *number,
             entry,
             leaf,
-            body,
+            body: Some(KeyedBody { key: *number, sealed }),
         })
     }
 }

@@ -7,15 +7,15 @@
 //! - What was trimmed before it was read becomes a `gap` entry, in the same transaction as what stands behind it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
-use weir_evidence::{GapCause, Loss};
+use weir_evidence::{Closed, Gap, GapCause, Loss};
 use weir_ledger::{AppendError, AppendTo, Appended, ClaimError, Ledger, SealedRecord, ShardBatch, ShardLease, Stream};
 use weir_model::{Position, Record, SequenceNumber, ShardId};
 use weir_streams::{DynamoDbStreams, FindError, Page, ReadError, ShardReader};
 
-use super::seal::{Gap, Origin, Sealer};
+use super::seal::Sealer;
 use crate::pace::{Backoff, pause};
 use crate::problem::error_chain;
 use crate::{Activities, Activity, fault};
@@ -25,6 +25,12 @@ const ACTIVE_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Between two reads while none come.
 const IDLE_INTERVAL_MAX: Duration = Duration::from_secs(1);
+
+/// How long records may be in the ledger without being accounted for, while nothing more comes.
+const BATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long stopping waits for the account of what was recorded.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A page with this many records is likely full: more waits behind it, so the next read follows at once.
 const FULL_PAGE_RECORDS: usize = 500;
@@ -58,6 +64,17 @@ struct Held {
     after: Option<SequenceNumber>,
     /// Found, and not yet in the ledger.
     gap: Option<Gap>,
+    /// Since when records of ours may be in the ledger without being accounted for.
+    open_since: Option<Instant>,
+}
+
+/// What came of a page: records that were not seen before.
+struct Came {
+    first: Option<SequenceNumber>,
+    last: Option<SequenceNumber>,
+    read: u64,
+    /// Those that are to be recorded.
+    records: Arc<[Record]>,
 }
 
 impl ShardTask {
@@ -88,7 +105,7 @@ impl ShardTask {
             .streams
             .read(&self.stream.arn, &self.stream.table, &self.shard, after.clone());
         let gap = if after.is_none() {
-            self.gap_before_stream().await?
+            self.gap_before_stream(&lease).await?
         } else {
             None
         };
@@ -98,12 +115,13 @@ impl ShardTask {
             reader,
             after,
             gap,
+            open_since: None,
         })
     }
 
     /// A stream that is not the first of its source begins with a gap: nobody knows what was written while there was
     /// none (streams.md 15). It stands before the first records of the shards that have no parent.
-    async fn gap_before_stream(&self) -> Result<Option<Gap>, weir_ledger::DatabaseError> {
+    async fn gap_before_stream(&self, lease: &ShardLease) -> Result<Option<Gap>, weir_ledger::DatabaseError> {
         let streams = self.ledger.streams().await?;
         let is_first = streams.iter().find(|stream| stream.source == self.stream.source) == Some(&self.stream);
         let shards = self.ledger.shards(self.stream.stream_id).await?;
@@ -112,15 +130,20 @@ impl ShardTask {
             .find(|shard| shard.shard == self.shard)
             .and_then(|shard| shard.parent.as_ref());
         let has_parent = shards.iter().any(|shard| Some(&shard.shard) == parent);
-        let gap = Gap {
-            after: None,
-            cause: GapCause::StreamReplaced,
-            loss: Loss::Possible,
-        };
+        let gap = gap(lease, None, GapCause::StreamReplaced, Loss::Possible);
         Ok((!is_first && !has_parent).then_some(gap))
     }
 
     async fn record_to_end(&self, mut held: Held, stop: &CancellationToken) -> ShardEnd {
+        let end = self.record_pages(&mut held, stop).await;
+        if end == ShardEnd::Stopped && held.open_since.is_some() {
+            // What is not accounted for now is accounted for by whoever takes the shard next.
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.close(&mut held, Closed::HandOver)).await;
+        }
+        end
+    }
+
+    async fn record_pages(&self, held: &mut Held, stop: &CancellationToken) -> ShardEnd {
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(15));
         let mut idle_interval = ACTIVE_INTERVAL;
         loop {
@@ -131,8 +154,13 @@ impl ShardTask {
                 Ok(page) => {
                     backoff.succeeded();
                     let (count, is_last) = (page.records.len(), page.is_last);
-                    match self.record(&mut held, page, stop).await {
+                    match self.record(held, page, stop).await {
                         Ok(()) if is_last => return ShardEnd::Recorded,
+                        Ok(())
+                            if held.open_since.is_some_and(|since| since.elapsed() >= BATCH_INTERVAL) && count == 0 =>
+                        {
+                            self.close(held, Closed::Interval).await;
+                        }
                         Ok(()) => {}
                         Err(end) => return end,
                     }
@@ -148,10 +176,10 @@ impl ShardTask {
                     }
                 }
                 Err(ReadError::Trimmed { .. }) => {
-                    self.found_gap(&mut held);
+                    self.found_gap(held);
                     backoff.next()
                 }
-                Err(ReadError::Gone) => match self.shard_is_gone(&mut held, stop).await {
+                Err(ReadError::Gone) => match self.shard_is_gone(held, stop).await {
                     Some(end) => return end,
                     None => backoff.next(),
                 },
@@ -181,11 +209,9 @@ impl ShardTask {
             loss = loss.as_str(),
             "records were trimmed before they were read; a gap will be recorded"
         );
-        held.gap.get_or_insert(Gap {
-            after: held.after.clone(),
-            cause: GapCause::Trimmed,
-            loss,
-        });
+        let after = held.after.clone();
+        held.gap
+            .get_or_insert_with(|| gap(&held.lease, after, GapCause::Trimmed, loss));
         held.reader.skip_to_horizon();
     }
 
@@ -197,11 +223,9 @@ impl ShardTask {
             Err(_) => return None,
         }
         tracing::error!(shard.id = %self.shard, "the shard left the stream before it was read to its end; a gap is recorded");
-        held.gap.get_or_insert(Gap {
-            after: held.after.clone(),
-            cause: GapCause::ShardExpired,
-            loss: Loss::Possible,
-        });
+        let after = held.after.clone();
+        held.gap
+            .get_or_insert_with(|| gap(&held.lease, after, GapCause::ShardExpired, Loss::Possible));
         let end = Page {
             records: Vec::new(),
             is_last: true,
@@ -211,55 +235,70 @@ impl ShardTask {
 
     /// Appends a page, however often it takes.
     async fn record(&self, held: &mut Held, page: Page, stop: &CancellationToken) -> Result<(), ShardEnd> {
-        let records: Arc<[Record]> = page
-            .records
-            .into_iter()
-            .filter(|record| self.is_new(held, record))
-            .collect();
-        let last = records.last().map(|record| record.sequence().clone());
-        let to = match (&last, page.is_last) {
-            (_, true) => AppendTo::End(last.clone()),
+        let is_last = page.is_last;
+        let came = self.came(held, page.records);
+        let to = match (&came.last, is_last) {
+            (_, true) => AppendTo::End(came.last.clone()),
             (Some(last), false) => AppendTo::Record(last.clone()),
             // A gap without anything behind it yet waits for that, so that both become visible together.
             (None, false) => return Ok(()),
         };
-        let origin = Origin {
-            stream: self.stream.arn.clone(),
-            shard: self.shard.clone(),
+        if let Some(gap) = &mut held.gap {
+            gap.next.clone_from(&came.first);
+            gap.until = came.records.first().map(Record::created_at);
+        }
+        let mut batch = ShardBatch {
+            lease: held.lease.clone(),
+            after: held.after.clone(),
+            to,
+            records: Arc::new([]),
+            first: came.first.clone(),
+            read: came.read,
+            redacted: 0,
+            config: self.sealer.config(),
         };
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
-        let mut sealed: Option<Vec<SealedRecord>> = None;
+        let mut is_sealed = false;
+        let mut refused = None;
         loop {
-            let problem = match &sealed {
-                None => match self.sealer.seal(&origin, held.gap.clone(), Arc::clone(&records)).await {
-                    Ok(ready) => {
-                        sealed = Some(ready);
+            let problem = if is_sealed {
+                fault::point("before-append");
+                match self.ledger.append(batch.clone()).await {
+                    Ok(appended) => {
+                        fault::point("after-append");
+                        self.tell(&appended, &batch.records, &came.records);
+                        self.learn_key(&came.records).await;
+                        held.gap = None;
+                        held.after = came.last.or(held.after.take());
+                        held.open_since = (!is_last).then(|| held.open_since.unwrap_or_else(Instant::now));
+                        return Ok(());
+                    }
+                    Err(AppendError::Fenced { .. }) => return Err(ShardEnd::Fenced),
+                    // Only a worker that took the shard could have moved it, and that is told as fenced.
+                    Err(AppendError::Moved { .. }) => return Err(ShardEnd::Stopped),
+                    Err(AppendError::Refused { index, reason }) => {
+                        let again =
+                            refused.replace(batch.records.get(index).and_then(|record| record.sequence.clone()));
+                        let with_content = again != refused;
+                        match self
+                            .store_otherwise(&mut batch, index, &reason, with_content, &came.records)
+                            .await
+                        {
+                            Ok(()) => continue,
+                            Err(problem) => problem,
+                        }
+                    }
+                    Err(error @ (AppendError::Database(_) | AppendError::ParentOpen { .. })) => error_chain(&error),
+                }
+            } else {
+                let records = Arc::clone(&came.records);
+                match self.sealer.seal(&held.lease.origin(), held.gap.clone(), records).await {
+                    Ok(sealed) => {
+                        batch.records = sealed.into();
+                        is_sealed = true;
                         continue;
                     }
                     Err(error) => error.to_string(),
-                },
-                Some(ready) => {
-                    let batch = ShardBatch {
-                        lease: &held.lease,
-                        after: held.after.clone(),
-                        to: to.clone(),
-                        records: ready,
-                    };
-                    fault::point("before-append");
-                    match self.ledger.append(batch).await {
-                        Ok(appended) => {
-                            fault::point("after-append");
-                            self.tell(&appended, usize::from(held.gap.is_some()), &records);
-                            self.learn_key(&records).await;
-                            held.gap = None;
-                            held.after = last.or(held.after.take());
-                            return Ok(());
-                        }
-                        Err(AppendError::Fenced { .. }) => return Err(ShardEnd::Fenced),
-                        // Only a worker that took the shard could have moved it, and that is told as fenced.
-                        Err(AppendError::Moved { .. }) => return Err(ShardEnd::Stopped),
-                        Err(error @ AppendError::Database(_)) => error_chain(&error),
-                    }
                 }
             };
             tracing::warn!(shard.id = %self.shard, problem, "recording waits");
@@ -269,16 +308,74 @@ impl ShardTask {
         }
     }
 
-    /// Drops what is in the ledger already (streams.md 32), and changes older than the configured start (44).
-    fn is_new(&self, held: &Held, record: &Record) -> bool {
-        let repeated = held.after.as_ref().is_some_and(|after| record.sequence() <= after);
+    /// Goes on behind the records that were recorded before the one that Postgres refused, which becomes `unknown`.
+    async fn store_otherwise(
+        &self,
+        batch: &mut ShardBatch,
+        index: usize,
+        reason: &str,
+        with_content: bool,
+        records: &[Record],
+    ) -> Result<(), String> {
+        let sequence = batch.records.get(index).and_then(|record| record.sequence.clone());
+        let record = records
+            .iter()
+            .find(|record| Some(record.sequence()) == sequence.as_ref());
+        let record = record.ok_or_else(|| format!("postgres refuses a gap: {reason}"))?;
+        tracing::error!(shard.id = %self.shard, sequence = %record.sequence(), reason, "postgres refuses a record; it is recorded as unknown");
+        let origin = batch.lease.origin();
+        let sealed = self
+            .sealer
+            .seal_refused(&origin, record, reason.to_owned(), with_content)
+            .await;
+        let sealed = sealed.map_err(|error| error.to_string())?;
+        let mut left: Vec<SealedRecord> = batch.records.to_vec();
+        left[index] = sealed;
+        // The gap before the first record, if there is one, is appended together with it.
+        let begin = if index == 1 && left[0].sequence.is_none() {
+            0
+        } else {
+            index
+        };
+        let before = left[..begin].iter().filter_map(|record| record.sequence.clone());
+        let (done, last) = before.fold((0, None), |(count, _), sequence| (count + 1, Some(sequence)));
+        if let Some(last) = last {
+            batch.after = Some(last);
+            batch.first.clone_from(&sequence);
+            batch.read -= done;
+        }
+        batch.records = left.drain(begin..).collect();
+        Ok(())
+    }
+
+    /// Accounts for what was recorded so far. A failure is made good by the next append.
+    async fn close(&self, held: &mut Held, why: Closed) {
+        let batch = ShardBatch::close(held.lease.clone(), held.after.clone(), self.sealer.config(), why);
+        match self.ledger.append(batch).await {
+            Ok(_) => held.open_since = None,
+            Err(error) => tracing::debug!(shard.id = %self.shard, problem = error_chain(&error), "a batch stays open"),
+        }
+    }
+
+    /// Drops what is in the ledger already (streams.md 32), and sets aside what is older than the configured start (44).
+    fn came(&self, held: &Held, records: Vec<Record>) -> Came {
+        let is_new = |record: &Record| held.after.as_ref().is_none_or(|after| record.sequence() > after);
+        let new: Vec<Record> = records.into_iter().filter(is_new).collect();
+        Came {
+            first: new.first().map(|record| record.sequence().clone()),
+            last: new.last().map(|record| record.sequence().clone()),
+            read: new.len() as u64,
+            records: new.into_iter().filter(|record| !self.is_too_old(record)).collect(),
+        }
+    }
+
+    fn is_too_old(&self, record: &Record) -> bool {
         // Source times are whole seconds: of the second in which Weir started, all is recorded.
-        let too_old = match (record, self.stream.records_from) {
+        match (record, self.stream.records_from) {
             (Record::Change(change), Some(from)) => change.created_at.as_second() < from.as_second(),
             // A record that was not understood may say nothing true about its time.
             _ => false,
-        };
-        !repeated && !too_old
+        }
     }
 
     /// Some emulators do not tell the key schema of a stream; where the key is one attribute, every record does.
@@ -295,12 +392,15 @@ impl ShardTask {
         }
     }
 
-    fn tell(&self, appended: &Appended, gaps: usize, records: &[Record]) {
+    fn tell(&self, appended: &Appended, sealed: &[SealedRecord], records: &[Record]) {
         let Appended::Written { first, head } = appended else {
             return;
         };
         tracing::debug!(shard.id = %self.shard, position = %first, count = records.len(), "recorded");
-        for (offset, record) in (gaps as u64..).zip(records) {
+        let gaps = sealed.iter().filter(|sealed| sealed.sequence.is_none()).count();
+        // Records before one that Postgres refused were appended earlier.
+        let told = &records[records.len() - (sealed.len() - gaps)..];
+        for (offset, record) in (gaps as u64..).zip(told) {
             let Record::Change(change) = record else { continue };
             self.activities.tell(|| {
                 let who = self.sealer.who(change);
@@ -318,5 +418,18 @@ impl ShardTask {
             size: head.size,
             root: head.root,
         });
+    }
+}
+
+fn gap(lease: &ShardLease, after: Option<SequenceNumber>, cause: GapCause, loss: Loss) -> Gap {
+    Gap {
+        origin: lease.origin(),
+        commitment: None,
+        after,
+        next: None,
+        since: None,
+        until: None,
+        cause,
+        loss,
     }
 }

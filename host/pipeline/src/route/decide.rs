@@ -96,9 +96,13 @@ fn candidate(
     streams: &[Stream],
     recorded: RecordedEntry,
 ) -> Option<(Candidate, BatchChange)> {
-    let entry = recorded.entry;
+    // What was erased is routed no more.
+    if recorded.is_erased {
+        return None;
+    }
     let body = recorded.body;
     let EntryKind::Change {
+        origin,
         sequence,
         event,
         operation,
@@ -107,11 +111,11 @@ fn candidate(
         time,
         assurance,
         ..
-    } = entry.kind
+    } = recorded.entry.kind
     else {
         return None;
     };
-    let source = &streams.iter().find(|stream| stream.arn == entry.stream)?.source;
+    let source = &streams.iter().find(|stream| stream.arn == origin.stream)?.source;
     if *source != version.stored.definition.source {
         return None;
     }
@@ -134,7 +138,7 @@ fn candidate(
         source,
         ledger,
         position: recorded.position,
-        shard: &entry.shard,
+        shard: &origin.shard,
     };
     let event = Event::of_change(&change, &who, context);
     if version
@@ -146,8 +150,8 @@ fn candidate(
     }
     let candidate = Candidate {
         position: recorded.position,
-        stream: entry.stream,
-        shard: entry.shard,
+        stream: origin.stream,
+        shard: origin.shard,
         sequence,
         item,
         event,

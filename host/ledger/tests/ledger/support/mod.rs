@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
 use weir_evidence::LedgerSecret;
-use weir_ledger::{ClaimError, Database, Ledger, NewShard, NewStream, ShardLease};
+use weir_ledger::{ClaimError, Database, Ledger, LedgerSettings, NewShard, NewStream, Role, ShardLease};
 use weir_model::{LedgerName, ShardId, StreamArn};
 
 pub(crate) use cuts::at_every_cut;
 pub(crate) use recorded::recorded;
-pub(crate) use records::{append, append_end, batch, number, read, seal, seal_items, seal_large, shown, token, told};
+pub(crate) use records::{append, append_end, batch, end, read, seal, seal_items, seal_large, shown, token, told};
 pub(crate) use wire::{Fault, Strike, Wire};
 
 /// Longer than anything here takes on a loaded machine.
@@ -48,13 +48,26 @@ impl EmptyDatabase {
     }
 
     pub(crate) async fn connect(&self) -> Database {
-        Database::connect(self.options.to_url_lossy().as_str()).await.unwrap()
+        connect(self.options.to_url_lossy().as_str()).await
     }
 
     /// A line to the database that is none of Weir's.
     pub(crate) async fn conn(&self) -> PgConnection {
         self.options.connect().await.unwrap()
     }
+}
+
+/// Batches are closed by what tests do, not by how long that takes.
+const BATCH_INTERVAL: Duration = Duration::from_secs(86_400);
+
+async fn connect(url: &str) -> Database {
+    let settings = LedgerSettings {
+        batch_interval: BATCH_INTERVAL,
+    };
+    Database::connect(url, Role::Writer)
+        .await
+        .unwrap()
+        .with_settings(settings)
 }
 
 /// A ledger named `main` with one stream.
@@ -96,7 +109,7 @@ impl World {
 
     /// A process that reaches Postgres over `wire`.
     pub(crate) async fn process_over(&self, wire: &Wire) -> Ledger {
-        let database = Database::connect(&wire.url()).await.unwrap();
+        let database = connect(&wire.url()).await;
         database.open(&name("main"), secret()).await.unwrap()
     }
 

@@ -46,10 +46,12 @@ pub(crate) async fn recorded(conn: &mut PgConnection, ledger: &str) -> String {
     let mut sequences = BTreeMap::<String, String>::new();
     for entry in entries {
         let entry = Entry::decode(entry).unwrap();
-        let EntryKind::Change { sequence, .. } = entry.kind else {
-            panic!("only changes are recorded here")
+        let (origin, sequence) = match entry.kind {
+            EntryKind::Change { origin, sequence, .. } => (origin, sequence),
+            EntryKind::Batch(_) => continue,
+            _ => panic!("only changes and batches are recorded here"),
         };
-        let told = sequences.entry(entry.shard.to_string()).or_default();
+        let told = sequences.entry(origin.shard.to_string()).or_default();
         told.push(' ');
         told.push_str(sequence.as_str());
     }

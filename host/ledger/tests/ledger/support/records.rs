@@ -2,15 +2,19 @@
 
 use std::fmt::Write as _;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use weir_evidence::{Body, ConfigurationDigest, Entry, EntryKind, ItemToken, record};
 use weir_ledger::{
-    AppendError, AppendTo, Appended, Ledger, NumberedBodyKey, RecordedEntry, SealedRecord, ShardBatch, ShardLease,
+    AppendError, AppendTo, Appended, KeyedBody, Ledger, NumberedBodyKey, RecordedEntry, SealedRecord, ShardBatch,
+    ShardLease,
 };
-use weir_model::{Assurance, AttributeValue, EventId, Item, Operation, Position, SequenceNumber, StreamArn};
+use weir_model::{Assurance, AttributeValue, EventId, Item, Operation, Position, SequenceNumber};
 
-use super::{ARN, TABLE};
+use super::TABLE;
+
+const CONFIG: ConfigurationDigest = ConfigurationDigest([5; 16]);
 
 /// One change of `item` for each sequence number, sealed.
 pub(crate) async fn seal_items(ledger: &Ledger, lease: &ShardLease, changes: &[(u64, &str)]) -> Vec<SealedRecord> {
@@ -47,10 +51,9 @@ fn seal_body(
 ) -> SealedRecord {
     let (entry, leaf, body) = record(body, &numbered.key, |commitment| Entry {
         ledger: ledger.name().clone(),
-        stream: StreamArn::parse(ARN).unwrap(),
-        shard: lease.shard.clone(),
-        commitment,
         kind: EntryKind::Change {
+            origin: lease.origin(),
+            commitment,
             sequence: number(sequence),
             event: EventId::parse(format!("event-{sequence}")).unwrap(),
             operation: Operation::Modify,
@@ -58,16 +61,19 @@ fn seal_body(
             item: token(ledger, item),
             time: Timestamp::from_second(1_772_366_400).unwrap(),
             assurance: Assurance::Claimed,
-            config: ConfigurationDigest([5; 16]),
+            config: CONFIG,
         },
     })
     .unwrap();
     SealedRecord {
+        sequence: Some(number(sequence)),
         lane: Some(ledger.secret().lane(TABLE, &item_keys(item))),
-        body_key: numbered.number,
         entry,
         leaf,
-        body,
+        body: Some(KeyedBody {
+            key: numbered.number,
+            sealed: body,
+        }),
     }
 }
 
@@ -78,12 +84,33 @@ pub(crate) async fn seal(ledger: &Ledger, lease: &ShardLease, range: RangeInclus
 }
 
 /// Records that bring a shard from sequence number `after` (0: its begin) to the last of them.
-pub(crate) fn batch<'a>(lease: &'a ShardLease, after: u64, to: u64, records: &'a [SealedRecord]) -> ShardBatch<'a> {
+pub(crate) fn batch(lease: &ShardLease, after: u64, to: u64, records: &[SealedRecord]) -> ShardBatch {
     ShardBatch {
-        lease,
+        lease: lease.clone(),
         after: (after > 0).then(|| number(after)),
         to: AppendTo::Record(number(to)),
-        records,
+        records: Arc::from(records),
+        first: Some(number(after + 1)),
+        read: to - after,
+        redacted: 0,
+        config: CONFIG,
+    }
+}
+
+/// What brings a shard that stands at `after` to its end, with the last records it has.
+pub(crate) fn end(lease: &ShardLease, after: u64, last: Option<u64>, records: &[SealedRecord]) -> ShardBatch {
+    let after_number = (after > 0).then(|| number(after));
+    match last {
+        Some(last) => ShardBatch {
+            to: AppendTo::End(Some(number(last))),
+            ..batch(lease, after, last, records)
+        },
+        None => ShardBatch {
+            to: AppendTo::End(after_number),
+            first: None,
+            read: 0,
+            ..batch(lease, after, after, records)
+        },
     }
 }
 
@@ -95,15 +122,7 @@ pub(crate) async fn append(ledger: &Ledger, lease: &ShardLease, after: u64, to: 
 
 /// Records the end of a shard that stands at `after`.
 pub(crate) async fn append_end(ledger: &Ledger, lease: &ShardLease, after: u64) -> Result<Appended, AppendError> {
-    let after = (after > 0).then(|| number(after));
-    ledger
-        .append(ShardBatch {
-            lease,
-            to: AppendTo::End(after.clone()),
-            after,
-            records: &[],
-        })
-        .await
+    ledger.append(end(lease, after, None, &[])).await
 }
 
 /// What an append said, in a few words.
@@ -117,6 +136,8 @@ pub(crate) fn told(result: &Result<Appended, AppendError>) -> String {
             let end = if *finished { ", finished" } else { "" };
             format!("moved: stands at {}{end}", at(position))
         }
+        Err(AppendError::ParentOpen { .. }) => "its parent is open".to_owned(),
+        Err(AppendError::Refused { index, .. }) => format!("refused the record at {index}"),
         Err(AppendError::Database(_)) => "failed".to_owned(),
     }
 }

@@ -1,0 +1,102 @@
+//! Entries that speak of the ledger itself, in the transaction that does what they say.
+
+use sqlx::{PgConnection, Postgres, Transaction};
+use weir_evidence::{Body, BodyKey, Commitment, Entry, Hash, TileEdge, leaf_hash, record};
+use weir_model::Position;
+
+use super::copy::{Row, copy_rows};
+use super::{KeyedBody, SealedRecord};
+use crate::{BodyKeyError, Head, Ledger, NumberedBodyKey};
+
+/// An entry of the ledger's own, ready to be stored.
+pub(crate) struct OwnRecord {
+    record: SealedRecord,
+}
+
+impl OwnRecord {
+    /// An entry without a body.
+    pub(crate) fn bare(entry: &Entry) -> Self {
+        let entry = entry.encode().expect("an entry of our own is small");
+        let leaf: Hash = leaf_hash(&entry);
+        Self::new(entry, leaf, None)
+    }
+
+    /// An entry with a body.
+    pub(crate) fn sealed(key: &NumberedBodyKey, body: &Body, entry: impl FnOnce(Commitment) -> Entry) -> Self {
+        let body_key: &BodyKey = &key.key;
+        let (entry, leaf, sealed) = record(body, body_key, entry).expect("an entry of our own is small");
+        Self::new(
+            entry,
+            leaf,
+            Some(KeyedBody {
+                key: key.number,
+                sealed,
+            }),
+        )
+    }
+
+    fn new(entry: Vec<u8>, leaf: Hash, body: Option<KeyedBody>) -> Self {
+        Self {
+            record: SealedRecord {
+                sequence: None,
+                lane: None,
+                entry,
+                leaf,
+                body,
+            },
+        }
+    }
+}
+
+impl Ledger {
+    /// One key for an entry of our own.
+    pub(crate) async fn take_own_key(&self) -> Result<NumberedBodyKey, BodyKeyError> {
+        let mut keys = self.take_body_keys(1).await?;
+        Ok(keys.pop().expect("one key was taken"))
+    }
+
+    /// Appends an entry of our own, with whatever `beside` does in the same transaction, given its position.
+    pub(crate) async fn append_own(
+        &self,
+        record: &OwnRecord,
+        beside: impl AsyncFnOnce(&mut PgConnection, Position) -> sqlx::Result<()>,
+    ) -> sqlx::Result<Head> {
+        let mut cached = self.shared.append.turn.lock().await;
+        let known = cached.take();
+        let attempt = async {
+            self.ensure_partitions(1).await?;
+            let mut tx = self.shared.pool.begin().await?;
+            let (head, edge) = self.append_own_in(&mut tx, record, beside, known).await?;
+            tx.commit().await?;
+            Ok((head, edge))
+        };
+        let attempt = tokio::time::timeout(super::APPEND_TIMEOUT, attempt).await;
+        let (head, edge) = attempt.unwrap_or_else(|_| Err(crate::timed_out()))?;
+        *cached = edge;
+        self.saw_size(head.size);
+        Ok(head)
+    }
+
+    async fn append_own_in(
+        &self,
+        tx: &mut Transaction<'static, Postgres>,
+        record: &OwnRecord,
+        beside: impl AsyncFnOnce(&mut PgConnection, Position) -> sqlx::Result<()>,
+        known: Option<TileEdge>,
+    ) -> sqlx::Result<(Head, Option<TileEdge>)> {
+        let mut frontier = self.lock_head(tx).await?;
+        let mut edge = self.edge_at(tx, &frontier, known).await?;
+        let (first, mut tiles) = (Position(frontier.size()), Vec::new());
+        copy_rows(tx, self.shared.id, first, &[Row::of(&record.record)]).await?;
+        frontier.push(record.record.leaf);
+        edge.iter_mut()
+            .for_each(|edge| edge.push(record.record.leaf, |tile| tiles.push(tile)));
+        self.finish_append(tx, &frontier, &tiles, &[]).await?;
+        beside(tx, first).await?;
+        let head = Head {
+            size: frontier.size(),
+            root: frontier.root(),
+        };
+        Ok((head, edge))
+    }
+}

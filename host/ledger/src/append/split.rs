@@ -1,0 +1,135 @@
+//! Finds the one record that Postgres refuses, so that all others are recorded.
+//!
+//! A group that is refused for a reason of data is tried batch by batch; a batch that is refused alone, half by half.
+
+use weir_evidence::TileEdge;
+
+use super::{APPEND_TIMEOUT, AppendError, AppendTo, Appended, ShardBatch};
+use crate::{Ledger, timed_out};
+
+impl Ledger {
+    /// Appends a group, and says of each batch what became of it.
+    pub(super) async fn append_group(
+        &self,
+        batches: &[ShardBatch],
+        edge: &mut Option<TileEdge>,
+    ) -> Vec<Result<Appended, AppendError>> {
+        match self.try_group(batches, edge).await {
+            Ok(results) => results,
+            Err(error) if is_refusal(&error) => {
+                let mut results = Vec::with_capacity(batches.len());
+                for batch in batches {
+                    results.push(self.append_alone(batch, edge).await);
+                }
+                results
+            }
+            Err(error) => {
+                // The error goes to the first; the others learn the same in words.
+                let words = error.to_string();
+                let mut first = Some(error);
+                let error = |_| first.take().unwrap_or_else(|| sqlx::Error::Protocol(words.clone()));
+                batches
+                    .iter()
+                    .map(error)
+                    .map(|error| Err(AppendError::Database(error)))
+                    .collect()
+            }
+        }
+    }
+
+    async fn try_group(
+        &self,
+        batches: &[ShardBatch],
+        edge: &mut Option<TileEdge>,
+    ) -> sqlx::Result<Vec<Result<Appended, AppendError>>> {
+        let attempt = tokio::time::timeout(APPEND_TIMEOUT, self.transact_group(batches, edge));
+        attempt.await.unwrap_or_else(|_| Err(timed_out()))
+    }
+
+    async fn append_alone(&self, batch: &ShardBatch, edge: &mut Option<TileEdge>) -> Result<Appended, AppendError> {
+        // Parts still to be appended, the next one last: begin and end among the records.
+        let mut parts = vec![(0, batch.records.len())];
+        let mut first_written = None;
+        while let Some((begin, end)) = parts.pop() {
+            let part = part_of(batch, begin, end);
+            match self.try_group(std::slice::from_ref(&part), edge).await {
+                Ok(mut results) => match results.pop().expect("one result for one batch")? {
+                    Appended::Written { first, head } => {
+                        let first = *first_written.get_or_insert(first);
+                        if parts.is_empty() {
+                            return Ok(Appended::Written { first, head });
+                        }
+                    }
+                    Appended::AlreadyThere if parts.is_empty() => return Ok(Appended::AlreadyThere),
+                    Appended::AlreadyThere => {}
+                },
+                Err(error) if is_refusal(&error) => match middle_of(batch, begin, end) {
+                    Some(middle) => parts.extend([(middle, end), (begin, middle)]),
+                    None => {
+                        let reason = error.to_string();
+                        return Err(AppendError::Refused {
+                            index: end.saturating_sub(1),
+                            reason,
+                        });
+                    }
+                },
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Appended::AlreadyThere)
+    }
+}
+
+/// The part of a batch that has these records. What was read and skipped counts for the last part.
+fn part_of(batch: &ShardBatch, begin: usize, end: usize) -> ShardBatch {
+    let is_last = end == batch.records.len();
+    if begin == 0 && is_last {
+        return batch.clone();
+    }
+    let records: std::sync::Arc<[_]> = batch.records[begin..end].into();
+    let sequence_before = |index: usize| {
+        batch.records[..index]
+            .iter()
+            .rev()
+            .find_map(|record| record.sequence.clone())
+    };
+    let recorded = |index: usize| {
+        batch.records[..index]
+            .iter()
+            .filter(|record| record.sequence.is_some())
+            .count() as u64
+    };
+    let first = records.iter().find_map(|record| record.sequence.clone());
+    let reached = sequence_before(end);
+    ShardBatch {
+        after: sequence_before(begin).or_else(|| batch.after.clone()),
+        to: match (is_last, reached) {
+            (false, Some(reached)) => AppendTo::Record(reached),
+            _ => batch.to.clone(),
+        },
+        first: if begin == 0 { batch.first.clone() } else { first },
+        read: if is_last {
+            batch.read - recorded(begin)
+        } else {
+            recorded(end) - recorded(begin)
+        },
+        redacted: if is_last { batch.redacted } else { 0 },
+        records,
+        ..batch.clone()
+    }
+}
+
+/// Where to cut. A gap stays with the record behind it: both are recorded or neither.
+fn middle_of(batch: &ShardBatch, begin: usize, end: usize) -> Option<usize> {
+    let has_gap = batch.records.get(begin).is_some_and(|record| record.sequence.is_none());
+    let middle = (begin + usize::from(has_gap) + 1).max(begin + (end - begin) / 2);
+    (middle < end).then_some(middle)
+}
+
+/// Whether Postgres refused what it was given, as opposed to being in trouble itself. By SQLSTATE class: 22 data, 23
+/// integrity, 54 limits exceeded, P0 raised by a trigger.
+fn is_refusal(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    // 23505 is a position that is taken: something is behind the head, and no record is to blame.
+    code.is_some_and(|code| code != "23505" && ["22", "23", "54", "P0"].iter().any(|class| code.starts_with(class)))
+}

@@ -1,0 +1,121 @@
+//! Destroys body keys and whatever else still holds what a body said.
+
+use std::collections::BTreeMap;
+
+use sqlx::PgConnection;
+use weir_evidence::{BODY_KEYS_PER_SEGMENT, SegmentKey};
+
+use super::ErasureError;
+use crate::body_key::segment_of;
+use crate::{BodyKeyError, Ledger};
+
+impl Ledger {
+    /// Replaces the segments of these keys by what is left without them.
+    pub(super) async fn destroy_keys(&self, conn: &mut PgConnection, keys: &[i64]) -> Result<(), ErasureError> {
+        let mut by_segment: BTreeMap<i64, Vec<u16>> = BTreeMap::new();
+        for key in keys {
+            let index = key.rem_euclid(BODY_KEYS_PER_SEGMENT.cast_signed());
+            let index = u16::try_from(index).expect("a segment has 2^16 keys");
+            by_segment.entry(segment_of(*key)).or_default().push(index);
+        }
+        for (segment, indexes) in by_segment {
+            let wrapped = sqlx::query_scalar!(
+                "select wrapped from segment_key where ledger_id = $1 and segment = $2 for update",
+                self.shared.id,
+                segment,
+            )
+            .fetch_optional(&mut *conn)
+            .await?
+            .ok_or(BodyKeyError::Missing { segment })?;
+            let context = self.segment_context(segment);
+            let mut left = self
+                .shared
+                .secret
+                .unwrap(&wrapped, &context)
+                .and_then(|nodes| SegmentKey::from_bytes(&nodes).ok())
+                .ok_or(BodyKeyError::Unauthentic { segment })?;
+            for index in indexes {
+                left.destroy(index);
+            }
+            let mut nonce = [0; 12];
+            getrandom::fill(&mut nonce).map_err(BodyKeyError::Randomness)?;
+            sqlx::query!(
+                "update segment_key set wrapped = $3 where ledger_id = $1 and segment = $2",
+                self.shared.id,
+                segment,
+                self.shared.secret.wrap(&left.to_bytes(), nonce, &context),
+            )
+            .execute(&mut *conn)
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Destroys keys by number, whether or not an order is known: for a database that was restored from before it.
+    ///
+    /// # Errors
+    ///
+    /// Postgres failed or a segment cannot be read. Safe to repeat.
+    pub async fn destroy_keys_again(&self, keys: &[i64]) -> Result<(), ErasureError> {
+        let mut tx = self.shared.eraser.begin().await?;
+        self.destroy_keys(&mut tx, keys).await?;
+        tx.commit().await?;
+        self.forget_segments();
+        self.rewrite_segment_keys().await
+    }
+
+    /// Those of the keys that can still be made.
+    ///
+    /// # Errors
+    ///
+    /// Postgres failed or a segment cannot be read.
+    pub async fn keys_that_exist(&self, keys: &[i64]) -> Result<Vec<i64>, BodyKeyError> {
+        let mut exist = Vec::new();
+        for key in keys {
+            match self.body_key(*key).await {
+                Ok(Some(_)) => exist.push(*key),
+                Ok(None) | Err(BodyKeyError::Missing { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(exist)
+    }
+
+    /// No page of the table of keys holds a key that was destroyed.
+    pub(super) async fn rewrite_segment_keys(&self) -> Result<(), ErasureError> {
+        sqlx::query!("select rewrite_segment_keys()")
+            .fetch_one(&self.shared.eraser)
+            .await?;
+        Ok(())
+    }
+
+    /// Index rows of bodies that are gone, and what dead letters say of them.
+    pub(super) async fn remove_copies(
+        &self,
+        conn: &mut PgConnection,
+        positions: &[u64],
+        is_whole: bool,
+    ) -> sqlx::Result<()> {
+        let positions: Vec<i64> = positions.iter().map(|position| position.cast_signed()).collect();
+        if is_whole {
+            sqlx::query!(
+                "delete from item_index where ledger_id = $1 and position = any($2)",
+                self.shared.id,
+                &positions,
+            )
+            .execute(&mut *conn)
+            .await?;
+        }
+        sqlx::query!(
+            "
+            update dead_letter set payload = null, plugin_log = null, reason = '(erased)'
+            where ledger_id = $1 and position = any($2)
+            ",
+            self.shared.id,
+            &positions,
+        )
+        .execute(conn)
+        .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,458 @@
+//! Signs heads of the ledger, after the commit, and only while the tree has only grown.
+//!
+//! ```text
+//! head ──▶ consistent with the guard's head? ──▶ sign ──▶ guard moves ──▶ stored, served ──▶ witnesses cosign
+//!              │ no
+//!              └──▶ nothing is signed or served, recording goes on, until an operator decides
+//! ```
+//!
+//! The guard is kept outside the database. A database that was restored, cut off or rewritten does not agree with it.
+//!
+//! # Invariants
+//!
+//! - No signature without a consistency proof from the last head that was signed, made of stored tiles.
+//! - Nothing leaves here before the guard has moved.
+//! - Recording never waits for any of this.
+
+mod guard;
+mod status;
+mod witness;
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use weir_evidence::{Checkpoint, EMPTY_ROOT, SignedCheckpoint, SigningKey, consistency_ranges, is_consistent};
+use weir_ledger::{Head, Ledger, SigningOrigin, TreeError};
+
+pub use self::guard::{Guard, GuardError};
+pub use self::status::{Publication, PublicationStatus};
+pub use self::witness::Witness;
+use crate::pace::{Backoff, pause};
+use crate::problem::error_chain;
+
+/// Shortest time between two checkpoints.
+const PUBLISH_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How often the head is looked at for what other processes appended, and witnesses that failed are asked again.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Decisions of operators that may wait.
+const DECISIONS_MAX: usize = 4;
+
+/// How a ledger's heads are signed.
+pub struct PublisherSettings {
+    /// Origin line of the first checkpoints; later origins are numbered behind it.
+    pub origin: String,
+    /// Seeds of the signing keys, 64 hexadecimal digits each. All sign; during a rotation there are two.
+    pub seeds: Vec<zeroize::Zeroizing<String>>,
+    /// Where the guard is kept.
+    pub guard: Guard,
+    /// Witnesses that are asked to cosign.
+    pub witnesses: Vec<Witness>,
+}
+
+/// Signs the heads of one ledger.
+pub struct Publisher {
+    ledger: Ledger,
+    settings: PublisherSettings,
+    publication: Publication,
+    decisions: mpsc::Receiver<Decision>,
+    http: reqwest::Client,
+}
+
+/// What an operator decided.
+pub(crate) enum Decision {
+    /// The guard is missing, and what the database has is to be trusted.
+    Adopt(oneshot::Sender<Result<String, PublishError>>),
+    /// The tree is not the one that was signed; it goes on under another origin.
+    Continue {
+        reason: String,
+        done: oneshot::Sender<Result<String, PublishError>>,
+    },
+}
+
+/// Why nothing was signed.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// There is no guard, but the ledger is not empty.
+    #[error(
+        "the guard {place} is missing although the ledger has {size} entries. Put it back; or, if you know that this \
+         database is the newest, run `weir ledger adopt`"
+    )]
+    NoGuard {
+        /// Where it should be.
+        place: String,
+        /// Entries that are there.
+        size: u64,
+    },
+    /// There is a guard, so there is nothing to adopt.
+    #[error("the guard is there: there is nothing to adopt")]
+    NothingToAdopt,
+    /// The tree agrees with the guard, so there is nothing to continue.
+    #[error("the ledger agrees with its guard: it goes on as it is")]
+    NothingToContinue,
+    /// The tree is not one that the signed one grew into.
+    #[error(
+        "a tree of {signed} entries was signed, and what the database has now ({size} entries) did not grow out of it: it \
+         was restored from a back-up, cut off or rewritten. Nothing is signed. Put the newest database back; or, if what is \
+         missing is lost for good, run `weir ledger continue --reason ...`"
+    )]
+    NotGrown {
+        /// Entries of the signed tree.
+        signed: u64,
+        /// Entries that are there.
+        size: u64,
+    },
+    /// The guard is about another ledger.
+    #[error("the guard is about {guarded}, but this ledger signs as {origin}: it is the guard of another ledger")]
+    OtherGuard {
+        /// Its origin.
+        guarded: String,
+        /// Ours.
+        origin: String,
+    },
+    /// A witness has seen another tree.
+    #[error("the witness {witness} holds another tree under this origin: {reason}")]
+    Disputed {
+        /// Its name.
+        witness: String,
+        /// What it said.
+        reason: String,
+    },
+    /// The guard cannot be read or moved.
+    #[error("the guard cannot be read or moved")]
+    Guard(#[from] GuardError),
+    /// Keys or notes are not what they should be.
+    #[error("the checkpoint cannot be signed: {0}")]
+    Signing(String),
+    /// The stored tree cannot be read.
+    #[error("the stored tree cannot be read")]
+    Tree(#[from] TreeError),
+    /// Postgres failed.
+    #[error("could not read or store checkpoints")]
+    Database(#[from] weir_ledger::DatabaseError),
+    /// The publisher is gone.
+    #[error("the publisher stopped")]
+    Stopped,
+}
+
+impl PublishError {
+    /// Whether somebody has to decide something, as opposed to waiting.
+    fn needs_decision(&self) -> bool {
+        match self {
+            Self::NoGuard { .. } | Self::NotGrown { .. } | Self::OtherGuard { .. } | Self::Disputed { .. } => true,
+            Self::NothingToAdopt
+            | Self::NothingToContinue
+            | Self::Guard(_)
+            | Self::Signing(_)
+            | Self::Tree(_)
+            | Self::Database(_)
+            | Self::Stopped => false,
+        }
+    }
+}
+
+impl Publisher {
+    /// For this ledger. Makes the guard of a ledger that is new, before anything is recorded in it.
+    ///
+    /// # Errors
+    ///
+    /// The keys are not keys, or the guard cannot be made. That it is missing is told later, by not signing.
+    pub async fn prepare(ledger: Ledger, settings: PublisherSettings) -> Result<(Self, Publication), PublishError> {
+        let (decide, decisions) = mpsc::channel(DECISIONS_MAX);
+        let publication = Publication::new(ledger.clone(), decide);
+        let publisher = Self {
+            http: witness::client(),
+            ledger,
+            settings,
+            publication: publication.clone(),
+            decisions,
+        };
+        let origin = publisher.ledger.signing_origin(&publisher.settings.origin).await?;
+        publisher.keys(&origin)?;
+        let head = publisher.ledger.head().await?;
+        if head.size == 0 && publisher.settings.guard.read().await?.is_none() {
+            let empty = publisher.sign(&origin, &head)?;
+            publisher.settings.guard.advance(None, empty).await?;
+        }
+        Ok((publisher, publication))
+    }
+
+    /// Publishes until `stop` is cancelled. Failures are waited out, and what needs a decision is told and waited for.
+    ///
+    /// # Errors
+    ///
+    /// None: a publisher that cannot sign does not end, so that recording goes on.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), PublishError> {
+        let mut size = self.ledger.watch_size();
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
+        while !stop.is_cancelled() {
+            size.mark_unchanged();
+            let wait = match self.publish().await {
+                Ok(()) => {
+                    backoff.succeeded();
+                    PUBLISH_INTERVAL
+                }
+                Err(error) => {
+                    let is_news = self.publication.stopped_by(&error);
+                    if error.needs_decision() {
+                        if is_news {
+                            tracing::error!(ledger = %self.ledger.name(), "{error}");
+                        }
+                        LOOK_INTERVAL
+                    } else {
+                        if is_news || backoff.is_news() {
+                            tracing::warn!(ledger = %self.ledger.name(), problem = error_chain(&error), "publishing waits");
+                        }
+                        backoff.next()
+                    }
+                }
+            };
+            pause(&stop, wait).await;
+            tokio::select! {
+                () = stop.cancelled() => {}
+                _ = tokio::time::timeout(LOOK_INTERVAL, size.changed()) => {}
+                Some(decision) = self.decisions.recv() => self.decide(decision).await,
+            }
+        }
+        Ok(())
+    }
+
+    /// Signs the head as it is now, if that is not done yet.
+    async fn publish(&self) -> Result<(), PublishError> {
+        let origin = self.ledger.signing_origin(&self.settings.origin).await?;
+        let head = self.ledger.head().await?;
+        let guarded = self.check(&origin, &head).await?;
+        let signed = self.sign(&origin, &head)?;
+        let is_new = guarded.checkpoint().size < head.size || guarded.note().text() != signed.note().text();
+        if is_new {
+            self.settings.guard.advance(Some(guarded), signed.clone()).await?;
+        }
+        let stored = self.ledger.newest_checkpoint().await?;
+        let stored = stored.filter(|stored| stored.size == head.size);
+        let known = stored
+            .as_ref()
+            .and_then(|stored| SignedCheckpoint::parse(stored.note.as_bytes()).ok());
+        // What is stored may have cosignatures that we do not have; what we signed may have a new key's signature.
+        let mut signed = match known {
+            Some(known)
+                if signed
+                    .note()
+                    .signatures()
+                    .iter()
+                    .all(|line| known.note().signatures().contains(line)) =>
+            {
+                known
+            }
+            _ => {
+                self.note_keys(&origin).await?;
+                self.ledger
+                    .store_checkpoint(&origin, head.size, &signed.to_string())
+                    .await?;
+                signed
+            }
+        };
+        self.publication.published(&signed);
+        self.ask_witnesses(&origin, &mut signed).await
+    }
+
+    /// Makes sure that the tree under `head` grew out of the guarded one.
+    async fn check(&self, origin: &SigningOrigin, head: &Head) -> Result<SignedCheckpoint, PublishError> {
+        let guarded = self.settings.guard.read().await?.ok_or_else(|| PublishError::NoGuard {
+            place: self.settings.guard.place(),
+            size: head.size,
+        })?;
+        let signed = guarded.checkpoint();
+        if signed.origin != origin.origin {
+            return Err(PublishError::OtherGuard {
+                guarded: signed.origin.clone(),
+                origin: origin.origin.clone(),
+            });
+        }
+        if self.has_grown(signed, head).await? {
+            return Ok(guarded);
+        }
+        Err(PublishError::NotGrown {
+            signed: signed.size,
+            size: head.size,
+        })
+    }
+
+    async fn has_grown(&self, signed: &Checkpoint, head: &Head) -> Result<bool, PublishError> {
+        if signed.size > head.size {
+            return Ok(false);
+        }
+        let proof = match self
+            .ledger
+            .roots(head.size, &consistency_ranges(signed.size, head.size))
+            .await
+        {
+            Ok(proof) => proof,
+            // A tree of which parts are missing proves nothing.
+            Err(TreeError::Incomplete { .. }) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        let begins_empty = signed.size == 0 && signed.root == EMPTY_ROOT;
+        Ok(begins_empty || is_consistent(signed.size, &signed.root, head.size, &head.root, &proof))
+    }
+
+    async fn decide(&self, decision: Decision) {
+        match decision {
+            Decision::Adopt(done) => {
+                // Who asked may have gone.
+                let _ = done.send(self.adopt().await);
+            }
+            Decision::Continue { reason, done } => {
+                let _ = done.send(self.continue_anew(&reason).await);
+            }
+        }
+    }
+
+    /// Makes a guard for the tree as the database has it, if it grew out of the newest checkpoint that is stored there.
+    async fn adopt(&self) -> Result<String, PublishError> {
+        if self.settings.guard.read().await?.is_some() {
+            return Err(PublishError::NothingToAdopt);
+        }
+        let origin = self.ledger.signing_origin(&self.settings.origin).await?;
+        let head = self.ledger.head().await?;
+        if let Some(stored) = self.ledger.newest_checkpoint().await? {
+            let stored = SignedCheckpoint::parse(stored.note.as_bytes()).map_err(signing)?;
+            if !self.has_grown(stored.checkpoint(), &head).await? {
+                return Err(PublishError::NotGrown {
+                    signed: stored.checkpoint().size,
+                    size: head.size,
+                });
+            }
+        }
+        let signed = self.sign(&origin, &head)?;
+        self.settings.guard.advance(None, signed).await?;
+        Ok(format!(
+            "the guard is {} now, over {} entries",
+            self.settings.guard.place(),
+            head.size
+        ))
+    }
+
+    /// Begins a new origin, whose first entry quotes what was signed under the old one; destroys keys again that were
+    /// destroyed after the back-up was made.
+    async fn continue_anew(&self, reason: &str) -> Result<String, PublishError> {
+        let origin = self.ledger.signing_origin(&self.settings.origin).await?;
+        let head = self.ledger.head().await?;
+        let guarded = match self.check(&origin, &head).await {
+            Ok(_) => return Err(PublishError::NothingToContinue),
+            Err(PublishError::NotGrown { .. } | PublishError::OtherGuard { .. }) => {
+                self.settings
+                    .guard
+                    .read()
+                    .await?
+                    .ok_or(PublishError::NothingToContinue)?
+            }
+            Err(error) => return Err(error),
+        };
+        let destroyed = self.settings.guard.destroyed().await?;
+        self.ledger
+            .destroy_keys_again(&destroyed)
+            .await
+            .map_err(|error| PublishError::Signing(error_chain(&error)))?;
+        // A guard of a later origin than the database knows: the database is from before an earlier continuation.
+        let number = self
+            .settings
+            .number_after(&guarded.checkpoint().origin)
+            .max(origin.number + 1);
+        let next = SigningOrigin {
+            number,
+            origin: format!("{}/{number}", self.settings.origin),
+        };
+        self.ledger
+            .continue_under(&next, reason, &guarded.to_string(), jiff::Timestamp::now())
+            .await?;
+        let signed = self.sign(&next, &self.ledger.head().await?)?;
+        self.settings.guard.advance(Some(guarded), signed).await?;
+        Ok(format!(
+            "the ledger goes on as {}; give auditors its new key: {}",
+            next.origin,
+            self.vkeys(&next)?.join(" ")
+        ))
+    }
+
+    /// Asks the witnesses that have not cosigned yet, and stores what they sign.
+    async fn ask_witnesses(&self, origin: &SigningOrigin, signed: &mut SignedCheckpoint) -> Result<(), PublishError> {
+        let asked = self
+            .settings
+            .witnesses
+            .iter()
+            .filter(|witness| !witness.has_signed(signed));
+        let answers = join_all(asked.map(|witness| witness.cosign(&self.http, &self.ledger, signed))).await;
+        let mut is_cosigned = false;
+        let mut disputed = None;
+        for answer in answers {
+            match answer {
+                Ok(lines) => {
+                    signed.add_signature_lines(&lines).map_err(signing)?;
+                    is_cosigned = true;
+                }
+                Err(witness::CosignError::Disputed { witness, reason }) => {
+                    disputed = Some(PublishError::Disputed { witness, reason });
+                }
+                Err(error) => tracing::debug!(problem = error_chain(&error), "a witness did not cosign"),
+            }
+        }
+        if is_cosigned {
+            self.note_keys(origin).await?;
+            self.ledger
+                .store_checkpoint(origin, signed.checkpoint().size, &signed.to_string())
+                .await?;
+            self.publication.published(signed);
+        }
+        disputed.map_or(Ok(()), Err)
+    }
+
+    fn sign(&self, origin: &SigningOrigin, head: &Head) -> Result<SignedCheckpoint, PublishError> {
+        let checkpoint = Checkpoint {
+            origin: origin.origin.clone(),
+            size: head.size,
+            root: head.root,
+        };
+        checkpoint.sign(&self.keys(origin)?).map_err(signing)
+    }
+
+    fn keys(&self, origin: &SigningOrigin) -> Result<Vec<SigningKey>, PublishError> {
+        let seeds = self.settings.seeds.iter();
+        seeds
+            .map(|seed| SigningKey::parse(origin.origin.clone(), seed).map_err(signing))
+            .collect()
+    }
+
+    fn vkeys(&self, origin: &SigningOrigin) -> Result<Vec<String>, PublishError> {
+        Ok(self
+            .keys(origin)?
+            .iter()
+            .map(|key| key.verifier_key().to_string())
+            .collect())
+    }
+
+    async fn note_keys(&self, origin: &SigningOrigin) -> Result<(), PublishError> {
+        let mut vkeys = self.vkeys(origin)?;
+        vkeys.extend(self.settings.witnesses.iter().map(|witness| witness.key().to_string()));
+        self.publication.signs_with(vkeys.clone());
+        Ok(self.ledger.note_verifier_keys(&vkeys).await?)
+    }
+}
+
+impl PublisherSettings {
+    /// The number behind that of an origin of ours.
+    fn number_after(&self, origin: &str) -> u32 {
+        let number = origin
+            .strip_prefix(&self.origin)
+            .and_then(|rest| rest.strip_prefix('/'));
+        number
+            .and_then(|number| number.parse::<u32>().ok())
+            .map_or(1, |number| number.saturating_add(1))
+    }
+}
+
+fn signing(error: impl std::error::Error) -> PublishError {
+    PublishError::Signing(error_chain(&error))
+}

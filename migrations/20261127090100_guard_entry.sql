@@ -1,0 +1,58 @@
+-- Append-only by triggers as well as by grants, so that the owner of the schema stumbles too; and whoever switches that off
+-- leaves a mark. None of this stops an owner who wants to: the signed checkpoints, which are kept elsewhere, catch that.
+
+-- The only change that an entry's row ever sees: its body is replaced or emptied, by the role that erases.
+create or replace function refuse_entry_change() returns trigger language plpgsql as $$
+begin
+    if tg_op = 'UPDATE' and current_user = 'weir_eraser' then
+        if (new.ledger_id, new.position, new.lane, new.entry) is not distinct from (old.ledger_id, old.position, old.lane, old.entry) then
+            return new;
+        end if;
+    end if;
+    raise exception 'entries of a ledger are only ever added' using errcode = 'insufficient_privilege';
+end
+$$;
+
+alter table entry alter column body_key drop not null;
+comment on column entry.body_key is 'number of the key that sealed the body; null where there is no body';
+
+-- Whatever is missing of what keeps entries and tiles append-only, one line each. Empty is well.
+create function append_only_faults() returns setof text language sql stable
+    security definer set search_path from current as $$
+    with guarded as (
+        select class.oid, class.relname, class.relname in ('entry', 'tile') as is_parent,
+            class.relname = 'entry' or class.relname ~ '^entry_\d+_\d+$' as is_entry
+        from pg_class as class
+        where class.relnamespace = current_schema()::regnamespace and class.relkind in ('r', 'p')
+          and (class.relname in ('entry', 'tile') or class.relname ~ '^entry_\d+_\d+$')
+    ),
+    wanted as (
+        select oid, relname, format('%s_is_append_only', case when is_entry then 'entry' else 'tile' end) as trigger_name from guarded
+        union all
+        select oid, relname, format('%s_is_not_truncated', case when is_entry then 'entry' else 'tile' end) from guarded
+    )
+    select case when found.tgname is null
+        then format('table %s has no trigger %s', wanted.relname, wanted.trigger_name)
+        else format('trigger %s of table %s is disabled', wanted.trigger_name, wanted.relname) end
+    from wanted
+    left join pg_trigger as found on found.tgrelid = wanted.oid and found.tgname = wanted.trigger_name
+    where found.tgname is null or found.tgenabled not in ('O', 'A')
+    union all
+    select format('partition %s is detached', guarded.relname)
+    from guarded
+    where guarded.relname <> 'entry' and guarded.is_entry
+      and not exists (select from pg_inherits where inhrelid = guarded.oid and inhparent = 'entry'::regclass)
+    union all
+    select format('partition entry_%s_%s is gone', ledger_id, missing)
+    from (
+        select split_part(relname, '_', 2) as ledger_id, max(split_part(relname, '_', 3)::bigint) as newest
+        from guarded where is_entry and not is_parent group by 1
+    ) as ledgers
+    cross join lateral generate_series(0, newest) as missing
+    where to_regclass(format('entry_%s_%s', ledger_id, missing)) is null
+    union all
+    select 'the event trigger weir_watches_schema is not there or disabled: changes of the schema leave no mark'
+    where not exists (select from pg_event_trigger where evtname = 'weir_watches_schema' and evtenabled in ('O', 'A'))
+$$;
+revoke execute on function append_only_faults() from public;
+grant execute on function append_only_faults() to weir_reader, weir_writer, weir_eraser;
