@@ -8,7 +8,9 @@ mod support;
 
 mod append;
 mod fencing;
+mod groups;
 mod opening;
+mod refused;
 mod streams;
 mod together;
 

@@ -1,6 +1,7 @@
 //! What every test here stands on: a database of its own, processes on it, records for it, and the truth about it.
 
 mod cuts;
+mod grouped;
 mod recorded;
 mod records;
 mod wire;
@@ -15,15 +16,19 @@ use weir_ledger::{ClaimError, Database, Ledger, LedgerSettings, NewShard, NewStr
 use weir_model::{LedgerName, ShardId, StreamArn};
 
 pub(crate) use cuts::at_every_cut;
+pub(crate) use grouped::{head_locked, in_one_group, transactions};
 pub(crate) use recorded::recorded;
-pub(crate) use records::{append, append_end, batch, end, read, seal, seal_items, seal_large, shown, token, told};
+pub(crate) use records::{
+    HAPPENED_S, append, append_end, attributes, batch, end, gap, item_keys, number, read, seal, seal_body,
+    seal_body_at, seal_items, seal_large, seal_unknown, shown, token, told,
+};
 pub(crate) use wire::{Fault, Strike, Wire};
 
 /// Longer than anything here takes on a loaded machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 const ARN: &str = "arn:aws:dynamodb:eu-west-1:000000000000:table/orders/stream/2026-03-01T00:00:00.000";
-const TABLE: &str = "orders";
+pub(crate) const TABLE: &str = "orders";
 
 /// A database without a schema.
 pub(crate) struct EmptyDatabase {
@@ -95,6 +100,13 @@ impl World {
     pub(crate) async fn make_partitions(&self) {
         let sql = "select ensure_entry_partitions(ledger_id, 0) from ledger";
         sqlx::raw_sql(sql).execute(&mut self.conn().await).await.unwrap();
+    }
+
+    /// Another process, which closes batches that have been open for so long.
+    pub(crate) async fn process_with(&self, batch_interval: Duration) -> Ledger {
+        let database = self.database.connect().await;
+        let database = database.with_settings(LedgerSettings { batch_interval });
+        database.open(&name("main"), secret()).await.unwrap()
     }
 
     /// Another process on the same ledger; also the same one after a restart.
@@ -205,6 +217,10 @@ impl Shuffled {
     pub(crate) fn new() -> Self {
         let seed = std::env::var("WEIR_TEST_SEED").map_or_else(|_| random(), |seed| seed.parse().unwrap());
         eprintln!("WEIR_TEST_SEED={seed}");
+        Self(seed)
+    }
+
+    pub(crate) fn from_seed(seed: u64) -> Self {
         Self(seed)
     }
 

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
 use weir_evidence::{Entry, EntryKind};
 
-/// Tells what every shard recorded, in order of position: `a: 1 2 3, at 3`.
+/// Tells what every shard recorded, in order of position: `a: 1 2 3, at 3`. A record that was not understood is `2?`.
 ///
 /// # Panics
 ///
@@ -46,14 +46,15 @@ pub(crate) async fn recorded(conn: &mut PgConnection, ledger: &str) -> String {
     let mut sequences = BTreeMap::<String, String>::new();
     for entry in entries {
         let entry = Entry::decode(entry).unwrap();
-        let (origin, sequence) = match entry.kind {
-            EntryKind::Change { origin, sequence, .. } => (origin, sequence),
-            EntryKind::Batch(_) => continue,
-            _ => panic!("only changes and batches are recorded here"),
+        let (origin, record) = match entry.kind {
+            EntryKind::Change { origin, sequence, .. } => (origin, sequence.to_string()),
+            EntryKind::Unknown { origin, sequence, .. } => (origin, format!("{sequence}?")),
+            EntryKind::Gap(gap) => (gap.origin, "gap".to_owned()),
+            _ => continue,
         };
         let told = sequences.entry(origin.shard.to_string()).or_default();
         told.push(' ');
-        told.push_str(sequence.as_str());
+        told.push_str(&record);
     }
     let tell = |(shard, position, finished): (String, Option<String>, bool)| {
         let sequences = sequences.remove(&shard).unwrap_or_default();

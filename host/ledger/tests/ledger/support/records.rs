@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use weir_evidence::{Body, ConfigurationDigest, Entry, EntryKind, ItemToken, record};
+use weir_evidence::{Body, ConfigurationDigest, Entry, EntryKind, Gap, GapCause, ItemToken, Loss, leaf_hash, record};
 use weir_ledger::{
     AppendError, AppendTo, Appended, KeyedBody, Ledger, NumberedBodyKey, RecordedEntry, SealedRecord, ShardBatch,
     ShardLease,
@@ -41,10 +41,26 @@ pub(crate) async fn seal_large(ledger: &Ledger, lease: &ShardLease, sequence: u6
     seal_body(ledger, lease, sequence, "large", &body, &numbered)
 }
 
-fn seal_body(
+/// When everything here happened, in seconds since 1970.
+pub(crate) const HAPPENED_S: i64 = 1_772_366_400;
+
+/// One change of `item` with this body.
+pub(crate) fn seal_body(
     ledger: &Ledger,
     lease: &ShardLease,
     sequence: u64,
+    item: &str,
+    body: &Body,
+    numbered: &NumberedBodyKey,
+) -> SealedRecord {
+    seal_body_at(ledger, lease, (sequence, HAPPENED_S), item, body, numbered)
+}
+
+/// The same, with the second in which it happened.
+pub(crate) fn seal_body_at(
+    ledger: &Ledger,
+    lease: &ShardLease,
+    (sequence, second): (u64, i64),
     item: &str,
     body: &Body,
     numbered: &NumberedBodyKey,
@@ -59,7 +75,7 @@ fn seal_body(
             operation: Operation::Modify,
             table: TABLE.to_owned(),
             item: token(ledger, item),
-            time: Timestamp::from_second(1_772_366_400).unwrap(),
+            time: Timestamp::from_second(second).unwrap(),
             assurance: Assurance::Claimed,
             config: CONFIG,
         },
@@ -74,6 +90,61 @@ fn seal_body(
             key: numbered.number,
             sealed: body,
         }),
+    }
+}
+
+/// Stands for a record that was not understood.
+pub(crate) async fn seal_unknown(ledger: &Ledger, lease: &ShardLease, sequence: u64) -> SealedRecord {
+    let numbered = ledger.take_body_keys(1).await.unwrap().remove(0);
+    let body = Body {
+        raw: Some("what came".to_owned()),
+        reason: Some("Postgres refused it".to_owned()),
+        ..Body::default()
+    };
+    let (entry, leaf, sealed) = record(&body, &numbered.key, |commitment| Entry {
+        ledger: ledger.name().clone(),
+        kind: EntryKind::Unknown {
+            origin: lease.origin(),
+            commitment,
+            sequence: number(sequence),
+            time: Timestamp::from_second(HAPPENED_S).unwrap(),
+        },
+    })
+    .unwrap();
+    SealedRecord {
+        sequence: Some(number(sequence)),
+        lane: None,
+        entry,
+        leaf,
+        body: Some(KeyedBody {
+            key: numbered.number,
+            sealed,
+        }),
+    }
+}
+
+/// A gap from `after` (0: the shard's begin) up to before `next`.
+pub(crate) fn gap(ledger: &Ledger, lease: &ShardLease, after: u64, next: u64) -> SealedRecord {
+    let entry = Entry {
+        ledger: ledger.name().clone(),
+        kind: EntryKind::Gap(Gap {
+            origin: lease.origin(),
+            commitment: None,
+            after: (after > 0).then(|| number(after)),
+            next: Some(number(next)),
+            since: None,
+            until: None,
+            cause: GapCause::Trimmed,
+            loss: Loss::Certain,
+        }),
+    };
+    let entry = entry.encode().unwrap();
+    SealedRecord {
+        sequence: None,
+        lane: None,
+        leaf: leaf_hash(&entry),
+        entry,
+        body: None,
     }
 }
 
@@ -150,11 +221,11 @@ pub(crate) fn token(ledger: &Ledger, item: &str) -> ItemToken {
     ledger.secret().item_token(TABLE, &item_keys(item))
 }
 
-fn item_keys(item: &str) -> Item {
+pub(crate) fn item_keys(item: &str) -> Item {
     attributes(&[("id", item)])
 }
 
-fn attributes(pairs: &[(&str, &str)]) -> Item {
+pub(crate) fn attributes(pairs: &[(&str, &str)]) -> Item {
     let attribute = |&(name, value): &(&str, &str)| (name.to_owned(), AttributeValue::text(value));
     pairs.iter().map(attribute).collect()
 }
