@@ -250,8 +250,8 @@ def is_consistent(old_size, old_root, size, root, path):
 # Keys and policies (C2SP signed-note, tlog-cosignature, tlog-policy)
 
 ED25519, COSIGNATURE = 0x01, 0x04
-# Unicode spaces (White_Space) and the plus sign.
-NOT_IN_NAME = re.compile("[\\x09-\\x0d \\x85\\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000+]")
+# Unicode spaces (White_Space), the plus sign, and control characters.
+NOT_IN_NAME = re.compile("[\\x00-\\x20\\x85\\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000+]")
 
 
 @dataclass(frozen=True)
@@ -283,13 +283,24 @@ def ed25519_verifies(public, signature, message):
     return True
 
 
+P = 2**255 - 19  # of the field of edwards25519
+D = -121665 * pow(121666, -1, P) % P
+
+
+def is_point(public):
+    """Does a point of the curve have this y? (RFC 8032 section 5.1.3: x^2 = (y^2 - 1) / (d y^2 + 1) has to be a square.)"""
+    y = int.from_bytes(public, "little") & (2**255 - 1)
+    square = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
+    return square == 0 or pow(square, (P - 1) // 2, P) == 1
+
+
 def key_name(raw):
     try:
         name = raw.decode("utf-8")
     except UnicodeDecodeError:
         raise Malformed("has a name that is not UTF-8") from None
     if not name or NOT_IN_NAME.search(name):
-        raise Malformed("has a name that is empty or has a space or a plus sign")
+        raise Malformed("has a name that is empty or has a space, a plus sign or a control character")
     return name
 
 
@@ -300,6 +311,8 @@ def parse_vkey(raw, wanted_type):
     name, material = key_name(parts[0]), unbase64(parts[2])
     if len(material) != 33 or material[0] != wanted_type:
         raise Malformed(f"is not an Ed25519 vkey of type {wanted_type:#04x}")
+    if not is_point(material[1:]):
+        raise Malformed("is a vkey that is no point of the curve")
     key_id = bytes.fromhex(parts[1].decode("ascii"))
     if sha256(parts[0] + b"\n" + material)[:4] != key_id:
         raise Malformed("is a vkey whose key id does not belong to it")
@@ -546,7 +559,9 @@ def parse_entry(raw):
     if is_of_another_version(entry):
         return None
     kind = entry.get("kind")
-    if kind not in KINDS:
+    if not is_integer(entry.get("v")):
+        raise Malformed("has no version")
+    if not isinstance(kind, str) or kind not in KINDS:
         raise Malformed("has no kind")
     names = KINDS[kind].split()
     required = [name for name in names if not name.endswith("?")]
@@ -558,6 +573,8 @@ def parse_entry(raw):
         is_right = MEMBERS_OF_KIND.get((kind, name)) or MEMBERS[name]
         if not is_right(value):
             raise Malformed(f"has a member {name!r} that is not as it should be")
+    if kind == "batch" and ("first" in entry) != ("last" in entry):
+        raise Malformed("has one of 'first' and 'last'")
     return entry
 
 
@@ -700,7 +717,7 @@ def read_description(raw):
         raise Tampered(f"bundle.json {why}") from None
     if not has_members(bundle, ["files", "from", "ledger", "to"]):
         raise Tampered("bundle.json does not have the members it has to have")
-    if not (is_integer(bundle["from"]) and is_integer(bundle["to"]) and name_text(bundle["ledger"])):
+    if not (is_integer(bundle["from"]) and is_integer(bundle["to"]) and any_text(bundle["ledger"])):
         raise Tampered("bundle.json has a member that is not as it should be")
     if not isinstance(bundle["files"], list) or not all(is_description_of_file(one) for one in bundle["files"]):
         raise Tampered("bundle.json does not describe its files as it should")
@@ -954,9 +971,9 @@ def account_batch(shard, batch, say):
         say(f"{shard.name}: {count} entries were recorded, the batch says {batch['recorded']}")
     if batch["recorded"] > batch["read"] or batch["redacted"] > batch["recorded"]:
         say(f"{shard.name}: the batch has more recorded than read, or more redacted than recorded")
-    if "first" in batch and "last" in batch:
+    if "first" in batch:
         check_bounds(shard, after, number(batch["first"]), number(batch["last"]), say)
-    elif "first" in batch or "last" in batch or batch["read"] != 0:
+    elif batch["read"] != 0:
         say(f"{shard.name}: the batch does not say from where to where it read")
     shard.end = number(batch["last"]) if "last" in batch else after
     shard.gap, shard.sequences = False, []
@@ -964,13 +981,12 @@ def account_batch(shard, batch, say):
 
 
 def check_link(shard, after, say):
-    if shard.end is None:
-        if shard.begins and after != "start" and not (after == "gap" and shard.gap):
-            say(f"{shard.name}: records are missing between its start and {after}")
-        return
-    expected = "gap" if shard.gap else shard.end
+    if shard.end is None and not shard.begins:
+        return  # what was before it is not in the bundle
+    end = "start" if shard.end is None else shard.end
+    expected = "gap" if shard.gap else end
     if after != expected:
-        say(f"{shard.name}: records are missing between {shard.end} and {after} (the batch should begin at {expected})")
+        say(f"{shard.name}: records are missing between {end} and {after} (the batch should begin at {expected})")
 
 
 def check_bounds(shard, after, first, last, say):

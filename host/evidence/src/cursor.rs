@@ -118,6 +118,13 @@ impl<'a> Cursor<'a> {
         self.expect("}")
     }
 
+    /// The text of a value inside an object, whatever it is.
+    pub(crate) fn member(&mut self) -> Option<&'a str> {
+        let start = self.at;
+        self.nested(DEPTH_MAX - 1)?;
+        Some(&self.text[start..self.at])
+    }
+
     fn nested(&mut self, depth_left: u8) -> Option<()> {
         match self.text.as_bytes().get(self.at)? {
             b'"' => self.text(),

@@ -244,8 +244,7 @@ impl Disclosure {
         }
     }
 
-    /// Reads a disclosure that stands inside other JSON.
-    pub(crate) fn read_at(&mut self, cursor: &mut Cursor<'_>) -> Option<()> {
+    fn read_at(&mut self, cursor: &mut Cursor<'_>) -> Option<()> {
         let mut attributes = self.attributes.take().unwrap_or_default();
         attributes.clear();
         cursor.expect("{")?;

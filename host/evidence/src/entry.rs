@@ -176,7 +176,7 @@ pub struct Order<Scope, Stage> {
     pub stage: Stage,
     /// Stands for the item, if it is about one.
     pub item: Option<ItemToken>,
-    /// Bodies that were erased or changed, when it is done.
+    /// Bodies that were erased or changed, when it is done. A hold has none.
     pub bodies: Option<u64>,
     /// When.
     pub time: Timestamp,

@@ -108,6 +108,29 @@ impl TlogProof {
     ///
     /// Which part is not as it has to be.
     pub fn parse(bytes: &[u8]) -> Result<Self, &'static str> {
+        let parsed = Parsed::parse(bytes)?;
+        Ok(Self {
+            entry: parsed.entry,
+            disclosure: parsed.disclosure.map_err(|_| "its extra line")?,
+            index: parsed.index,
+            hashes: parsed.hashes,
+            checkpoint: parsed.checkpoint.to_owned(),
+        })
+    }
+}
+
+/// A proof that was taken apart.
+struct Parsed<'a> {
+    entry: String,
+    /// What is no disclosure may be one of another version's entry.
+    disclosure: Result<Disclosure, DisclosureError>,
+    index: u64,
+    hashes: Vec<Hash>,
+    checkpoint: &'a str,
+}
+
+impl<'a> Parsed<'a> {
+    fn parse(bytes: &'a [u8]) -> Result<Self, &'static str> {
         let text = std::str::from_utf8(bytes).map_err(|_| "its encoding")?;
         let text = text.strip_prefix(HEADER).ok_or("its first line")?;
         let (head, checkpoint) = text.split_once("\n\n").ok_or("the empty line before the checkpoint")?;
@@ -123,7 +146,7 @@ impl TlogProof {
                 .map(parse_hash)
                 .collect::<Option<_>>()
                 .ok_or("the inclusion proof")?,
-            checkpoint: checkpoint.to_owned(),
+            checkpoint,
         })
     }
 }
@@ -149,13 +172,14 @@ impl fmt::Display for TlogProof {
     }
 }
 
-fn parse_extra(encoded: &str) -> Option<(String, Disclosure)> {
+/// The entry, and what is shown of its body. `None` if the text is not canonical JSON of the two.
+fn parse_extra(encoded: &str) -> Option<(String, Result<Disclosure, DisclosureError>)> {
     let decoded = String::from_utf8(BASE64.decode(encoded).ok()?).ok()?;
     let mut cursor = Cursor::new(&decoded);
-    let (mut disclosure, mut entry) = (Disclosure::default(), String::new());
     cursor.expect("{\"disclosure\":")?;
-    disclosure.read_at(&mut cursor)?;
+    let disclosure = Disclosure::parse(cursor.member()?);
     cursor.expect(",\"entry\":")?;
+    let mut entry = String::new();
     cursor.string(&mut entry)?;
     cursor.expect("}")?;
     cursor.end()?;
@@ -176,7 +200,7 @@ fn verify(report: &mut Report, file: &[u8], policy: &Policy) -> Option<()> {
         report.doubt(Doubt::OtherFile);
         return None;
     }
-    let proof = TlogProof::parse(file)
+    let proof = Parsed::parse(file)
         .map_err(|what| report.find(Tampering::TlogProof { what }))
         .ok()?;
     let position = proof.index;
@@ -203,14 +227,18 @@ fn verify(report: &mut Report, file: &[u8], policy: &Policy) -> Option<()> {
     if root_of_inclusion(position, checkpoint.size, leaf, &proof.hashes) != Some(checkpoint.root) {
         report.find(Tampering::Root);
     }
-    if let Some(entry) = entry {
-        report.is_of(entry.ledger.as_str(), position);
-        if let Err(error) = proof.disclosure.verify_for(entry.commitment()) {
-            report.find(Tampering::Disclosure { position, error });
+    let entry = entry?;
+    report.is_of(entry.ledger.as_str(), position);
+    match proof.disclosure {
+        Ok(disclosure) => {
+            if let Err(error) = disclosure.verify_for(entry.commitment()) {
+                report.find(Tampering::Disclosure { position, error });
+            }
+            if disclosure.shown().next().is_none() {
+                report.remark(Remark::NothingShown);
+            }
         }
-    }
-    if proof.disclosure.shown().next().is_none() {
-        report.remark(Remark::NothingShown);
+        Err(error) => report.find(Tampering::Disclosure { position, error }),
     }
     Some(())
 }

@@ -10,7 +10,7 @@ impl Entry {
     ///
     /// # Errors
     ///
-    /// [`EntryError::TooLarge`], or a time before 1970 or after 9999.
+    /// [`EntryError::TooLarge`], a time before 1970 or after 9999, or a hold that says how many bodies it erased.
     pub fn encode(&self) -> Result<Vec<u8>, EntryError> {
         let mut object = ObjectWriter::new();
         let ledger = self.ledger.as_str();
@@ -103,6 +103,9 @@ impl Entry {
                 object.order("erasure", ledger, order, order.scope.as_str(), order.stage.as_str())?;
             }
             EntryKind::Hold(order) => {
+                if order.bodies.is_some() {
+                    return Err(EntryError::Member { member: "bodies" });
+                }
                 object.order("hold", ledger, order, order.scope.as_str(), order.stage.as_str())?;
             }
         }

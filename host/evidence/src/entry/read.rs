@@ -96,8 +96,11 @@ impl<'a> Members<'a> {
             "gap" => self.gap()?,
             "batch" => self.batch()?,
             "lifecycle" => self.lifecycle()?,
-            "erasure" => EntryKind::Erasure(self.order(ErasureScope::from_name, ErasureStage::from_name)?),
-            "hold" => EntryKind::Hold(self.order(HoldScope::from_name, HoldStage::from_name)?),
+            "erasure" => {
+                let bodies = self.optional("bodies", Self::integer)?;
+                EntryKind::Erasure(self.order(bodies, ErasureScope::from_name, ErasureStage::from_name)?)
+            }
+            "hold" => EntryKind::Hold(self.order(None, HoldScope::from_name, HoldStage::from_name)?),
             _ => return Err(EntryError::OtherVersion),
         };
         // Besides those of its kind, `kind`, `ledger` and `v`.
@@ -177,11 +180,12 @@ impl<'a> Members<'a> {
 
     fn order<Scope, Stage>(
         &mut self,
+        bodies: Option<u64>,
         scope: impl Fn(&str) -> Option<Scope>,
         stage: impl Fn(&str) -> Option<Stage>,
     ) -> Result<Order<Scope, Stage>, EntryError> {
         Ok(Order {
-            bodies: self.optional("bodies", Self::integer)?,
+            bodies,
             commitment: self.commitment()?,
             id: self.text("id")?.into_owned(),
             item: self.optional_item()?,

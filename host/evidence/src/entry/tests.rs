@@ -192,3 +192,22 @@ fn an_entry_over_the_limit_is_refused_before_it_is_stored() {
     }
     assert!(matches!(entry.encode(), Err(EntryError::TooLarge { .. })));
 }
+
+#[test]
+fn a_hold_erases_no_bodies() {
+    let hold = every_kind().into_iter().find(|kind| matches!(kind, EntryKind::Hold(_)));
+    let Some(EntryKind::Hold(mut order)) = hold else {
+        panic!("every kind has a hold")
+    };
+    let encoded = entry(EntryKind::Hold(order.clone())).encode().unwrap();
+    let with_bodies = String::from_utf8(encoded).unwrap().replacen('{', "{\"bodies\":1,", 1);
+    assert!(matches!(
+        Entry::decode(with_bodies.as_bytes()),
+        Err(EntryError::Malformed(_))
+    ));
+    order.bodies = Some(1);
+    assert_eq!(
+        entry(EntryKind::Hold(order)).encode(),
+        Err(EntryError::Member { member: "bodies" })
+    );
+}

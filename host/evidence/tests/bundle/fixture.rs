@@ -276,25 +276,38 @@ impl Draft {
     }
 
     /// The same entries and disclosures with the rows that they make.
+    #[track_caller]
     pub(crate) fn with_its_rows(self) -> Self {
+        self.rows().expect("entries and disclosures belong together")
+    }
+
+    /// The same, or this very draft if no rows can be made of it.
+    pub(crate) fn with_rows_where_possible(self) -> Self {
+        self.rows().unwrap_or(self)
+    }
+
+    fn rows(&self) -> Option<Self> {
         let mut writer = BundleWriter::new(&self.ledger, self.before.len() as u64);
         for (entry, disclosure) in self.entries.iter().zip(&self.disclosures) {
             writer
-                .add(entry.as_bytes(), &Disclosure::parse(disclosure).unwrap())
-                .unwrap();
+                .add(entry.as_bytes(), &Disclosure::parse(disclosure).ok()?)
+                .ok()?;
+        }
+        if self.disclosures.len() != self.entries.len() {
+            return None;
         }
         let leaves = self.leaves();
         let mut out = Vec::new();
         writer
             .finish(&checkpoint(&leaves), self.outside(&leaves), None, &mut out)
-            .unwrap();
+            .ok()?;
         let archive = Archive::parse(&out);
         let text = |member: usize| String::from_utf8(archive.contents[member].clone()).unwrap();
-        Self {
+        Some(Self {
             rows_json: text(ROWS_JSON),
             rows_csv: text(ROWS_CSV),
-            ..self
-        }
+            ..self.clone()
+        })
     }
 
     pub(crate) fn leaves(&self) -> Vec<Hash> {

@@ -8,12 +8,15 @@
 //! | `earlier.rs` | the checkpoint that the auditor held before |
 //! | `flips.rs` | every changed byte, with hashes made again and without; bytes from strangers |
 //! | `tlog_proof.rs` | the proof of one entry |
+//! | `second.rs` | the second verifier says the same of thousands of changed files (`mutants.rs`) |
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod earlier;
 mod fixture;
 mod flips;
+mod mutants;
 mod proved;
+mod second;
 mod tampered;
 mod tlog_proof;

@@ -177,3 +177,18 @@ fn a_proof_of_somebody_else_cannot_be_told() {
     let report = verify(&file);
     assert!(matches!(report.doubts(), [Doubt::Untrusted(_)]) && report.findings().is_empty());
 }
+
+#[test]
+fn what_is_shown_of_an_entry_of_another_version_is_not_looked_at() {
+    let history = history();
+    let entry = history[1].entry.replace("\"v\":1", "\"v\":2");
+    for (entry, disclosure, findings) in [(&entry, "{\"parts\":[]}", 0), (&history[1].entry, "{\"parts\":[]}", 1)] {
+        let leaf = weir_evidence::leaf_hash(entry.as_bytes());
+        let head = checkpoint(&[leaf]);
+        let text = serde_json::Value::from(entry.as_str()).to_string();
+        let extra = BASE64.encode(format!("{{\"disclosure\":{disclosure},\"entry\":{text}}}"));
+        let report = verify(&format!("c2sp.org/tlog-proof@v1\nextra {extra}\nindex 0\n\n{head}"));
+        assert_eq!(report.findings().len(), findings, "{report:?}");
+        assert_eq!(report.doubts().len(), 1 - findings, "{report:?}");
+    }
+}
