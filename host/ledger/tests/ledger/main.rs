@@ -18,13 +18,17 @@ mod faults;
 mod frozen;
 mod kills;
 
+mod accounts;
 mod append_only;
+mod roles;
 mod tampering;
 mod unseen;
 
 mod body_keys;
+mod large;
 mod partitions;
 mod reading;
+mod same_bytes;
 
 mod consumers;
 mod item_index;
