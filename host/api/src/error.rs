@@ -16,7 +16,7 @@ pub struct ErrorBody {
 /// What went wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorAnswer {
-    /// For machines: `unauthorized`, `unknown-table`, `bad-key`, `tampered`, `unavailable`.
+    /// For machines: `unauthorized`, `unknown-table`, `bad-key`, `held`, `not-signed`, `tampered`, `unavailable`, ...
     pub code: String,
     /// For people, and what to do.
     pub message: String,
@@ -40,21 +40,20 @@ impl ApiError {
     }
 }
 
+impl ApiError {
+    /// What failed is told in the log, not to whoever asked.
+    pub(crate) fn unavailable(error: &(dyn std::error::Error + 'static)) -> Self {
+        tracing::warn!(error, "a request failed at the ledger");
+        let message = "the ledger cannot be read or written now; try again";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
+    }
+}
+
 impl From<ReadError> for ApiError {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Tampered { .. } => Self::new(StatusCode::CONFLICT, "tampered", error.to_string()),
-            ReadError::BodyKey(_) | ReadError::Database(_) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "a request failed at the ledger"
-                );
-                Self::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "unavailable",
-                    "the ledger cannot be read now; try again",
-                )
-            }
+            ReadError::BodyKey(_) | ReadError::Database(_) => Self::unavailable(&error),
         }
     }
 }

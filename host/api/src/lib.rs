@@ -3,12 +3,20 @@
 //!
 //! | request | answer |
 //! | --- | --- |
+//! | `GET /checkpoint`, `GET /tile/...` | the signed head and its tree, as C2SP `tlog-tiles` says; without a token |
+//! | `GET /tile/entries/...` | entries, as C2SP `tlog-tiles` says |
 //! | `GET /v1/ledger` | [`LedgerHead`] |
+//! | `POST /v1/ledger/adopt`, `POST /v1/ledger/continue` | [`Decided`] |
+//! | `GET /v1/entries?from=...&show=...` | [`Entries`] |
+//! | `GET /v1/proofs/inclusion`, `.../consistency`, `.../range` | [`ProofHashes`] |
+//! | `POST /v1/erasures`, `GET /v1/erasures` | [`ErasureState`], [`Erasures`] |
+//! | `POST /v1/holds`, `GET /v1/holds`, `POST /v1/holds/{id}/release` | [`HoldState`], [`Holds`] |
 //! | `GET /v1/tables/{table}/history?key=...` | [`History`] |
 //! | `GET /v1/dead-letters?route=...` | [`DeadLetters`] |
 //! | `GET /livez`, `GET /readyz` | 200 or 503, without a token |
 //!
-//! Everything under `/v1` wants `Authorization: Bearer TOKEN`. An error is `{"error": {"code": "...", "message": "..."}}`
+//! Everything under `/v1`, and entries, want `Authorization: Bearer TOKEN`. The token of auditors reads entries, proofs and
+//! the head, and nothing of bodies. An error is `{"error": {"code": "...", "message": "..."}}`
 //! with the fitting status.
 //!
 //! # Invariants
@@ -16,15 +24,21 @@
 //! - Nothing is shown that was not checked against the stored entry.
 //! - No answer has more than a page; who wants more asks for the next.
 
+mod erasure;
 mod error;
 mod history;
 mod key;
 mod ledger;
+mod proof;
+mod publication;
 mod server;
 mod token;
 
+pub use erasure::{About, ErasureRequest, ErasureState, Erasures, HoldRequest, HoldState, Holds};
 pub use error::{ErrorAnswer, ErrorBody};
 pub use history::{Change, Difference, History};
-pub use ledger::{DeadLetters, LedgerHead};
-pub use server::{Api, ServeError};
+pub use ledger::{DeadLetters, LedgerHead, Published, ScrubState};
+pub use proof::{Entries, ProofHashes, ShownEntry};
+pub use publication::{ContinueRequest, Decided};
+pub use server::{Api, ServeError, Tokens};
 pub use token::{Token, TokenError, write_new};

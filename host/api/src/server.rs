@@ -8,13 +8,15 @@ use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::net::TcpListener;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use weir_ledger::{Database, Ledger};
+use weir_pipeline::{Publication, Scrubbed};
 
 use crate::error::ApiError;
-use crate::{Token, history, ledger};
+use crate::{Token, erasure, history, ledger, proof, publication};
 
 /// Longest request. The largest answer is a page of a few megabytes.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -24,12 +26,23 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct Answers {
     pub(crate) database: Database,
     pub(crate) ledger: Ledger,
+    pub(crate) publication: Publication,
+    pub(crate) scrubbed: watch::Receiver<Scrubbed>,
+    pub(crate) eraser: Arc<Notify>,
+}
+
+/// Who may ask for what.
+pub struct Tokens {
+    /// Everything.
+    pub operator: Token,
+    /// Entries, proofs and the head.
+    pub auditor: Token,
 }
 
 /// The API of one ledger.
 pub struct Api {
     answers: Answers,
-    token: Arc<Token>,
+    tokens: Arc<Tokens>,
 }
 
 /// Why the server ended by itself.
@@ -38,12 +51,24 @@ pub struct Api {
 pub struct ServeError(#[from] std::io::Error);
 
 impl Api {
-    /// For this ledger; who has the token may ask.
+    /// For the ledger of this publication; who has a token may ask. `eraser` is notified of orders to erase.
     #[must_use]
-    pub fn new(database: Database, ledger: Ledger, token: Token) -> Self {
+    pub fn new(
+        database: Database,
+        publication: Publication,
+        scrubbed: watch::Receiver<Scrubbed>,
+        eraser: Arc<Notify>,
+        tokens: Tokens,
+    ) -> Self {
         Self {
-            answers: Answers { database, ledger },
-            token: Arc::new(token),
+            answers: Answers {
+                database,
+                ledger: publication.ledger().clone(),
+                publication,
+                scrubbed,
+                eraser,
+            },
+            tokens: Arc::new(tokens),
         }
     }
 
@@ -53,14 +78,32 @@ impl Api {
     ///
     /// The listener failed.
     pub async fn run(self, listener: TcpListener, stop: CancellationToken) -> Result<(), ServeError> {
-        let v1 = Router::new()
-            .route("/ledger", get(ledger::head))
+        let for_auditors = Router::new()
+            .route("/v1/ledger", get(ledger::head))
+            .route("/v1/proofs/inclusion", get(proof::inclusion))
+            .route("/v1/proofs/consistency", get(proof::consistency))
+            .route("/v1/proofs/range", get(proof::range))
+            .route("/tile/entries/{*index}", get(publication::entries))
+            .layer(middleware::from_fn_with_state(
+                Arc::clone(&self.tokens),
+                require_any_token,
+            ));
+        let for_operators = Router::new()
+            .route("/ledger/adopt", post(publication::adopt))
+            .route("/ledger/continue", post(publication::continue_anew))
+            .route("/entries", get(proof::entries))
+            .route("/erasures", get(erasure::list).post(erasure::order))
+            .route("/holds", get(erasure::holds).post(erasure::place_hold))
+            .route("/holds/{id}/release", post(erasure::release_hold))
             .route("/dead-letters", get(ledger::dead_letters))
             .route("/tables/{table}/history", get(history::history))
             .fallback(not_found)
-            .layer(middleware::from_fn_with_state(self.token, require_token));
+            .layer(middleware::from_fn_with_state(self.tokens, require_operator));
         let app = Router::new()
-            .nest("/v1", v1)
+            .merge(for_auditors)
+            .nest("/v1", for_operators)
+            .route("/checkpoint", get(publication::checkpoint))
+            .route("/tile/{level}/{*index}", get(publication::tile))
             .route("/livez", get(|| async { "alive\n" }))
             .route("/readyz", get(ready))
             .fallback(not_found)
@@ -72,13 +115,24 @@ impl Api {
     }
 }
 
-async fn require_token(State(token): State<Arc<Token>>, request: Request, next: Next) -> Response {
-    let presented = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Bearer "));
-    if presented.is_some_and(|presented| token.is(presented)) {
+async fn require_operator(State(tokens): State<Arc<Tokens>>, request: Request, next: Next) -> Response {
+    let is_operator = presented(&request).is_some_and(|presented| tokens.operator.is(presented));
+    require(is_operator, request, next).await
+}
+
+async fn require_any_token(State(tokens): State<Arc<Tokens>>, request: Request, next: Next) -> Response {
+    let is_known = |presented: &str| tokens.operator.is(presented) | tokens.auditor.is(presented);
+    let is_known = presented(&request).is_some_and(is_known);
+    require(is_known, request, next).await
+}
+
+fn presented(request: &Request) -> Option<&str> {
+    let value = request.headers().get(header::AUTHORIZATION)?;
+    value.to_str().ok()?.strip_prefix("Bearer ")
+}
+
+async fn require(may: bool, request: Request, next: Next) -> Response {
+    if may {
         return next.run(request).await;
     }
     let message = "send `Authorization: Bearer TOKEN` with the token from the file that `api.token_file` names";

@@ -28,8 +28,22 @@ pub(crate) enum Command {
     Run(RunArgs),
     /// Bring the schema of the database up to date.
     Migrate,
-    /// Recompute the ledger from its stored bytes. Exit code 0: proved. 1: tampered, with the position. 2: cannot tell.
-    Verify,
+    /// Recompute the ledger from its stored bytes, or check a bundle or a proof without any database. Exit code 0: proved.
+    /// 1: tampered, with the position. 2: cannot tell.
+    Verify(VerifyArgs),
+    /// Look at everything and change nothing: schema, triggers, ledger, guard, erasures. Exit code 0: well. 1: something is
+    /// wrong. 2: something could not be looked at.
+    Doctor(DoctorArgs),
+    /// Write a proof of one change that checks offline: a `.tlog-proof` file (C2SP).
+    Prove(ProveArgs),
+    /// Write a range of the ledger as a bundle that checks offline, for an auditor.
+    Export(ExportArgs),
+    /// Show what is signed of the ledger, or decide what Weir must not decide by itself.
+    Ledger(LedgerArgs),
+    /// Erase what was recorded of an item or a person, so that proofs still hold.
+    Erasure(ErasureArgs),
+    /// Keep something from being erased.
+    Hold(HoldArgs),
     /// Show who changed an item, what and when.
     History(HistoryArgs),
     /// Look at dead letters: deliveries that were given up.
@@ -59,6 +73,177 @@ pub(crate) struct HistoryArgs {
     /// Show changes below this position.
     #[arg(long)]
     pub(crate) before: Option<u64>,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct VerifyArgs {
+    /// A bundle (`weir export`) or a proof (`weir prove`). Without it, the ledger in the configured database.
+    pub(crate) file: Option<std::path::PathBuf>,
+
+    /// The ledger's public key, which you have from elsewhere than the file: NAME+ID+BASE64.
+    #[arg(long, requires = "file", conflicts_with = "policy")]
+    pub(crate) key: Option<String>,
+
+    /// A policy file that names logs, witnesses and the quorum (C2SP tlog-policy).
+    #[arg(long, requires = "file", value_name = "FILE")]
+    pub(crate) policy: Option<std::path::PathBuf>,
+
+    /// A checkpoint that you held before: the bundle's tree must have grown out of it.
+    #[arg(long, requires = "file", value_name = "FILE")]
+    pub(crate) since: Option<std::path::PathBuf>,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct DoctorArgs {
+    /// The database was restored from a back-up: look for keys that were destroyed since that was made.
+    #[arg(long)]
+    pub(crate) after_restore: bool,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct ProveArgs {
+    /// The table of an item: its newest change is proved.
+    pub(crate) table: Option<String>,
+
+    /// The item's key: a value for each key attribute in order, or `name=value` for each.
+    pub(crate) key: Vec<String>,
+
+    /// The change at this position.
+    #[arg(long, conflicts_with = "table")]
+    pub(crate) position: Option<u64>,
+
+    /// Attributes to show: `/new/status`, `/new` for all of an image, `/actor`, `all`. Nothing is shown without it.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) show: Vec<String>,
+
+    /// The file to write. Default: <position>.tlog-proof.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) out: Option<std::path::PathBuf>,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct ExportArgs {
+    /// The first position.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) from: u64,
+
+    /// The position behind the last. Default: all that is signed.
+    #[arg(long)]
+    pub(crate) to: Option<u64>,
+
+    /// Attributes to show, as for `weir prove`.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) show: Vec<String>,
+
+    /// A checkpoint that the auditor holds: the bundle proves that the ledger grew out of it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) since: Option<std::path::PathBuf>,
+
+    /// The file to write.
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) out: std::path::PathBuf,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct LedgerArgs {
+    #[command(subcommand)]
+    pub(crate) command: LedgerCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum LedgerCommand {
+    /// Show the head, what is signed, and the public keys to check it with.
+    Show,
+    /// The guard is missing: make it anew from what the database has. Only if you know that this database is the newest.
+    Adopt,
+    /// The database did not grow out of what was signed (a restored back-up): go on under a new origin, and say so in the
+    /// ledger.
+    Continue {
+        /// What happened. Recorded.
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+/// What an order is about.
+#[derive(ClapArgs)]
+pub(crate) struct AboutArgs {
+    /// The table of an item.
+    pub(crate) table: Option<String>,
+
+    /// The item's key: a value for each key attribute in order, or `name=value` for each.
+    pub(crate) key: Vec<String>,
+
+    /// Everything whose item has this value in this attribute: NAME=VALUE, or NAME={"N":"7"}.
+    #[arg(long, value_name = "NAME=VALUE", conflicts_with = "table")]
+    pub(crate) subject: Option<String>,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct ErasureArgs {
+    #[command(subcommand)]
+    pub(crate) command: ErasureCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ErasureCommand {
+    /// Erase. This cannot be undone.
+    Order {
+        #[command(flatten)]
+        about: AboutArgs,
+
+        /// Only this attribute (again for more): everything else stays.
+        #[arg(long = "attribute", value_name = "NAME")]
+        attributes: Vec<String>,
+
+        /// The legal basis. Recorded.
+        #[arg(long)]
+        basis: String,
+
+        /// Who approved it. Recorded.
+        #[arg(long)]
+        approver: String,
+    },
+    /// List orders.
+    Ls,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct HoldArgs {
+    #[command(subcommand)]
+    pub(crate) command: HoldCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum HoldCommand {
+    /// Keep an item or a subject from being erased.
+    Place {
+        #[command(flatten)]
+        about: AboutArgs,
+
+        /// Why. Recorded.
+        #[arg(long)]
+        reason: String,
+
+        /// Who ordered it. Recorded.
+        #[arg(long)]
+        approver: String,
+    },
+    /// Let go of a hold.
+    Release {
+        /// Its id.
+        id: String,
+
+        /// Why. Recorded.
+        #[arg(long)]
+        reason: String,
+
+        /// Who ordered it. Recorded.
+        #[arg(long)]
+        approver: String,
+    },
+    /// List what is held.
+    Ls,
 }
 
 #[derive(ClapArgs)]

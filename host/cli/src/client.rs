@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use weir_api::ErrorBody;
 
@@ -10,6 +11,9 @@ use crate::config::Loaded;
 
 /// Longest answer that is waited for; above the server's own limit.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(35);
+
+/// What is said of an answer that is not one.
+const UNREADABLE: &str = "the answer cannot be read: is this another version of weir?";
 
 /// Asks the Weir that a configuration describes.
 pub(crate) struct Client {
@@ -37,20 +41,37 @@ impl Client {
 
     /// Asks, and reads the answer.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, String)]) -> Result<T> {
+        let answer = self.send(self.http.get(self.url(path)?).query(query)).await?;
+        answer.json().await.context(UNREADABLE)
+    }
+
+    /// Asks, and reads an answer that is text.
+    pub(crate) async fn get_text(&self, path: &[&str]) -> Result<String> {
+        let answer = self.send(self.http.get(self.url(path)?)).await?;
+        answer.text().await.context(UNREADABLE)
+    }
+
+    /// Tells, and reads the answer.
+    pub(crate) async fn post<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<T> {
+        let answer = self.send(self.http.post(self.url(path)?).json(body)).await?;
+        answer.json().await.context(UNREADABLE)
+    }
+
+    fn url(&self, path: &[&str]) -> Result<reqwest::Url> {
         let mut url = reqwest::Url::parse(&self.base)?;
         url.path_segments_mut().expect("an http URL has a path").extend(path);
-        let request = self.http.get(url).query(query).bearer_auth(&self.token);
-        let answer = request.send().await.with_context(|| {
+        Ok(url)
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response> {
+        let answer = request.bearer_auth(&self.token).send().await.with_context(|| {
             format!(
                 "no Weir answers at {}. Start it with `weir run` (or `weir dev`), or correct `listen` under [api]",
                 self.base
             )
         })?;
         if answer.status().is_success() {
-            return answer
-                .json()
-                .await
-                .context("the answer cannot be read: is this another version of weir?");
+            return Ok(answer);
         }
         let status = answer.status();
         match answer.json::<ErrorBody>().await {

@@ -3,9 +3,15 @@
 #[cfg(feature = "dev")]
 pub(crate) mod dev;
 pub(crate) mod dlq;
+pub(crate) mod doctor;
+pub(crate) mod erasure;
+pub(crate) mod export;
 pub(crate) mod history;
+pub(crate) mod ledger;
 pub(crate) mod migrate;
+pub(crate) mod prove;
 pub(crate) mod run;
+mod shown;
 pub(crate) mod verify;
 
 use tokio_util::sync::CancellationToken;

@@ -8,10 +8,11 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use weir_api::{Api, Token};
+use weir_api::{Api, Token, Tokens};
 use weir_ledger::{Database, Ledger, Mandate, Role, RouteDefinition, RouteVersion, StoredPlugin};
 use weir_pipeline::{
-    Activities, Activity, Images, IndexTask, Intake, RouteTask, Sinks, SourceSettings, SourceTable, Start,
+    Activities, Activity, EraserTask, Images, IndexTask, Intake, Publisher, RouteTask, ScrubTask, Sinks,
+    SourceSettings, SourceTable, Start,
 };
 use weir_runtime::{Limits, Runtime};
 use weir_sinks::{AwsAccess, EventBridge, Log, Sink};
@@ -43,7 +44,7 @@ pub(crate) struct RouteHandle {
 
 /// Connects to Postgres and opens the configured ledger.
 pub(crate) async fn open_ledger(loaded: &Loaded, migrate: bool) -> Result<(Database, Ledger)> {
-    let database = connect(loaded).await?;
+    let database = connect(loaded, Role::Writer).await?;
     if migrate {
         database.migrate().await?;
     }
@@ -53,10 +54,10 @@ pub(crate) async fn open_ledger(loaded: &Loaded, migrate: bool) -> Result<(Datab
     Ok((database, ledger))
 }
 
-/// Connects to Postgres.
-pub(crate) async fn connect(loaded: &Loaded) -> Result<Database> {
+/// Connects to Postgres, to do what this role may.
+pub(crate) async fn connect(loaded: &Loaded, role: Role) -> Result<Database> {
     let url = loaded.postgres_url()?;
-    Database::connect(&url, Role::Writer).await.context(
+    Database::connect(&url, role).await.context(
         "Weir keeps everything in Postgres and cannot begin without it; check that it runs, and `url` under [postgres] \
          or WEIR_POSTGRES_URL",
     )
@@ -74,7 +75,14 @@ impl Service {
         let (database, ledger) = open_ledger(loaded, migrate).await?;
         let mandate = take_mandate(&ledger, &stop).await?;
         let runtime = Runtime::start(Limits::default())?;
-        let token = Token::read_or_create(&loaded.path(&config.api.token_file))?;
+        let tokens = Tokens {
+            operator: Token::read_or_create(&loaded.path(&config.api.token_file))?,
+            auditor: Token::read_or_create(&loaded.path(&config.api.auditor_token_file))?,
+        };
+        // The guard of a new ledger is made before anything is recorded in it.
+        let (publisher, publication) = Publisher::prepare(ledger.clone(), loaded.publisher()?).await?;
+        let eraser = EraserTask::new(ledger.clone(), loaded.guard(), loaded.retention()?);
+        let scrub = ScrubTask::new(ledger.clone());
         let listener = TcpListener::bind(config.api.listen).await.with_context(|| {
             format!(
                 "the API cannot listen on {}; choose another `listen` under [api]",
@@ -111,7 +119,11 @@ impl Service {
             service.spawn("route", task.run(stop.clone()));
         }
         service.spawn("index", IndexTask::new(ledger.clone()).run(stop.clone()));
-        service.spawn("api", Api::new(database, ledger, token).run(listener, stop));
+        let api = Api::new(database, publication, scrub.watch(), eraser.nudge(), tokens);
+        service.spawn("publisher", publisher.run(stop.clone()));
+        service.spawn("eraser", eraser.run(stop.clone()));
+        service.spawn("scrubber", scrub.run(stop.clone()));
+        service.spawn("api", api.run(listener, stop));
         tracing::info!(
             ledger = %config.ledger.name,
             api = %config.api.listen,

@@ -60,8 +60,52 @@ pub(crate) struct LedgerConfig {
     pub(crate) name: LedgerName,
 
     /// File with the ledger's secret: 64 hexadecimal digits. Make it with `openssl rand -hex 32`, let only Weir read it,
-    /// and back it up: without it no recorded value can be read again.
+    /// and back it up: without it no recorded value can be read again. The environment variable `WEIR_LEDGER_KEY` goes
+    /// before it.
     pub(crate) key_file: PathBuf,
+
+    /// File with the seed of the key that signs checkpoints (Ed25519): 64 hexadecimal digits, made as the secret. Default:
+    /// `signing.key`. The environment variable `WEIR_SIGNING_KEY` goes before it.
+    #[serde(default = "default_signing_key_file")]
+    pub(crate) signing_key_file: PathBuf,
+
+    /// File with the seed of the key before, while auditors change over: both sign. Or `WEIR_OLD_SIGNING_KEY`.
+    pub(crate) old_signing_key_file: Option<PathBuf>,
+
+    /// First line of every checkpoint, and name of the signing key: an address without a scheme that is yours, such as
+    /// `audit.example.com/orders`. Default: `weir/<ledger>/<id of the secret>`. For life.
+    pub(crate) origin: Option<String>,
+
+    /// File that remembers the last head that was signed. Keep it where a restore of the database does not reach it, on
+    /// storage that outlives this host: it is what notices a database that was put back. Default: `weir.guard`.
+    #[serde(default = "default_guard_file")]
+    pub(crate) guard_file: PathBuf,
+
+    /// Bodies of changes that are older than this are emptied (`"7y"`, `"90d"`). Without it they are kept.
+    pub(crate) retention: Option<jiff::Span>,
+
+    /// Witnesses that are asked to cosign each checkpoint (C2SP `tlog-witness`).
+    #[serde(default)]
+    pub(crate) witness: Vec<WitnessConfig>,
+}
+
+/// `[[ledger.witness]]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WitnessConfig {
+    /// Its public key, as C2SP writes it: `NAME+ID+BASE64`.
+    pub(crate) key: String,
+
+    /// Its submission prefix: `https://witness.example.com/w1`.
+    pub(crate) url: String,
+}
+
+fn default_signing_key_file() -> PathBuf {
+    PathBuf::from("signing.key")
+}
+
+fn default_guard_file() -> PathBuf {
+    PathBuf::from("weir.guard")
 }
 
 /// `[api]`
@@ -73,6 +117,10 @@ pub(crate) struct ApiConfig {
 
     /// File with the bearer token. The first start makes it. Default: `weir.token`.
     pub(crate) token_file: PathBuf,
+
+    /// File with the token for auditors: it reads entries and proofs, and nothing that was sealed. The first start makes
+    /// it. Default: `auditor.token`.
+    pub(crate) auditor_token_file: PathBuf,
 }
 
 impl Default for ApiConfig {
@@ -80,6 +128,7 @@ impl Default for ApiConfig {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 7117)),
             token_file: PathBuf::from("weir.token"),
+            auditor_token_file: PathBuf::from("auditor.token"),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The binary `weir`: parse, configure, connect, compose, supervise.
 //!
-//! `run`, `migrate`, `verify` and `dev` touch Postgres. Every other command is a client of the HTTP API.
+//! `run`, `migrate`, `verify`, `doctor` and `dev` touch Postgres. Every other command is a client of the HTTP API.
 
 mod args;
 mod client;
@@ -39,7 +39,13 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Dev(dev) => command::dev::dev(dev).await,
         Command::Run(run) => command::run::run(&args.config, run).await,
         Command::Migrate => command::migrate::migrate(&args.config).await,
-        Command::Verify => Ok(command::verify::verify(&args.config, json).await),
+        Command::Verify(verify) => Ok(command::verify::verify(&args.config, verify, json).await),
+        Command::Doctor(doctor) => command::doctor::doctor(&args.config, doctor, json).await,
+        Command::Prove(prove) => command::prove::prove(&args.config, prove, json).await,
+        Command::Export(export) => command::export::export(&args.config, export, json).await,
+        Command::Ledger(ledger) => command::ledger::ledger(&args.config, ledger, json).await,
+        Command::Erasure(erasure) => command::erasure::erasure(&args.config, erasure, json).await,
+        Command::Hold(hold) => command::erasure::hold(&args.config, hold, json).await,
         Command::History(history) => command::history::history(&args.config, history, json).await,
         Command::Dlq(dlq) => command::dlq::dlq(&args.config, dlq, json).await,
     }

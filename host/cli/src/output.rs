@@ -61,6 +61,16 @@ pub(crate) fn printable(text: &str) -> String {
         .collect()
 }
 
+/// A bar for work that takes long, on standard error; nothing where nobody watches.
+pub(crate) fn progress_bar(length: u64, what: &'static str) -> indicatif::ProgressBar {
+    let style = indicatif::ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} {msg}, {eta} left");
+    let bar = indicatif::ProgressBar::new(length).with_message(what);
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
 /// Prints an answer as JSON.
 pub(crate) fn print_json(answer: &impl serde::Serialize) -> anyhow::Result<()> {
     say!("{}", serde_json::to_string_pretty(answer)?);

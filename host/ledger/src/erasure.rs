@@ -282,11 +282,13 @@ fn new_id() -> Result<String, BodyKeyError> {
 
 /// The paths of attributes of these names, wherever an item has them.
 fn paths_of(names: &[String]) -> Vec<String> {
-    let escaped = |name: &String| name.replace('~', "~0").replace('/', "~1");
-    ["keys", "new", "old"]
-        .into_iter()
-        .flat_map(|part| names.iter().map(move |name| format!("/{part}/{}", escaped(name))))
-        .collect()
+    let of_part = |part| names.iter().map(move |name| format!("/{part}/{}", escaped(name)));
+    ["keys", "new", "old"].into_iter().flat_map(of_part).collect()
+}
+
+/// A name as a part of a path.
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 impl std::fmt::Display for Selector {

@@ -1,6 +1,6 @@
 //! Reads entries back, each opened and checked against its body before anybody sees it.
 
-use weir_evidence::{Body, Entry, OpenError, SealedBody, leaf_hash};
+use weir_evidence::{Body, Disclosure, Entry, Hash, OpenError, SealedBody, leaf_hash};
 use weir_model::Position;
 
 use crate::{BodyKeyError, Ledger, from_stored, in_time, to_stored};
@@ -20,6 +20,10 @@ pub struct RecordedEntry {
     pub lane: Option<u8>,
     /// What is permanent.
     pub entry: Entry,
+    /// The bytes of the entry, which were hashed.
+    pub bytes: Vec<u8>,
+    /// Their leaf hash.
+    pub leaf: Hash,
     /// What was sealed; empty where nothing was, or where it was erased.
     pub body: weir_evidence::Body,
     /// The body was erased.
@@ -75,6 +79,46 @@ impl Ledger {
             });
         }
         self.open_page(stored).await
+    }
+
+    /// Reads entries from `from` on, each with what `shows` picks of its body by path, as read by [`Self::read_from`].
+    ///
+    /// # Errors
+    ///
+    /// Postgres failed, or what is stored is not what was recorded.
+    pub async fn disclose_from(
+        &self,
+        from: Position,
+        count_max: u16,
+        shows: impl Fn(&str) -> bool,
+    ) -> Result<Vec<(RecordedEntry, Disclosure)>, ReadError> {
+        let stored = in_time(self.stored_from(from, count_max)).await?;
+        let keys: Vec<Option<i64>> = stored.iter().map(|row| row.body_key).collect();
+        let page = self.open_page(stored).await?;
+        let mut disclosed = Vec::with_capacity(page.len());
+        for ((expected, recorded), number) in (from.0..).zip(page).zip(keys) {
+            if recorded.position.0 != expected {
+                return Err(ReadError::Tampered {
+                    position: Position(expected),
+                    found: "the entry is missing".to_owned(),
+                });
+            }
+            let key = match number {
+                Some(number) if recorded.entry.commitment().is_some() && !recorded.is_erased => {
+                    self.body_key(number).await?
+                }
+                _ => None,
+            };
+            let disclosure = key.map_or_else(Disclosure::nothing, |key| Disclosure::of(&recorded.body, &key, &shows));
+            // A list that shows nothing says no more than showing nothing.
+            let disclosure = if disclosure.shown().next().is_none() {
+                Disclosure::nothing()
+            } else {
+                disclosure
+            };
+            disclosed.push((recorded, disclosure));
+        }
+        Ok(disclosed)
     }
 
     /// Reads the entries at these positions, highest first: all of them, or as many as make a page of about 8 MiB.
@@ -163,6 +207,8 @@ impl Ledger {
             position,
             lane,
             entry,
+            leaf: leaf_hash(&stored.entry),
+            bytes: stored.entry,
             body: Body::default(),
             is_erased: false,
         };
@@ -184,7 +230,7 @@ impl Ledger {
             recorded.is_erased = true;
             return Ok((recorded, 0));
         };
-        let opened = SealedBody(sealed).open(&key, &leaf_hash(&stored.entry), &recorded.entry);
+        let opened = SealedBody(sealed).open(&key, &recorded.leaf, &recorded.entry);
         let opened = opened.map_err(|error: OpenError| tampered(error.to_string()))?;
         recorded.body = opened.body;
         Ok((recorded, opened.bytes))

@@ -171,7 +171,7 @@ impl Run<'_> {
         let is_redacted = checked.body.as_ref().is_some_and(weir_evidence::Body::has_erased);
         self.erased += u64::from(checked.entry.commitment().is_some() && (is_erased || is_redacted));
         for finding in self.accounts.take(position, &checked.entry) {
-            self.findings.push(VerificationFinding::Account(finding));
+            self.findings.push(VerificationFinding::Account(Box::new(finding)));
         }
         Ok(self.check_lane(position, row.lane, &checked))
     }

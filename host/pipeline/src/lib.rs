@@ -18,6 +18,7 @@
 //! - Everything here may be killed at any instruction. What was in hand is done again, under the same ids.
 
 mod activity;
+mod eraser;
 mod fault;
 mod index;
 mod intake;
@@ -25,11 +26,14 @@ mod pace;
 mod problem;
 mod publisher;
 mod route;
+mod scrub;
 
 pub use activity::{Activities, Activity};
+pub use eraser::EraserTask;
 pub use index::IndexTask;
 pub use intake::{Images, Intake, IntakeError, PrepareError, SourceSettings, SourceTable, Start};
 pub use publisher::{
     Guard, GuardError, Publication, PublicationStatus, PublishError, Publisher, PublisherSettings, Witness,
 };
 pub use route::{RouteError, RouteTask, Sinks};
+pub use scrub::{ScrubTask, Scrubbed};

@@ -31,7 +31,7 @@ pub(crate) async fn history(config: &ConfigPath, args: HistoryArgs, json: bool) 
 }
 
 /// The key as the API takes it: JSON is handed on, `name=value` becomes an object, values alone an array.
-fn key_text(words: &[String]) -> String {
+pub(super) fn key_text(words: &[String]) -> String {
     if let [word] = words
         && (word.starts_with('{') || word.starts_with('['))
     {

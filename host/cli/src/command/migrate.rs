@@ -7,7 +7,10 @@ use crate::config::ConfigPath;
 use crate::say;
 
 pub(crate) async fn migrate(config: &ConfigPath) -> anyhow::Result<ExitCode> {
-    connect(&config.load()?).await?.migrate().await?;
+    connect(&config.load()?, weir_ledger::Role::Writer)
+        .await?
+        .migrate()
+        .await?;
     say!("the schema is up to date");
     Ok(ExitCode::SUCCESS)
 }

@@ -1,11 +1,14 @@
 //! Reads the configuration and checks what needs nothing but the file: names, references, patterns.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use weir_api::Token;
-use weir_evidence::LedgerSecret;
+use weir_evidence::{LedgerSecret, SignatureType, VerifierKey};
+use weir_pipeline::{Guard, PublisherSettings, Witness};
 use weir_routing::Pattern;
+use zeroize::Zeroizing;
 
 use super::Config;
 
@@ -77,15 +80,89 @@ impl Loaded {
 
     /// The ledger's secret.
     pub(crate) fn secret(&self) -> Result<LedgerSecret> {
-        let path = self.path(&self.config.ledger.key_file);
+        let file = &self.config.ledger.key_file;
+        let text = self.key("WEIR_LEDGER_KEY", file, "restore the one that it was written with")?;
+        LedgerSecret::parse(&text).with_context(|| format!("the key file {} is damaged", self.path(file).display()))
+    }
+
+    /// How heads of the ledger are signed.
+    pub(crate) fn publisher(&self) -> Result<PublisherSettings> {
+        let ledger = &self.config.ledger;
+        let restore = "restore it, or make another and give its public key to your auditors";
+        let mut seeds = vec![self.key("WEIR_SIGNING_KEY", &ledger.signing_key_file, restore)?];
+        if let Ok(old) = std::env::var("WEIR_OLD_SIGNING_KEY") {
+            seeds.push(Zeroizing::new(old));
+        } else if let Some(file) = &ledger.old_signing_key_file {
+            seeds.push(self.key("WEIR_OLD_SIGNING_KEY", file, restore)?);
+        }
+        let witnesses = ledger.witness.iter().map(|witness| {
+            let key = VerifierKey::parse(witness.key.trim());
+            let key = key.with_context(|| format!("the key of the witness at {} cannot be read", witness.url))?;
+            ensure!(
+                key.signature_type() == SignatureType::Cosignature,
+                "the key of the witness at {} is that of a log, not of a witness",
+                witness.url
+            );
+            Ok(Witness::new(key, witness.url.clone()))
+        });
+        Ok(PublisherSettings {
+            origin: self.origin()?,
+            seeds,
+            guard: self.guard(),
+            witnesses: witnesses.collect::<Result<_>>()?,
+        })
+    }
+
+    /// The guard of the ledger.
+    pub(crate) fn guard(&self) -> Guard {
+        Guard::in_file(self.path(&self.config.ledger.guard_file))
+    }
+
+    /// How long bodies are kept.
+    pub(crate) fn retention(&self) -> Result<Option<Duration>> {
+        let Some(span) = self.config.ledger.retention else {
+            return Ok(None);
+        };
+        // A year is 365 days here: what is kept a day too long does no harm, what is erased a day too early does.
+        let days = span
+            .total((jiff::Unit::Second, jiff::civil::date(2024, 1, 1)))
+            .context("`retention` cannot be read")?;
+        ensure!(
+            days >= 86_400.0,
+            "`retention` has to be at least a day, such as \"90d\""
+        );
+        Ok(Some(Duration::from_secs_f64(days)))
+    }
+
+    fn origin(&self) -> Result<String> {
+        let ledger = &self.config.ledger;
+        match &ledger.origin {
+            Some(origin) => Ok(origin.clone()),
+            None => {
+                let name = ledger.name.as_str();
+                ensure!(
+                    is_name(name),
+                    "the ledger's name {name:?} cannot be part of an origin; set `origin` under [ledger], such as \
+                     \"audit.example.com/orders\""
+                );
+                Ok(format!("weir/{name}/{}", self.secret()?.id()))
+            }
+        }
+    }
+
+    fn key(&self, variable: &str, file: &Path, if_not_new: &str) -> Result<Zeroizing<String>> {
+        if let Ok(text) = std::env::var(variable) {
+            return Ok(Zeroizing::new(text));
+        }
+        let path = self.path(file);
         let text = std::fs::read_to_string(&path).with_context(|| {
             format!(
                 "the key file {path} cannot be read. If this ledger is new, make one with `(umask 077; openssl rand -hex \
-                 32 > {path})` and back it up; if it is not, restore the one that it was written with",
+                 32 > {path})` and back it up; if it is not, {if_not_new}",
                 path = path.display()
             )
         })?;
-        LedgerSecret::parse(&text).with_context(|| format!("the key file {} is damaged", path.display()))
+        Ok(Zeroizing::new(text))
     }
 
     /// The token of the API, for a client.

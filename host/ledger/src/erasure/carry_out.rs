@@ -155,7 +155,13 @@ impl Ledger {
         };
         let opened = SealedBody(sealed.clone()).open(&key, &leaf, &entry);
         let body: Body = opened.map_err(|error| tampered(error.to_string()))?.body;
-        let left = body.without(&key, |path| paths.iter().any(|erased| erased == path));
+        // Who is named by an erased attribute is not named as the actor either.
+        let names_actor = body
+            .actor
+            .as_deref()
+            .is_some_and(|actor| is_text_of(&body, paths, actor));
+        let is_erased = |path: &str| paths.iter().any(|erased| erased == path) || (names_actor && path == "/actor");
+        let left = body.without(&key, is_erased);
         Ok(left.map(|left| left.seal(&fresh.key, &leaf)))
     }
 
@@ -205,4 +211,14 @@ impl Ledger {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Whether one of the attributes at these paths is this text.
+fn is_text_of(body: &Body, paths: &[String], text: &str) -> bool {
+    let parts = [("/keys/", &body.keys), ("/new/", &body.new), ("/old/", &body.old)];
+    parts.into_iter().any(|(part, item)| {
+        item.iter().flatten().any(|(name, value)| {
+            value.as_text() == Some(text) && paths.contains(&format!("{part}{}", super::escaped(name)))
+        })
+    })
 }

@@ -10,7 +10,7 @@ pub enum VerificationFinding {
     Entry(Finding),
     /// Records are missing, or were recorded twice.
     #[error(transparent)]
-    Account(Unaccounted),
+    Account(Box<Unaccounted>),
     /// An item would be routed by another worker than it was.
     #[error("position {position}: the lane was changed")]
     Lane {

@@ -39,7 +39,8 @@ impl DevFolder {
         fs::create_dir_all(&path).with_context(|| format!("{} cannot be made", path.display()))?;
         let folder = Self { path };
         folder.ensure_file(MARK, "# Written by `weir dev`, anew at each start.\n")?;
-        folder.ensure_key()?;
+        folder.ensure_key("ledger.key")?;
+        folder.ensure_key("signing.key")?;
         Ok(folder)
     }
 
@@ -75,8 +76,12 @@ impl DevFolder {
     ) -> Result<PathBuf> {
         let config = json!({
             "postgres": { "url": postgres_url },
-            "ledger": { "name": "dev", "key_file": "ledger.key" },
-            "api": { "listen": format!("127.0.0.1:{}", args.api_port), "token_file": "api.token" },
+            "ledger": { "name": "dev", "key_file": "ledger.key", "signing_key_file": "signing.key", "guard_file": "ledger.guard" },
+            "api": {
+                "listen": format!("127.0.0.1:{}", args.api_port),
+                "token_file": "api.token",
+                "auditor_token_file": "auditor.token",
+            },
             "source": {
                 "shop": {
                     "table": weir_dev::shop::TABLE,
@@ -97,10 +102,10 @@ impl DevFolder {
         Ok(path)
     }
 
-    fn ensure_key(&self) -> Result<()> {
+    fn ensure_key(&self, name: &str) -> Result<()> {
         let mut secret = [0; 32];
         getrandom::fill(&mut secret).map_err(|error| anyhow::anyhow!("no randomness for a key: {error}"))?;
-        self.ensure_file("ledger.key", &hex::encode(secret))
+        self.ensure_file(name, &hex::encode(secret))
     }
 
     fn ensure_file(&self, name: &str, text: &str) -> Result<()> {
