@@ -811,6 +811,105 @@ class Proof(Case):
                 self.assertIn(verdict.code, (1, 2) if i in unknown else (1,), (i, verdict.lines()))
 
 
+# The vectors of host/evidence/vectors, computed again from the pages.
+
+
+def vectors(name):
+    folder = Path(verify.__file__).parents[2] / "host" / "evidence" / "vectors"
+    return json.loads((folder / name).read_text("utf-8"))
+
+
+def canonical_of(value):
+    """Canonical JSON: names by UTF-16 code units."""
+    if isinstance(value, dict):
+        names = sorted(value, key=lambda name: name.encode("utf-16-be"))
+        return "{" + ",".join(f"{json.dumps(name, ensure_ascii=False)}:{canonical_of(value[name])}" for name in names) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(canonical_of, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def with_sorted_sets(value):
+    """A value in DynamoDB-JSON whose sets are in order."""
+    ((kind, inside),) = value.items()
+    orders = {"SS": str.encode, "NS": str.encode, "BS": base64.b64decode}
+    if kind in orders:
+        inside = sorted(inside, key=orders[kind])
+    elif kind == "L":
+        inside = [with_sorted_sets(one) for one in inside]
+    elif kind == "M":
+        inside = {name: with_sorted_sets(one) for name, one in inside.items()}
+    return {kind: inside}
+
+
+def paths_of(body):
+    """The attributes of a body: paths with the texts of their values, in order of paths."""
+    found = {}
+    for part, inside in body.items():
+        if isinstance(inside, str):
+            found[f"/{part}"] = canonical_of(inside)
+            continue
+        for name, value in inside.items():
+            found[f"/{part}/" + name.replace("~", "~0").replace("/", "~1")] = canonical_of(with_sorted_sets(value))
+    return sorted(found.items(), key=lambda pair: pair[0].encode())
+
+
+class Vectors(unittest.TestCase):
+    def test_canonical_form(self):
+        for one in vectors("canonical.json"):
+            item = {name: with_sorted_sets(value) for name, value in json.loads(one["dynamodb"]).items()}
+            self.assertEqual(canonical_of(item), one["canonical"], one["name"])
+            self.assertEqual(verify.canonical(one["canonical"].encode()), item, one["name"])
+
+    def test_commitment(self):
+        for one in vectors("commitment.json"):
+            pairs = [(attribute["path"], attribute["value"]) for attribute in one["attributes"]]
+            self.assertEqual(pairs, paths_of(json.loads(one["body"])), one["name"])
+            digests = []
+            for attribute in one["attributes"]:
+                path = attribute["path"].encode()
+                salted = bytes.fromhex(attribute["salt"]) + len(path).to_bytes(4, "big") + path
+                digests.append(sha(b"weir/attribute/v1\0" + salted + attribute["value"].encode()))
+                self.assertEqual(digests[-1].hex(), attribute["digest"])
+            whole = sha(b"weir/commitment/v1\0" + len(digests).to_bytes(4, "big") + b"".join(digests))
+            self.assertEqual(whole.hex(), one["commitment"], one["name"])
+            shown = [{name: attribute[name] for name in ("path", "salt", "value")} for attribute in one["attributes"]]
+            for disclosure in ({"attributes": shown}, {"attributes": [{"digest": digest.hex()} for digest in digests]}):
+                verify.check_disclosure({"commitment": one["commitment"]}, disclosure)
+
+    def test_entries(self):
+        kinds = set()
+        for one in vectors("entry.json"):
+            raw = one["entry"].encode()
+            self.assertEqual(sha(b"\0" + raw).hex(), one["leaf"])
+            self.assertEqual(canonical_of(json.loads(raw)), one["entry"])
+            self.assertEqual(verify.parse_entry(raw)["kind"], one["kind"])
+            kinds.add(one["kind"])
+        self.assertEqual(kinds, set(verify.KINDS))
+
+    def test_body_keys(self):
+        """A segment's keys are the leaves of a binary tree of hashes, 16 steps below its root."""
+        vector = vectors("body_key.json")
+
+        def secret_at(depth, way):
+            secret = bytes.fromhex(vector["root"])
+            for step in range(depth):
+                bit = way >> (depth - 1 - step) & 1
+                secret = sha(bytes([bit]) + b"weir/body-key/v1" + secret)
+            return secret
+
+        for key in vector["keys"]:
+            secret = secret_at(16, key["index"])
+            self.assertEqual(sha(b"weir/body-seal/v1" + secret).hex(), key["seal"])
+            self.assertEqual(sha(b"weir/body-salt/v1" + secret).hex(), key["salt"])
+        covered = set()
+        for one in vector["nodes"]:
+            self.assertEqual(secret_at(one["depth"], one["way"]).hex(), one["secret"])
+            width = 1 << 16 - one["depth"]
+            covered.update(range(one["way"] * width, (one["way"] + 1) * width))
+        self.assertEqual(set(range(1 << 16)) - covered, set(vector["destroyed"]))
+
+
 class CommandLine(unittest.TestCase):
     def run_it(self, *arguments):
         command = [sys.executable, str(Path(verify.__file__)), *map(str, arguments)]

@@ -34,6 +34,8 @@ mod report;
 mod secret;
 mod tlog_proof;
 mod tree;
+#[cfg(test)]
+mod vectors;
 mod verify;
 
 pub use accounts::{Accounts, ShardAccount, Unaccounted, UnaccountedWhy};

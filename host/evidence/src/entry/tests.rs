@@ -9,7 +9,7 @@ fn origin() -> Origin {
     }
 }
 
-fn entry(kind: EntryKind) -> Entry {
+pub(crate) fn entry(kind: EntryKind) -> Entry {
     Entry {
         ledger: LedgerName::parse("main").unwrap(),
         kind,
@@ -55,7 +55,7 @@ fn batch(after: BatchAfter, range: Option<(&str, &str)>, closed: Closed) -> Entr
     })
 }
 
-fn every_kind() -> Vec<EntryKind> {
+pub(crate) fn every_kind() -> Vec<EntryKind> {
     let gap = Gap {
         origin: origin(),
         commitment: None,
