@@ -25,6 +25,7 @@ mod tampering;
 mod unseen;
 
 mod body_keys;
+mod erasure;
 mod large;
 mod partitions;
 mod reading;
