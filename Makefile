@@ -3,7 +3,7 @@
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 WEIR := $(TARGET)/debug/weir
 
-.PHONY: run test check plugins bench test-peers queries
+.PHONY: run test check plugins verifier-wasm bench test-peers queries
 
 # Weir on an embedded default: a private Postgres, a local DynamoDB, a small shop. Ctrl-C stops it.
 # Options for `weir dev` go into ARGS: make run ARGS="--fresh --no-traffic"
@@ -28,6 +28,10 @@ check:
 # The plugins of this repository, as components.
 plugins:
 	@plugins/build
+
+# The verifier of bundles for wasm32, which a browser can run.
+verifier-wasm:
+	@host/evidence/build-wasm
 
 # Benchmarks; each prints its ratio to a floor or a peer measured in the same run. Quicker: make bench ARGS=--quick
 bench: plugins

@@ -21,6 +21,10 @@ const NODE_BYTES: usize = 1 + 2 + 32;
 
 /// The key of one body: seals it, and makes the salts of its commitment.
 pub struct BodyKey {
+    #[cfg_attr(
+        not(any(feature = "seal", test)),
+        expect(dead_code, reason = "only sealing takes it")
+    )]
     pub(crate) seal: Zeroizing<[u8; 32]>,
     pub(crate) salt: Zeroizing<[u8; 32]>,
 }

@@ -16,6 +16,8 @@
 //! - A sealed body opens only beside the very entry that it was sealed with. One changed bit in either shows, and shows
 //!   where.
 //! - Nothing here does I/O or makes randomness: keys and nonces are handed in.
+//! - Without the feature `seal`, which is on by default, what is left verifies what an auditor was handed, and builds for
+//!   `wasm32-unknown-unknown` (`build-wasm`).
 
 mod accounts;
 mod body;
@@ -28,18 +30,23 @@ mod cursor;
 mod disclosure;
 mod entry;
 mod erasure;
+mod item_token;
 mod note;
 mod policy;
 mod report;
+#[cfg(feature = "seal")]
 mod secret;
 mod tlog_proof;
 mod tree;
 #[cfg(test)]
 mod vectors;
+#[cfg(feature = "seal")]
 mod verify;
 
 pub use accounts::{Accounts, ShardAccount, Unaccounted, UnaccountedWhy};
-pub use body::{Body, OpenError, OpenedBody, Remains, SealedBody};
+pub use body::{Body, Remains};
+#[cfg(feature = "seal")]
+pub use body::{OpenError, OpenedBody, SealedBody};
 pub use body_key::{BODY_KEYS_PER_SEGMENT, BodyKey, SegmentKey, SegmentKeyError};
 pub use bundle::{BundleError, BundleWriter, verify_bundle, verify_bundle_with_progress};
 pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
@@ -50,18 +57,21 @@ pub use entry::{
     ErasureStage, Gap, GapCause, HoldScope, HoldStage, Loss, Order, Origin,
 };
 pub use erasure::{ErasurePlan, Positions};
+pub use item_token::ItemToken;
 pub use note::{
     Cosigner, KeyError, Note, NoteError, SignatureCheck, SignatureLine, SignatureType, SigningKey, VerifierKey,
 };
 pub use policy::{CheckError, Policy, PolicyError, Untrusted};
 pub use report::{Doubt, FINDINGS_MAX, Member, Remark, Report, Tampering, Verdict};
-pub use secret::{ItemToken, LedgerSecret, SecretError};
+#[cfg(feature = "seal")]
+pub use secret::{LedgerSecret, SecretError};
 pub use tlog_proof::{TlogProof, TlogProofError, verify_tlog_proof};
 pub use tree::{
     EMPTY_ROOT, Frontier, FrontierError, Hash, Subtree, TILE_HEIGHT, TILE_WIDTH, Tile, TileEdge, TileId,
     consistency_ranges, inclusion_ranges, is_consistent, leaf_hash, node_hash, outside_ranges, root_of_inclusion,
     root_of_range, root_of_subtrees, subtrees,
 };
+#[cfg(feature = "seal")]
 pub use verify::{Checked, Finding, StoredBody, Verifier};
 
 /// Writes a change as its entry and sealed body: everything that the append stores of it.
@@ -69,6 +79,7 @@ pub use verify::{Checked, Finding, StoredBody, Verifier};
 /// # Errors
 ///
 /// The entry would be over [`ENTRY_BYTES_MAX`]: an outlandishly long table or shard name.
+#[cfg(feature = "seal")]
 pub fn record(
     body: &Body,
     key: &BodyKey,

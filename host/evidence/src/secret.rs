@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use weir_model::Item;
 use zeroize::Zeroizing;
 
-use crate::canonical;
+use crate::{ItemToken, canonical};
 
 /// Bytes of the nonce that stands before a wrapped segment key (AES-GCM: 96 bits).
 const NONCE_BYTES: usize = 12;
@@ -33,17 +33,6 @@ pub struct LedgerSecret {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a ledger's secret is 64 hexadecimal digits")]
 pub struct SecretError;
-
-/// Stands for an item in an entry: a keyed hash of table and key.
-///
-/// A pseudonym. Who has no key learns which entries are about one item, not which item.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct ItemToken {
-    /// Names the key that made it, so that old tokens are found after a rotation.
-    pub key_id: String,
-    /// First 16 bytes of HMAC-SHA-256.
-    pub token: [u8; 16],
-}
 
 impl LedgerSecret {
     /// Takes 32 bytes from a generator of the operating system.
