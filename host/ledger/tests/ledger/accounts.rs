@@ -124,7 +124,9 @@ async fn the_end_of_a_shard_is_accounted_for() {
 #[tokio::test]
 async fn the_end_of_a_shard_without_records_is_accounted_for() {
     check(
-        async |world, lease| drop(append_end(&world.ledger, lease, 0).await.unwrap()),
+        async |world, lease| {
+            append_end(&world.ledger, lease, 0).await.unwrap();
+        },
         expect![[r#"
             a batch after start: nothing, read 0, recorded 0, redacted 0, config 5, end
         "#]],
@@ -311,7 +313,7 @@ async fn there_is_one_batch_a_second_and_shard_at_most() {
             append(&process, lease, after, after + 1).await.unwrap();
         }
     }
-    let seconds = begun.elapsed().as_secs() as usize;
+    let seconds = usize::try_from(begun.elapsed().as_secs()).unwrap();
     let told = entries(&world).await;
     let batches = told.lines().filter(|line| line.contains("batch")).count();
     assert!(batches <= 2 * (seconds + 1), "{batches} in {seconds} s");
@@ -417,7 +419,9 @@ async fn a_shard_that_was_moved_across_records_shows() {
     )
     .await;
     check_moved(
-        async |world, lease| drop(world.ledger.append(close(lease, 5, Closed::Interval)).await.unwrap()),
+        async |world, lease| {
+            world.ledger.append(close(lease, 5, Closed::Interval)).await.unwrap();
+        },
         async |_, _| {},
         expect!["shard a: it stands at 9, but was recorded up to 5: what lies between was not recorded"],
     )
@@ -428,14 +432,20 @@ async fn a_shard_that_was_moved_across_records_shows() {
 async fn records_that_a_shard_was_moved_across_show_when_recording_goes_on() {
     // Behind a batch that was closed, and with a batch that is open.
     check_moved(
-        async |world, lease| drop(world.ledger.append(close(lease, 5, Closed::Interval)).await.unwrap()),
-        async |world, lease| drop(append(&world.ledger, lease, 9, 12).await.unwrap()),
+        async |world, lease| {
+            world.ledger.append(close(lease, 5, Closed::Interval)).await.unwrap();
+        },
+        async |world, lease| {
+            append(&world.ledger, lease, 9, 12).await.unwrap();
+        },
         expect![[r#"shard a: its open batch begins at Some("9") with 3 records, but 3 were recorded since the last batch, which ended at Some(Record(SequenceNumber("5")))"#]],
     )
     .await;
     check_moved(
         async |_, _| {},
-        async |world, lease| drop(append(&world.ledger, lease, 9, 12).await.unwrap()),
+        async |world, lease| {
+            append(&world.ledger, lease, 9, 12).await.unwrap();
+        },
         expect![[r#"shard a: its open batch begins at Some("9") with 3 records, but 3 were recorded since the last batch, which ended at Some(Record(SequenceNumber("5")))"#]],
     )
     .await;
@@ -444,7 +454,9 @@ async fn records_that_a_shard_was_moved_across_show_when_recording_goes_on() {
 #[tokio::test]
 async fn records_that_a_shard_was_moved_across_show_when_it_was_recorded_to_its_end() {
     check_moved(
-        async |world, lease| drop(world.ledger.append(close(lease, 5, Closed::Interval)).await.unwrap()),
+        async |world, lease| {
+            world.ledger.append(close(lease, 5, Closed::Interval)).await.unwrap();
+        },
         async |world, lease| {
             append(&world.ledger, lease, 9, 12).await.unwrap();
             append_end(&world.ledger, lease, 12).await.unwrap();

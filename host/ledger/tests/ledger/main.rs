@@ -20,6 +20,7 @@ mod kills;
 
 mod accounts;
 mod append_only;
+mod flips;
 mod roles;
 mod tampering;
 mod unseen;
