@@ -97,7 +97,7 @@ async fn every_change_is_recorded_once_and_delivered_at_least_once_whenever_weir
 /// The ledger, value by value, against the writer's own list: each change once, in order per item.
 async fn check_ledger(weir: &Weir, written: &BTreeMap<String, Written>) {
     let mut recorded: BTreeMap<String, Written> = BTreeMap::new();
-    let entries = weir.entries().await;
+    let entries = weir.records().await;
     assert_eq!(entries.len(), CHANGES);
     for entry in entries {
         let EntryKind::Change { operation, .. } = entry.entry.kind else {

@@ -126,7 +126,7 @@ async fn a_view_type_that_carries_too_little_is_refused_unless_it_is_accepted() 
     let running = weir.run(None);
     weir.recorded(1).await;
     running.stop().await;
-    let body = weir.entries().await.remove(0).body;
+    let body = weir.records().await.remove(0).body;
     assert_eq!(body.keys.unwrap()["id"].as_text(), Some("order-1"));
     assert_eq!((body.old, body.new), (None, None));
 }

@@ -160,7 +160,7 @@ async fn values_arrive_exactly_in_the_ledger_and_behind_a_rule_of_another_eventb
 
 /// The ledger holds what the database holds, in the database's own notation, type for type and digit for digit.
 async fn check_ledger(weir: &Weir, client: &Client, expected: &[(&str, &str, Value)]) {
-    let entries = weir.entries().await;
+    let entries = weir.records().await;
     assert_eq!(entries.len(), expected.len());
     for (entry, (operation, _, new)) in entries.iter().zip(expected) {
         let EntryKind::Change {

@@ -44,6 +44,36 @@ impl TestDatabase {
     }
 }
 
+impl TestDatabase {
+    /// Puts the whole database aside, as a back-up does. Nobody may be connected to it.
+    ///
+    /// # Panics
+    ///
+    /// Somebody is.
+    pub fn back_up(&self) {
+        let (server, name) = self.parts();
+        run_sql(&server, &format!("create database {name}_backup template {name}"));
+    }
+
+    /// Puts the back-up in its place. Nobody may be connected to it.
+    ///
+    /// # Panics
+    ///
+    /// Somebody is, or there is no back-up.
+    pub fn restore(&self) {
+        let (server, name) = self.parts();
+        run_sql(&server, &format!("drop database {name} with (force)"));
+        run_sql(&server, &format!("alter database {name}_backup rename to {name}"));
+    }
+
+    fn parts(&self) -> (String, String) {
+        let before = self.url.find("/weir_").expect("named by `create`") + 1;
+        let after = self.url[before..].find('?').map_or(self.url.len(), |end| before + end);
+        let name = self.url[before..after].to_owned();
+        (format!("{}postgres{}", &self.url[..before], &self.url[after..]), name)
+    }
+}
+
 fn run_sql(url: &str, sql: &str) -> String {
     let output = Command::new("psql")
         .args([

@@ -10,10 +10,12 @@
 mod bus;
 mod database;
 mod weir;
+mod witness;
 
 pub use bus::{Bus, Received};
 pub use database::TestDatabase;
-pub use weir::{Answer, Weir, WeirProcess, ask, component, target_folder};
+pub use weir::{Answer, ORIGIN, SIGNING_KEY, Weir, WeirProcess, ask, component, target_folder};
+pub use witness::TestWitness;
 
 use std::time::{Duration, Instant};
 

@@ -15,11 +15,19 @@ use crate::{Bus, TestDatabase, eventually};
 /// The secret of every test ledger.
 const SECRET: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
+/// The seed of every test's signing key.
+pub const SIGNING_KEY: &str = "11112222333344445555666677778888aaaabbbbccccddddeeeeffff00001111";
+
+/// The origin of every test's checkpoints.
+pub const ORIGIN: &str = "audit.example.com/main";
+
 /// A Weir that is configured: its folder, its database. It may run or not.
 pub struct Weir {
     folder: TempDir,
     /// Its database.
     pub database: TestDatabase,
+    /// Address of its API.
+    pub api: String,
 }
 
 /// `weir run`, running.
@@ -47,17 +55,20 @@ impl Weir {
     /// The folder cannot be written.
     #[must_use]
     pub fn configure(more: &str) -> Self {
+        let listen = free_address();
         let weir = Self {
             folder: tempfile::tempdir().expect("a temporary folder"),
             database: TestDatabase::create(),
+            api: format!("http://{listen}"),
         };
-        let listen = free_address();
         let base = format!(
-            "[postgres]\nurl = \"{}\"\n[ledger]\nname = \"main\"\nkey_file = \"ledger.key\"\n[api]\nlisten = \"{listen}\"\n",
+            "[postgres]\nurl = \"{}\"\n[ledger]\nname = \"main\"\nkey_file = \"ledger.key\"\norigin = \"{ORIGIN}\"\n\
+             [api]\nlisten = \"{listen}\"\n",
             weir.database.url()
         );
         weir.write("weir.toml", &format!("{base}{more}"));
         weir.write("ledger.key", SECRET);
+        weir.write("signing.key", SIGNING_KEY);
         weir
     }
 
@@ -165,13 +176,44 @@ impl Weir {
         }
     }
 
-    /// Waits until the ledger has at least `size` entries.
-    pub async fn recorded(&self, size: u64) {
-        let ledger = self.ledger().await;
-        eventually(&format!("{size} entries in the ledger"), async || {
-            ledger.head().await.ok().filter(|head| head.size >= size)
+    /// Every entry that a record of the source became, in order.
+    ///
+    /// # Panics
+    ///
+    /// The ledger cannot be read.
+    pub async fn records(&self) -> Vec<RecordedEntry> {
+        let mut entries = self.entries().await;
+        entries.retain(|entry| entry.entry.sequence().is_some());
+        entries
+    }
+
+    /// Waits until at least `count` records of the source are in the ledger.
+    pub async fn recorded(&self, count: u64) {
+        let _ = self.ledger().await;
+        eventually(&format!("{count} records in the ledger"), async || {
+            let found = self.database.psql("select count(*) from entry where body is not null");
+            found.parse().ok().filter(|found: &u64| *found >= count)
         })
         .await;
+    }
+
+    /// Waits until the API answers.
+    pub async fn answers(&self) {
+        eventually("the API answers", async || {
+            let answer = self.command(&["ledger", "show"]).await;
+            (!answer.stderr.contains("no Weir answers")).then_some(())
+        })
+        .await;
+    }
+
+    /// What the API says of the head.
+    ///
+    /// # Panics
+    ///
+    /// It says nothing.
+    pub async fn head(&self) -> serde_json::Value {
+        let answer = self.command(&["ledger", "show", "--json"]).await;
+        serde_json::from_str(&answer.stdout).unwrap_or_else(|_| panic!("{answer:?}"))
     }
 
     fn prepare(&self, arguments: &[&str]) -> Command {

@@ -272,7 +272,7 @@ mod tests {
                   |
                 5 | listen_on = "127.0.0.1:1"
                   | ^^^^^^^^^
-                unknown field `listen_on`, expected `listen` or `token_file`"#]],
+                unknown field `listen_on`, expected one of `listen`, `token_file`, `auditor_token_file`"#]],
         );
     }
 

@@ -10,6 +10,7 @@ use weir_model::{Position, SequenceNumber, ShardId};
 
 use super::account::{Accounted, OpenBatch, account};
 use super::copy::{Row, copy_rows};
+use super::split::GroupError;
 use super::{AppendError, AppendTo, Appended, ShardBatch};
 use crate::head::unreadable;
 use crate::shard::read_position;
@@ -50,7 +51,7 @@ impl Ledger {
         &self,
         batches: &[ShardBatch],
         cached: &mut Option<TileEdge>,
-    ) -> sqlx::Result<Vec<Result<Appended, AppendError>>> {
+    ) -> Result<Vec<Result<Appended, AppendError>>, GroupError> {
         let known = cached.take();
         let records = batches.iter().map(|batch| batch.records.len() + 2).sum();
         self.ensure_partitions(records).await?;
@@ -111,7 +112,8 @@ impl Ledger {
             );
         }
         let (rows, leaves): (Vec<Row<'_>>, Vec<_>) = rows.into_iter().unzip();
-        copy_rows(&mut tx, self.shared.id, Position(first), &rows).await?;
+        let copied = copy_rows(&mut tx, self.shared.id, Position(first), &rows).await;
+        copied.map_err(GroupError::of_copy)?;
         for leaf in leaves {
             frontier.push(leaf);
             edge.iter_mut()

@@ -16,14 +16,14 @@ impl Ledger {
     ) -> Vec<Result<Appended, AppendError>> {
         match self.try_group(batches, edge).await {
             Ok(results) => results,
-            Err(error) if is_refusal(&error) => {
+            Err(GroupError::Refused(_)) => {
                 let mut results = Vec::with_capacity(batches.len());
                 for batch in batches {
                     results.push(self.append_alone(batch, edge).await);
                 }
                 results
             }
-            Err(error) => {
+            Err(GroupError::Failed(error)) => {
                 // The error goes to the first; the others learn the same in words.
                 let words = error.to_string();
                 let mut first = Some(error);
@@ -41,9 +41,9 @@ impl Ledger {
         &self,
         batches: &[ShardBatch],
         edge: &mut Option<TileEdge>,
-    ) -> sqlx::Result<Vec<Result<Appended, AppendError>>> {
+    ) -> Result<Vec<Result<Appended, AppendError>>, GroupError> {
         let attempt = tokio::time::timeout(APPEND_TIMEOUT, self.transact_group(batches, edge));
-        attempt.await.unwrap_or_else(|_| Err(timed_out()))
+        attempt.await.unwrap_or_else(|_| Err(GroupError::Failed(timed_out())))
     }
 
     async fn append_alone(&self, batch: &ShardBatch, edge: &mut Option<TileEdge>) -> Result<Appended, AppendError> {
@@ -63,7 +63,7 @@ impl Ledger {
                     Appended::AlreadyThere if parts.is_empty() => return Ok(Appended::AlreadyThere),
                     Appended::AlreadyThere => {}
                 },
-                Err(error) if is_refusal(&error) => match middle_of(batch, begin, end) {
+                Err(GroupError::Refused(error)) => match middle_of(batch, begin, end) {
                     Some(middle) => parts.extend([(middle, end), (begin, middle)]),
                     None => {
                         let reason = error.to_string();
@@ -73,7 +73,7 @@ impl Ledger {
                         });
                     }
                 },
-                Err(error) => return Err(error.into()),
+                Err(GroupError::Failed(error)) => return Err(error.into()),
             }
         }
         Ok(Appended::AlreadyThere)
@@ -126,10 +126,34 @@ fn middle_of(batch: &ShardBatch, begin: usize, end: usize) -> Option<usize> {
     (middle < end).then_some(middle)
 }
 
-/// Whether Postgres refused what it was given, as opposed to being in trouble itself. By SQLSTATE class: 22 data, 23
-/// integrity, 54 limits exceeded, P0 raised by a trigger.
-fn is_refusal(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    // 23505 is a position that is taken: something is behind the head, and no record is to blame.
-    code.is_some_and(|code| code != "23505" && ["22", "23", "54", "P0"].iter().any(|class| code.starts_with(class)))
+/// Why a group was not committed.
+#[derive(Debug)]
+pub(super) enum GroupError {
+    /// Postgres does not take one of the rows. Nothing of the group is there.
+    Refused(sqlx::Error),
+    /// Postgres is in trouble, or something else than a row is. The group may be there, if it failed during commit.
+    Failed(sqlx::Error),
+}
+
+impl From<sqlx::Error> for GroupError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl GroupError {
+    /// What a failure to copy rows means, by SQLSTATE class: 22 data, 23 integrity, 54 limits exceeded and P0 (raised by a
+    /// trigger) are about rows.
+    pub(super) fn of_copy(error: sqlx::Error) -> Self {
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        // 23505 is a position that is taken: something is behind the head, and no record is to blame.
+        let is_about_rows = code.is_some_and(|code| {
+            code != "23505" && ["22", "23", "54", "P0"].iter().any(|class| code.starts_with(class))
+        });
+        if is_about_rows {
+            Self::Refused(error)
+        } else {
+            Self::Failed(error)
+        }
+    }
 }

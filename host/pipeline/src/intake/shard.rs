@@ -277,14 +277,19 @@ impl ShardTask {
                     // Only a worker that took the shard could have moved it, and that is told as fenced.
                     Err(AppendError::Moved { .. }) => return Err(ShardEnd::Stopped),
                     Err(AppendError::Refused { index, reason }) => {
-                        let again =
-                            refused.replace(batch.records.get(index).and_then(|record| record.sequence.clone()));
-                        let with_content = again != refused;
-                        match self
+                        let sequence = batch.records.get(index).and_then(|record| record.sequence.clone());
+                        let times = refused
+                            .as_ref()
+                            .filter(|(known, _)| *known == sequence)
+                            .map_or(0, |(_, times)| *times);
+                        refused = Some((sequence, times + 1));
+                        let with_content = times == 0;
+                        let stored = self
                             .store_otherwise(&mut batch, index, &reason, with_content, &came.records)
-                            .await
-                        {
-                            Ok(()) => continue,
+                            .await;
+                        match stored {
+                            Ok(()) if times < 2 => continue,
+                            Ok(()) => format!("postgres refuses even the digest of a record: {reason}"),
                             Err(problem) => problem,
                         }
                     }
