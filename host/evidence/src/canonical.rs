@@ -11,9 +11,18 @@ use std::cmp::Ordering;
 
 use weir_model::{AttributeValue, Item};
 
+use crate::cursor::needs_escapes;
+
 /// Appends `text` as a JSON string. RFC 8785 section 3.2.2.2 is what `serde_json` writes.
 pub(crate) fn string(text: &str, out: &mut Vec<u8>) {
-    serde_json::to_writer(out, text).expect("a string is JSON and a vector takes it");
+    if needs_escapes(text) {
+        serde_json::to_writer(out, text).expect("a string is JSON and a vector takes it");
+    } else {
+        out.reserve(text.len() + 2);
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    }
 }
 
 /// Appends an integer.
@@ -24,10 +33,8 @@ pub(crate) fn integer(value: u64, out: &mut Vec<u8>) {
 /// Appends bytes as lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8], out: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in bytes {
-        out.push(DIGITS[usize::from(byte >> 4)]);
-        out.push(DIGITS[usize::from(byte & 15)]);
-    }
+    let pair = |byte: &u8| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+    out.extend(bytes.iter().flat_map(pair));
 }
 
 /// Appends a value in DynamoDB-JSON.

@@ -66,8 +66,21 @@ pub(crate) fn commitment_over(digests: &[Hash]) -> Commitment {
 }
 
 pub(crate) fn attribute_digest(salt: &[u8; 32], path: &str, value: &[u8]) -> Hash {
+    const LABEL: &[u8] = b"weir/attribute/v1\0";
     let length = u32::try_from(path.len()).expect("an attribute name has at most 64 KiB");
-    Sha256::new_with_prefix(b"weir/attribute/v1\0")
+    // Hashing few bytes costs most in the pieces they come in.
+    let pieces = [LABEL, salt, &length.to_be_bytes(), path.as_bytes(), value];
+    let total: usize = pieces.iter().map(|piece| piece.len()).sum();
+    let mut together = [0; 256];
+    if let Some(together) = together.get_mut(..total) {
+        let mut at = 0;
+        for piece in pieces {
+            together[at..at + piece.len()].copy_from_slice(piece);
+            at += piece.len();
+        }
+        return Sha256::digest(together).into();
+    }
+    Sha256::new_with_prefix(LABEL)
         .chain_update(salt)
         .chain_update(length.to_be_bytes())
         .chain_update(path)
@@ -79,7 +92,7 @@ pub(crate) fn attribute_digest(salt: &[u8; 32], path: &str, value: &[u8]) -> Has
 /// Walks over the attributes of a body in order of their paths, each with its salt.
 pub(crate) fn for_each_attribute(body: &Body, key: &BodyKey, mut visit: impl FnMut(Committed<'_>)) {
     let attributes = Attributes::of(body);
-    let mut salts = Salts::of(body, key);
+    let mut salts = Salts::of(body, key, attributes.spans.len());
     let erased = body.remains.as_ref().map_or(&[][..], |remains| &remains.erased);
     let mut erased = erased.iter().peekable();
     let mut index: u32 = 0;
@@ -101,25 +114,25 @@ pub(crate) fn for_each_attribute(body: &Body, key: &BodyKey, mut visit: impl FnM
 
 /// Where salts come from: the body's key, or the body itself once part of it was erased.
 enum Salts<'a> {
-    Stream(Box<ChaCha8>),
+    Stream(std::vec::IntoIter<[u8; 32]>),
     Explicit(std::slice::Iter<'a, Hex32>),
 }
 
 impl<'a> Salts<'a> {
-    fn of(body: &'a Body, key: &BodyKey) -> Self {
+    fn of(body: &'a Body, key: &BodyKey, count: usize) -> Self {
         match &body.remains {
-            None => Self::Stream(Box::new(ChaCha8::new(&(*key.salt).into(), &[0; 12].into()))),
+            None => {
+                let mut salts = vec![[0; 32]; count];
+                ChaCha8::new(&(*key.salt).into(), &[0; 12].into()).apply_keystream(salts.as_flattened_mut());
+                Self::Stream(salts.into_iter())
+            }
             Some(remains) => Self::Explicit(remains.salts.iter()),
         }
     }
 
     fn next(&mut self) -> [u8; 32] {
         match self {
-            Self::Stream(stream) => {
-                let mut salt = [0; 32];
-                stream.apply_keystream(&mut salt);
-                salt
-            }
+            Self::Stream(salts) => salts.next().expect("there is a salt for each attribute"),
             // A body with too few salts commits to something else, and that shows.
             Self::Explicit(salts) => salts.next().map_or([0; 32], |salt| salt.0),
         }

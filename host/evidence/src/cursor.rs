@@ -229,7 +229,7 @@ pub(crate) fn needs_escapes(text: &str) -> bool {
 }
 
 /// Where the first quotation mark, backslash or control character is.
-fn special(bytes: &[u8]) -> Option<usize> {
+pub(crate) fn special(bytes: &[u8]) -> Option<usize> {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
     let has_zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
@@ -276,7 +276,7 @@ fn digit(byte: u8) -> Option<u8> {
 }
 
 /// The same, as 255 if it is none.
-fn nibble(byte: u8) -> u8 {
+pub(crate) fn nibble(byte: u8) -> u8 {
     let (decimal, letter) = (byte.wrapping_sub(b'0'), byte.wrapping_sub(b'a'));
     if decimal < 10 {
         decimal

@@ -28,7 +28,7 @@ fn checked(kind: &'static str, text: String) -> Result<String, IdError> {
         "it is empty"
     } else if text.len() > ID_BYTES_MAX {
         "it is longer than 1024 bytes"
-    } else if text.chars().any(char::is_control) {
+    } else if has_control(&text) {
         "it holds control characters"
     } else {
         return Ok(text);
@@ -38,6 +38,15 @@ fn checked(kind: &'static str, text: String) -> Result<String, IdError> {
         text: text.chars().take(64).collect(),
         why,
     })
+}
+
+/// Most ids are ASCII, of which whole words are looked at.
+fn has_control(text: &str) -> bool {
+    if text.is_ascii() {
+        text.bytes().fold(false, |found, byte| found | byte.is_ascii_control())
+    } else {
+        text.chars().any(char::is_control)
+    }
 }
 
 macro_rules! text_id {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::cmp_utf16;
+use crate::cursor::{nibble, special};
 
 /// Largest integer: 2^53 - 1, what every reader of JSON can hold.
 const INTEGER_MAX: u64 = (1 << 53) - 1;
@@ -48,12 +49,18 @@ pub(crate) fn read_flat_object<'a>(text: &'a str, mut member: impl FnMut(&'a str
 
 /// Reads exactly `2 * BYTES` lower-case hexadecimal digits.
 pub(crate) fn read_hex<const BYTES: usize>(text: &str) -> Option<[u8; BYTES]> {
-    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    if pairs.len() != BYTES || !rest.is_empty() {
         return None;
     }
-    let mut bytes = [0; BYTES];
-    hex::decode_to_slice(text, &mut bytes).ok()?;
-    Some(bytes)
+    let (mut bytes, mut seen) = ([0; BYTES], 0);
+    for (byte, pair) in bytes.iter_mut().zip(pairs) {
+        let [high, low] = pair.map(nibble);
+        seen |= high | low;
+        *byte = high << 4 | (low & 15);
+    }
+    // 255 stands for what is no digit.
+    (seen < 16).then_some(bytes)
 }
 
 /// Reads any canonical JSON.
@@ -65,9 +72,7 @@ pub(crate) fn parse(text: &str) -> Option<Value> {
 
 fn read_string(text: &str) -> Option<(Cow<'_, str>, &str)> {
     let inside = text.strip_prefix('"')?;
-    let special = inside
-        .bytes()
-        .position(|byte| byte == b'"' || byte == b'\\' || byte < 0x20)?;
+    let special = special(inside.as_bytes())?;
     if inside.as_bytes()[special] == b'"' {
         return Some((Cow::Borrowed(&inside[..special]), &inside[special + 1..]));
     }

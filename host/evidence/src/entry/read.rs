@@ -57,20 +57,28 @@ fn is_known(kind: &str) -> bool {
 struct Members<'a> {
     members: Vec<(&'a str, FlatValue<'a>)>,
     taken: usize,
+    /// Behind the member that was taken last: the next one mostly stands here, for both are in order of names.
+    next: usize,
 }
 
 impl<'a> Members<'a> {
     fn read(text: &'a str) -> Option<Self> {
         let mut members = Vec::with_capacity(MEMBERS_MAX);
         canonical::read_flat_object(text, |name, value| members.push((name, value)))?;
-        Some(Self { members, taken: 0 })
+        Some(Self {
+            members,
+            taken: 0,
+            next: 0,
+        })
     }
 
     fn peek(&self, name: &str) -> Option<&FlatValue<'a>> {
-        self.members
-            .iter()
-            .find(|member| member.0 == name)
-            .map(|member| &member.1)
+        self.find(name).map(|index| &self.members[index].1)
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        let is_it = |index: &usize| self.members[*index].0 == name;
+        (self.next..self.members.len()).chain(0..self.next).find(is_it)
     }
 
     fn entry(mut self) -> Result<Entry, EntryError> {
@@ -196,8 +204,10 @@ impl<'a> Members<'a> {
     }
 
     fn take(&mut self, member: &'static str) -> Result<FlatValue<'a>, EntryError> {
+        let index = self.find(member).ok_or(EntryError::Member { member })?;
         self.taken += 1;
-        self.peek(member).cloned().ok_or(EntryError::Member { member })
+        self.next = index + 1;
+        Ok(self.members[index].1.clone())
     }
 
     fn optional<T>(
