@@ -428,7 +428,7 @@ class CannotTell(Case):
     def test_an_entry_of_another_version_is_cannot_tell(self):
         for one in ({"v": 2}, {"kind": "new", "v": 1}, {"kind": "new", "ledger": "main", "v": 1}):
             self.cannot_tell(Bundle(ledger_with(0, one)), "another version")
-        self.tampered(Bundle(ledger_with(0, {"kind": "hold"})), "members of the kind")
+        self.tampered(Bundle(ledger_with(0, {"kind": "hold"})), "no version")
         self.tampered(Bundle(ledger_with(0, b'{"v": 2}')), "not canonical")
 
     def test_another_version_does_not_hide_a_finding(self):
