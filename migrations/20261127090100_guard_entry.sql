@@ -45,8 +45,15 @@ create function append_only_faults() returns setof text language sql stable
     union all
     select format('partition entry_%s_%s is gone', ledger_id, missing)
     from (
-        select split_part(relname, '_', 2) as ledger_id, max(split_part(relname, '_', 3)::bigint) as newest
-        from guarded where is_entry and not is_parent group by 1
+        -- Those that the head needs, and those below one that is there. A head whose size was changed may need any number:
+        -- the first two that are missing tell enough.
+        select ledger_id, least((size - 1) / 1048576 + 1, 2 + (
+            select coalesce(max(split_part(relname, '_', 3)::bigint), -1)
+            from guarded
+            where is_entry and not is_parent and split_part(relname, '_', 2) = ledger_id::text
+        )) as newest
+        from ledger_head
+        where size > 0
     ) as ledgers
     cross join lateral generate_series(0, newest) as missing
     where to_regclass(format('entry_%s_%s', ledger_id, missing)) is null

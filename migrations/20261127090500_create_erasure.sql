@@ -32,12 +32,13 @@ grant select on erasure, hold to weir_reader, weir_writer, weir_eraser;
 grant insert, update on erasure, hold to weir_writer;
 grant update (erased_to, bodies) on erasure to weir_eraser;
 
--- Writes the table of keys anew, so that no page of it holds a key that was destroyed: an update leaves the row of before
--- in its page, and a vacuum only marks it free.
-create function rewrite_segment_keys() returns void language plpgsql security definer set search_path from current as $$
+-- Writes the tables of keys and dead letters anew, so that no page of them holds a key that was destroyed or a payload that
+-- was erased: an update leaves the row of before in its page, and a vacuum only marks it free.
+create function rewrite_erased() returns void language plpgsql security definer set search_path from current as $$
 begin
     cluster segment_key using segment_key_pkey;
+    cluster dead_letter using dead_letter_pkey;
 end
 $$;
-revoke execute on function rewrite_segment_keys() from public;
-grant execute on function rewrite_segment_keys() to weir_eraser;
+revoke execute on function rewrite_erased() from public;
+grant execute on function rewrite_erased() to weir_eraser;

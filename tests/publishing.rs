@@ -25,7 +25,11 @@ impl Shop {
             dynamodb.endpoint()
         ));
         let written = 0;
-        Self { dynamodb, weir, written }
+        Self {
+            dynamodb,
+            weir,
+            written,
+        }
     }
 
     /// Changes the table, without waiting for anything.
@@ -33,7 +37,10 @@ impl Shop {
         for number in self.written..self.written + count {
             let put = self.dynamodb.client().put_item().table_name(TABLE);
             let put = put.item("id", AttributeValue::S(format!("order-{number}")));
-            put.item("total", AttributeValue::N(number.to_string())).send().await.unwrap();
+            put.item("total", AttributeValue::N(number.to_string()))
+                .send()
+                .await
+                .unwrap();
         }
         self.written += count;
     }
@@ -61,7 +68,9 @@ impl Shop {
     async fn not_signed(&self) -> String {
         self.weir.answers().await;
         eventually("signing stops", async || {
-            self.weir.head().await["published"]["stopped"].as_str().map(str::to_owned)
+            self.weir.head().await["published"]["stopped"]
+                .as_str()
+                .map(str::to_owned)
         })
         .await
     }
@@ -90,7 +99,15 @@ async fn an_auditor_checks_a_bundle_and_a_proof_with_nothing_but_the_public_key(
     let weir = &shop.weir;
     for command in [
         &["export", "--show", "/new", "--out", "ledger.bundle"][..],
-        &["prove", TABLE, "order-3", "--show", "/new/total", "--out", "order.tlog-proof"],
+        &[
+            "prove",
+            TABLE,
+            "order-3",
+            "--show",
+            "/new/total",
+            "--out",
+            "order.tlog-proof",
+        ],
     ] {
         let answer = weir.command(command).await;
         assert_eq!(answer.code, Some(0), "{answer:?}");
@@ -107,7 +124,11 @@ async fn an_auditor_checks_a_bundle_and_a_proof_with_nothing_but_the_public_key(
         bytes[middle] ^= 1;
         std::fs::write(weir.path(file), bytes).unwrap();
         let answer = weir.command(&["verify", file, "--key", &key]).await;
-        assert_eq!((answer.code, answer.stdout.contains("tampered:")), (Some(1), true), "{answer:?}");
+        assert_eq!(
+            (answer.code, answer.stdout.contains("tampered:")),
+            (Some(1), true),
+            "{answer:?}"
+        );
     }
 }
 
@@ -115,13 +136,18 @@ async fn an_auditor_checks_a_bundle_and_a_proof_with_nothing_but_the_public_key(
 async fn a_bundle_shows_that_the_ledger_grew_out_of_the_checkpoint_that_the_auditor_holds() {
     let mut shop = Shop::open("").await;
     let running = shop.run(5).await;
-    let held = shop.signed().await["published"]["checkpoint"].as_str().unwrap().to_owned();
+    let held = shop.signed().await["published"]["checkpoint"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     shop.weir.write("held", &held);
     shop.write(5).await;
     shop.weir.recorded(10).await;
     let key = key(&shop.signed().await);
     let weir = &shop.weir;
-    let exported = weir.command(&["export", "--since", "held", "--from", "3", "--out", "b"]).await;
+    let exported = weir
+        .command(&["export", "--since", "held", "--from", "3", "--out", "b"])
+        .await;
     assert_eq!(exported.code, Some(0), "{exported:?}");
     let verify = ["verify", "b", "--key", &key, "--since", "held"];
     assert_eq!(weir.command(&verify).await.code, Some(0));
@@ -142,7 +168,9 @@ async fn the_checkpoint_and_its_tiles_are_served_and_entries_want_a_token() {
             q = r.Request(sys.argv[1], headers={'Authorization': 'Bearer ' + sys.argv[2]} if sys.argv[2] else {})\n\
             try: sys.stdout.buffer.write(r.urlopen(q).read())\n\
             except r.HTTPError as e: sys.exit(e.code % 256)";
-        let output = command.args(["-c", script, &format!("{}{path}", shop.weir.api), token.unwrap_or("")]).output();
+        let output = command
+            .args(["-c", script, &format!("{}{path}", shop.weir.api), token.unwrap_or("")])
+            .output();
         let output = output.await.unwrap();
         (output.status.code().unwrap(), output.stdout)
     };
@@ -167,7 +195,10 @@ async fn the_checkpoint_and_its_tiles_are_served_and_entries_want_a_token() {
     }
     assert_eq!(frontier.root(), signed.checkpoint().root);
     // Nothing that was sealed is for auditors, and no tile that was not signed is for anybody.
-    assert_eq!(get("/v1/entries?from=0&show=all", Some(auditor.trim())).await.0, 401 % 256);
+    assert_eq!(
+        get("/v1/entries?from=0&show=all", Some(auditor.trim())).await.0,
+        401 % 256
+    );
     assert_eq!(get("/tile/0/001", None).await.0, 404 % 256);
     running.stop().await;
 }
@@ -224,17 +255,32 @@ async fn an_older_back_up_that_grew_past_the_signed_size_is_noticed_and_goes_on_
     assert!(why.contains("did not grow out of it"), "{why}");
     assert_eq!(std::fs::read_to_string(shop.weir.path("weir.guard")).unwrap(), guarded);
 
-    let continued = shop.weir.command(&["ledger", "continue", "--reason", "the disk broke"]).await;
-    assert_eq!((continued.code, continued.stdout.contains("/1")), (Some(0), true), "{continued:?}");
+    let continued = shop
+        .weir
+        .command(&["ledger", "continue", "--reason", "the disk broke"])
+        .await;
+    assert_eq!(
+        (continued.code, continued.stdout.contains("/1")),
+        (Some(0), true),
+        "{continued:?}"
+    );
     let head = shop.signed().await;
     assert!(key(&head).starts_with(&format!("{}/1+", weir_tests::ORIGIN)), "{head}");
     running.stop().await;
-    let quoted = shop.weir.entries().await.into_iter().find_map(|entry| match entry.entry.kind {
-        weir_evidence::EntryKind::Lifecycle { what, detail, .. } if what == "continued" => Some(detail),
-        _ => None,
-    });
+    let quoted = shop
+        .weir
+        .entries()
+        .await
+        .into_iter()
+        .find_map(|entry| match entry.entry.kind {
+            weir_evidence::EntryKind::Lifecycle { what, detail, .. } if what == "continued" => Some(detail),
+            _ => None,
+        });
     let quoted = quoted.unwrap();
-    assert!(quoted.starts_with("the disk broke") && quoted.contains(&guarded), "{quoted}");
+    assert!(
+        quoted.starts_with("the disk broke") && quoted.contains(&guarded),
+        "{quoted}"
+    );
     assert_eq!(shop.weir.command(&["verify"]).await.code, Some(0));
 }
 
@@ -249,7 +295,11 @@ async fn a_missing_guard_is_an_error_that_only_adopting_clears() {
     assert_eq!(shop.weir.command(&["ledger", "adopt"]).await.code, Some(0));
     shop.signed().await;
     let again = shop.weir.command(&["ledger", "adopt"]).await;
-    assert_eq!((again.code, again.stderr.contains("nothing to adopt")), (Some(1), true), "{again:?}");
+    assert_eq!(
+        (again.code, again.stderr.contains("nothing to adopt")),
+        (Some(1), true),
+        "{again:?}"
+    );
     running.stop().await;
 }
 
@@ -301,15 +351,23 @@ async fn during_a_rotation_both_keys_sign() {
     let old = key(&shop.signed().await);
     running.stop().await;
     std::fs::rename(shop.weir.path("signing.key"), shop.weir.path("old.key")).unwrap();
-    shop.weir.write("signing.key", &weir_tests::SIGNING_KEY.replace('1', "7"));
+    shop.weir
+        .write("signing.key", &weir_tests::SIGNING_KEY.replace('1', "7"));
     let config = std::fs::read_to_string(shop.weir.path("weir.toml")).unwrap();
-    shop.weir.write("weir.toml", &config.replace("[ledger]\n", "[ledger]\nold_signing_key_file = \"old.key\"\n"));
+    shop.weir.write(
+        "weir.toml",
+        &config.replace("[ledger]\n", "[ledger]\nold_signing_key_file = \"old.key\"\n"),
+    );
     let running = shop.run(3).await;
     let new = key(&shop.signed().await);
     assert_ne!(old, new);
     assert_eq!(shop.weir.command(&["export", "--out", "b"]).await.code, Some(0));
     for key in [&old, &new] {
-        assert_eq!(shop.weir.command(&["verify", "b", "--key", key]).await.code, Some(0), "{key}");
+        assert_eq!(
+            shop.weir.command(&["verify", "b", "--key", key]).await.code,
+            Some(0),
+            "{key}"
+        );
     }
     running.stop().await;
     assert_eq!(shop.weir.command(&["verify"]).await.code, Some(0));
@@ -324,9 +382,22 @@ async fn what_was_erased_is_gone_and_destroyed_again_after_a_restore() {
     let running = shop.run(1).await;
     let erased = shop
         .weir
-        .command(&["erasure", "order", TABLE, "order-2", "--basis", "GDPR 17", "--approver", "ann"])
+        .command(&[
+            "erasure",
+            "order",
+            TABLE,
+            "order-2",
+            "--basis",
+            "GDPR 17",
+            "--approver",
+            "ann",
+        ])
         .await;
-    assert_eq!((erased.code, erased.stdout.contains("1 bodies  done")), (Some(0), true), "{erased:?}");
+    assert_eq!(
+        (erased.code, erased.stdout.contains("1 bodies  done")),
+        (Some(0), true),
+        "{erased:?}"
+    );
     let history = shop.weir.command(&["history", TABLE, "order-2"]).await;
     assert!(history.stdout.contains("no change of this item"), "{history:?}");
     shop.signed().await;
@@ -336,7 +407,11 @@ async fn what_was_erased_is_gone_and_destroyed_again_after_a_restore() {
 
     shop.weir.database.restore();
     let doctor = shop.weir.command(&["doctor", "--after-restore"]).await;
-    assert_eq!((doctor.code, doctor.stdout.contains("are here again")), (Some(1), true), "{doctor:?}");
+    assert_eq!(
+        (doctor.code, doctor.stdout.contains("are here again")),
+        (Some(1), true),
+        "{doctor:?}"
+    );
     let running = shop.weir.run(None);
     shop.not_signed().await;
     let continued = shop.weir.command(&["ledger", "continue", "--reason", "restored"]).await;

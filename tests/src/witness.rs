@@ -32,8 +32,12 @@ impl TestWitness {
             seen: Arc::clone(&seen),
             cosigner: Arc::new(cosigner()),
         };
-        let app = Router::new().route("/add-checkpoint", post(add_checkpoint)).with_state(memory);
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let app = Router::new()
+            .route("/add-checkpoint", post(add_checkpoint))
+            .with_state(memory);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port is free");
         let address = listener.local_addr().expect("it listens");
         tokio::spawn(async move { axum::serve(listener, app).await });
         Self { address, seen }
@@ -43,7 +47,10 @@ impl TestWitness {
     #[must_use]
     pub fn config(&self) -> String {
         let key = cosigner().verifier_key();
-        format!("[[ledger.witness]]\nkey = \"{key}\"\nurl = \"http://{}\"\n", self.address)
+        format!(
+            "[[ledger.witness]]\nkey = \"{key}\"\nurl = \"http://{}\"\n",
+            self.address
+        )
     }
 
     /// The policy line that names it.
@@ -99,5 +106,9 @@ fn answer(memory: &Memory, body: &str) -> Option<(StatusCode, String)> {
 
 fn decode(line: &str) -> Option<Hash> {
     use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD.decode(line).ok()?.try_into().ok()
+    base64::engine::general_purpose::STANDARD
+        .decode(line)
+        .ok()?
+        .try_into()
+        .ok()
 }

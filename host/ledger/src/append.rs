@@ -155,7 +155,8 @@ pub enum AppendError {
         /// The shard.
         shard: weir_model::ShardId,
     },
-    /// Postgres refused this record. Those before it are recorded, and the shard stands behind them.
+    /// Postgres refused this record. Those before it are recorded, and the shard stands behind them; a gap right before it
+    /// is not, because it is recorded together with what stands behind it.
     #[error("postgres refused the record at index {index}: {reason}")]
     Refused {
         /// Its place among the batch's records.

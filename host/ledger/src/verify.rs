@@ -15,7 +15,9 @@
 mod derived;
 mod finding;
 
-use weir_evidence::{Accounts, Checked, EntryKind, SealedBody, StoredBody, Tile, TileEdge, Verifier, VerifierKey};
+use weir_evidence::{
+    Accounts, Checked, Entry, EntryKind, Finding, SealedBody, StoredBody, Tile, TileEdge, Verifier, VerifierKey,
+};
 use weir_model::Position;
 
 pub use self::finding::VerificationFinding;
@@ -123,10 +125,7 @@ impl Run<'_> {
             for row in page {
                 let taken = self.take(&row).await?;
                 if let Err(finding) = taken {
-                    let is_end = matches!(
-                        finding,
-                        VerificationFinding::Entry(weir_evidence::Finding::Missing { .. })
-                    );
+                    let is_end = matches!(finding, VerificationFinding::Entry(Finding::Missing { .. }));
                     self.findings.push(finding);
                     if is_end || self.findings.len() >= FINDINGS_MAX {
                         return Ok(false);
@@ -166,14 +165,25 @@ impl Run<'_> {
         let is_erased = row.body.is_none() || matches!(key, Ok(None));
         let checked = match self.verifier.take(position, &row.entry, body) {
             Ok(checked) => checked,
-            Err(finding) => return Ok(Err(VerificationFinding::Entry(finding))),
+            Err(finding) => {
+                // An entry whose body is damaged still says what was recorded.
+                let is_about_body = matches!(&finding, Finding::Body { .. } | Finding::BodyMissing { .. });
+                if let (true, Ok(entry)) = (is_about_body, Entry::decode(&row.entry)) {
+                    self.account(position, &entry);
+                }
+                return Ok(Err(VerificationFinding::Entry(finding)));
+            }
         };
         let is_redacted = checked.body.as_ref().is_some_and(weir_evidence::Body::has_erased);
         self.erased += u64::from(checked.entry.commitment().is_some() && (is_erased || is_redacted));
-        for finding in self.accounts.take(position, &checked.entry) {
-            self.findings.push(VerificationFinding::Account(Box::new(finding)));
-        }
+        self.account(position, &checked.entry);
         Ok(self.check_lane(position, row.lane, &checked))
+    }
+
+    fn account(&mut self, position: u64, entry: &Entry) {
+        let findings = self.accounts.take(position, entry).into_iter();
+        self.findings
+            .extend(findings.map(|finding| VerificationFinding::Account(Box::new(finding))));
     }
 
     /// A lane can be worked out again as long as the key of the item is there.

@@ -173,11 +173,13 @@ impl Ledger {
                 batch_opened_at as "batch_opened_at: StoredTimestamp", clock_timestamp() as "now!: StoredTimestamp"
             from shard
             where (stream_id, shard) in (select * from unnest($1::integer[], $2::text[]))
+              and stream_id in (select stream_id from stream where ledger_id = $3)
             order by stream_id, shard
             for update
             "#,
             &streams,
             &shards,
+            self.shared.id,
         )
         .fetch_all(conn)
         .await?;

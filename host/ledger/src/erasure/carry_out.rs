@@ -32,7 +32,7 @@ impl Ledger {
                 let plan = self.plan_of(erasure.intent).await?;
                 while self.erase_chunk(&erasure, &plan, &journal).await? {}
                 self.forget_segments();
-                self.rewrite_segment_keys().await?;
+                self.rewrite_erased().await?;
                 done.push(self.finish_erasure(erasure, &plan, now()).await?);
             }
         }

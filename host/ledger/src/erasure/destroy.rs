@@ -61,7 +61,7 @@ impl Ledger {
         self.destroy_keys(&mut tx, keys).await?;
         tx.commit().await?;
         self.forget_segments();
-        self.rewrite_segment_keys().await
+        self.rewrite_erased().await
     }
 
     /// Those of the keys that can still be made.
@@ -81,9 +81,9 @@ impl Ledger {
         Ok(exist)
     }
 
-    /// No page of the table of keys holds a key that was destroyed.
-    pub(super) async fn rewrite_segment_keys(&self) -> Result<(), ErasureError> {
-        sqlx::query!("select rewrite_segment_keys()")
+    /// No page of the tables of keys and dead letters holds what was destroyed.
+    pub(super) async fn rewrite_erased(&self) -> Result<(), ErasureError> {
+        sqlx::query!("select rewrite_erased()")
             .fetch_one(&self.shared.eraser)
             .await?;
         Ok(())

@@ -240,12 +240,17 @@ impl Run<'_> {
                 (Some(_), _) => false,
             };
             if !continues || account.waiting() != row.batch_recorded.cast_unsigned() {
+                let ended = match account.last_batch_end() {
+                    Some(BatchAfter::Record(sequence)) => format!("which ended at {sequence}"),
+                    Some(BatchAfter::Start) => "which ended at its beginning".to_owned(),
+                    Some(BatchAfter::Gap) => "which ended at a gap".to_owned(),
+                    None => "of which there is none".to_owned(),
+                };
                 wrong.push(format!(
-                    "its open batch begins at {:?} with {} records, but {} were recorded since the last batch, which ended at {:?}",
-                    row.batch_after,
+                    "its open batch begins at {} with {} records, but {} were recorded since the last batch, {ended}",
+                    row.batch_after.as_deref().unwrap_or("nothing"),
                     row.batch_recorded,
                     account.waiting(),
-                    account.last_batch_end(),
                 ));
             }
             if row.finished != account.has_ended() {

@@ -438,7 +438,7 @@ async fn records_that_a_shard_was_moved_across_show_when_recording_goes_on() {
         async |world, lease| {
             append(&world.ledger, lease, 9, 12).await.unwrap();
         },
-        expect![[r#"shard a: its open batch begins at Some("9") with 3 records, but 3 were recorded since the last batch, which ended at Some(Record(SequenceNumber("5")))"#]],
+        expect!["shard a: its open batch begins at 9 with 3 records, but 3 were recorded since the last batch, which ended at 5"],
     )
     .await;
     check_moved(
@@ -446,7 +446,7 @@ async fn records_that_a_shard_was_moved_across_show_when_recording_goes_on() {
         async |world, lease| {
             append(&world.ledger, lease, 9, 12).await.unwrap();
         },
-        expect![[r#"shard a: its open batch begins at Some("9") with 3 records, but 3 were recorded since the last batch, which ended at Some(Record(SequenceNumber("5")))"#]],
+        expect!["shard a: its open batch begins at 9 with 3 records, but 3 were recorded since the last batch, which ended at 5"],
     )
     .await;
 }
@@ -569,7 +569,7 @@ async fn the_first_batch_that_was_taken_out_shows() {
 async fn the_last_batch_that_was_taken_out_shows() {
     check_taken_out(611, expect![[r#"
         611 of 611 checked
-        shard a: its open batch begins at None with 0 records, but 5 were recorded since the last batch, which ended at Some(Record(SequenceNumber("600")))
+        shard a: its open batch begins at nothing with 0 records, but 5 were recorded since the last batch, which ended at 600
         shard a: it is said to be finished, and its entries say otherwise"#]]).await;
 }
 
@@ -595,7 +595,7 @@ async fn a_record_of_an_open_batch_that_was_taken_out_shows() {
     take_out(&world, 2).await;
     expect![[r#"
         4 of 4 checked
-        shard a: its open batch begins at Some("start") with 5 records, but 4 were recorded since the last batch, which ended at None"#]].assert_eq(&verified(&world.process().await).await);
+        shard a: its open batch begins at start with 5 records, but 4 were recorded since the last batch, of which there is none"#]].assert_eq(&verified(&world.process().await).await);
     // The last one.
     let world = World::new().await;
     let lease = world.lease("a").await;
@@ -603,5 +603,5 @@ async fn a_record_of_an_open_batch_that_was_taken_out_shows() {
     take_out(&world, 4).await;
     expect![[r#"
         4 of 4 checked
-        shard a: its open batch begins at Some("start") with 5 records, but 4 were recorded since the last batch, which ended at None"#]].assert_eq(&verified(&world.process().await).await);
+        shard a: its open batch begins at start with 5 records, but 4 were recorded since the last batch, of which there is none"#]].assert_eq(&verified(&world.process().await).await);
 }

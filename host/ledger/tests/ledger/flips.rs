@@ -8,7 +8,7 @@ use weir_ledger::{AppendTo, Ledger, ShardBatch};
 
 use crate::support::{Shuffled, World, append, batch, end, seal, seal_items};
 
-const FLIPS: u64 = 1500;
+const FLIPS: u64 = 600;
 
 /// Flips whose findings do not hide each other are looked for together. A verification tells at most 20 findings.
 const FLIPS_AT_ONCE: u64 = 6;

@@ -225,7 +225,7 @@ async fn who_reads_writes_nothing_anywhere() {
     }
     for call in [
         "select ensure_entry_partitions(1, 99999999)",
-        "select rewrite_segment_keys()",
+        "select rewrite_erased()",
         "update segment_key set wrapped = ''",
         "create table mine (a int)",
     ] {
@@ -247,7 +247,7 @@ async fn who_records_cannot_erase_and_cannot_take_the_guards_away() {
             "update checkpoint set size = 0",
             "delete from schema_incident",
             "insert into schema_incident (statement, fault) values ('', '')",
-            "select rewrite_segment_keys()",
+            "select rewrite_erased()",
             "alter table entry disable trigger all",
             "alter table entry_1_0 disable trigger all",
             "alter table entry detach partition entry_1_0",
@@ -266,7 +266,7 @@ async fn who_records_cannot_erase_and_cannot_take_the_guards_away() {
             update checkpoint set size = 0: permission denied for table checkpoint
             delete from schema_incident: permission denied for table schema_incident
             insert into schema_incident (statement, fault) values ('', ''): permission denied for table schema_incident
-            select rewrite_segment_keys(): permission denied for function rewrite_segment_keys
+            select rewrite_erased(): permission denied for function rewrite_erased
             alter table entry disable trigger all: must be owner of table entry
             alter table entry_1_0 disable trigger all: must be owner of table entry_1_0
             alter table entry detach partition entry_1_0: must be owner of table entry

@@ -65,7 +65,7 @@ async fn an_older_head_with_its_tail_cut_off_shows_by_the_shard() {
     expect![[r#"
         3 of 3 checked
         shard a: it stands at 3, but was recorded up to 5: what lies between was not recorded
-        shard a: its open batch begins at Some("start") with 5 records, but 3 were recorded since the last batch, which ended at None"#]].assert_eq(&verified(&world.process().await).await);
+        shard a: its open batch begins at start with 5 records, but 3 were recorded since the last batch, of which there is none"#]].assert_eq(&verified(&world.process().await).await);
 }
 
 /// Size, root and frontier of the head must agree. Where they do not, the entries decide.
