@@ -19,11 +19,8 @@ begin
             exception
                 when duplicate_object or unique_violation then null;
                 when insufficient_privilege then
-                    raise exception 'the role % is not there, and % may not create roles', role_name, current_user
-                        using hint = format(
-                            'Let an administrator run: create role weir_reader; create role weir_writer; create role weir_eraser; grant weir_reader, weir_writer, weir_eraser to %I',
-                            current_user
-                        );
+                    raise exception 'the role % is not there, and % may not create roles; let an administrator run: create role weir_reader; create role weir_writer; create role weir_eraser; grant weir_reader, weir_writer, weir_eraser to %;',
+                        role_name, current_user, quote_ident(current_user);
             end;
         end if;
         if not pg_has_role(current_user, role_name, 'member') then

@@ -23,6 +23,7 @@ begin
     create event trigger weir_watches_schema on ddl_command_end
         when tag in ('ALTER TABLE', 'DROP TABLE', 'DROP TRIGGER', 'ALTER TRIGGER', 'DROP FUNCTION')
         execute function note_schema_incident();
+    insert into schema_watch default values;
 exception when insufficient_privilege then
     raise notice 'only a superuser may make an event trigger; changes of the schema will leave no mark, and `weir doctor` says so';
 end

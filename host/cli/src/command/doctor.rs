@@ -104,11 +104,15 @@ type Outcome = anyhow::Result<Result<String, Vec<String>>>;
 
 async fn append_only(ledger: &Ledger) -> Outcome {
     let faults = ledger.append_only_faults().await?;
-    Ok(if faults.is_empty() {
-        Ok("grants, triggers and partitions are in place".to_owned())
+    if !faults.is_empty() {
+        return Ok(Err(faults));
+    }
+    let watched = if ledger.is_schema_watched().await? {
+        "and whoever changes them leaves a mark"
     } else {
-        Err(faults)
-    })
+        "but whoever changes them leaves no mark: that takes a migration by a superuser"
+    };
+    Ok(Ok(format!("grants, triggers and partitions are in place, {watched}")))
 }
 
 async fn recomputed(ledger: &Ledger) -> Outcome {

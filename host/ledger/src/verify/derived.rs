@@ -26,6 +26,17 @@ impl Ledger {
         Ok((head, row.frontier))
     }
 
+    /// Whether changes of the schema leave a mark: that takes an event trigger, which only a superuser may make.
+    ///
+    /// # Errors
+    ///
+    /// Postgres failed.
+    pub async fn is_schema_watched(&self) -> sqlx::Result<bool> {
+        sqlx::query_scalar!(r#"select exists (select from schema_watch) as "exists!""#)
+            .fetch_one(&self.shared.pool)
+            .await
+    }
+
     /// What is missing of what keeps entries append-only, and what was done about it by whom.
     ///
     /// # Errors
