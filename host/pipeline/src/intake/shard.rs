@@ -6,19 +6,21 @@
 //! - A page is appended whole or not at all, and again until it is known to be there.
 //! - What was trimmed before it was read becomes a `gap` entry, in the same transaction as what stands behind it.
 
+mod record;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use weir_evidence::{Closed, Gap, GapCause, Loss};
-use weir_ledger::{AppendError, AppendTo, Appended, ClaimError, Ledger, SealedRecord, ShardBatch, ShardLease, Stream};
+use weir_ledger::{Appended, ClaimError, Ledger, SealedRecord, ShardBatch, ShardLease, Stream};
 use weir_model::{Position, Record, SequenceNumber, ShardId};
 use weir_streams::{DynamoDbStreams, FindError, Page, ReadError, ShardReader};
 
 use super::seal::Sealer;
 use crate::pace::{Backoff, pause};
 use crate::problem::error_chain;
-use crate::{Activities, Activity, fault};
+use crate::{Activities, Activity};
 
 /// Between two reads while records come: about four reads a second and shard (streams.md 24).
 const ACTIVE_INTERVAL: Duration = Duration::from_millis(250);
@@ -66,15 +68,6 @@ struct Held {
     gap: Option<Gap>,
     /// Since when records of ours may be in the ledger without being accounted for.
     open_since: Option<Instant>,
-}
-
-/// What came of a page: records that were not seen before.
-struct Came {
-    first: Option<SequenceNumber>,
-    last: Option<SequenceNumber>,
-    read: u64,
-    /// Those that are to be recorded.
-    records: Arc<[Record]>,
 }
 
 impl ShardTask {
@@ -233,153 +226,12 @@ impl ShardTask {
         Some(self.record(held, end, stop).await.err().unwrap_or(ShardEnd::Recorded))
     }
 
-    /// Appends a page, however often it takes.
-    async fn record(&self, held: &mut Held, page: Page, stop: &CancellationToken) -> Result<(), ShardEnd> {
-        let is_last = page.is_last;
-        let came = self.came(held, page.records);
-        let to = match (&came.last, is_last) {
-            (_, true) => AppendTo::End(came.last.clone()),
-            (Some(last), false) => AppendTo::Record(last.clone()),
-            // A gap without anything behind it yet waits for that, so that both become visible together.
-            (None, false) => return Ok(()),
-        };
-        if let Some(gap) = &mut held.gap {
-            gap.next.clone_from(&came.first);
-            gap.until = came.records.first().map(Record::created_at);
-        }
-        let mut batch = ShardBatch {
-            lease: held.lease.clone(),
-            after: held.after.clone(),
-            to,
-            records: Arc::new([]),
-            first: came.first.clone(),
-            read: came.read,
-            redacted: 0,
-            config: self.sealer.config(),
-        };
-        let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
-        let mut is_sealed = false;
-        let mut refused = None;
-        loop {
-            let problem = if is_sealed {
-                fault::point("before-append");
-                match self.ledger.append(batch.clone()).await {
-                    Ok(appended) => {
-                        fault::point("after-append");
-                        self.tell(&appended, &batch.records, &came.records);
-                        self.learn_key(&came.records).await;
-                        held.gap = None;
-                        held.after = came.last.or(held.after.take());
-                        held.open_since = (!is_last).then(|| held.open_since.unwrap_or_else(Instant::now));
-                        return Ok(());
-                    }
-                    Err(AppendError::Fenced { .. }) => return Err(ShardEnd::Fenced),
-                    // Only a worker that took the shard could have moved it, and that is told as fenced.
-                    Err(AppendError::Moved { .. }) => return Err(ShardEnd::Stopped),
-                    Err(AppendError::Refused { index, reason }) => {
-                        let sequence = batch.records.get(index).and_then(|record| record.sequence.clone());
-                        let times = refused
-                            .as_ref()
-                            .filter(|(known, _)| *known == sequence)
-                            .map_or(0, |(_, times)| *times);
-                        refused = Some((sequence, times + 1));
-                        let with_content = times == 0;
-                        let stored = self
-                            .store_otherwise(&mut batch, index, &reason, with_content, &came.records)
-                            .await;
-                        match stored {
-                            Ok(()) if times < 2 => continue,
-                            Ok(()) => format!("postgres refuses even the digest of a record: {reason}"),
-                            Err(problem) => problem,
-                        }
-                    }
-                    Err(error @ (AppendError::Database(_) | AppendError::ParentOpen { .. })) => error_chain(&error),
-                }
-            } else {
-                let records = Arc::clone(&came.records);
-                match self.sealer.seal(&held.lease.origin(), held.gap.clone(), records).await {
-                    Ok(sealed) => {
-                        batch.records = sealed.into();
-                        is_sealed = true;
-                        continue;
-                    }
-                    Err(error) => error.to_string(),
-                }
-            };
-            tracing::warn!(shard.id = %self.shard, problem, "recording waits");
-            if !pause(stop, backoff.next()).await {
-                return Err(ShardEnd::Stopped);
-            }
-        }
-    }
-
-    /// Goes on behind the records that were recorded before the one that Postgres refused, which becomes `unknown`.
-    async fn store_otherwise(
-        &self,
-        batch: &mut ShardBatch,
-        index: usize,
-        reason: &str,
-        with_content: bool,
-        records: &[Record],
-    ) -> Result<(), String> {
-        let sequence = batch.records.get(index).and_then(|record| record.sequence.clone());
-        let record = records
-            .iter()
-            .find(|record| Some(record.sequence()) == sequence.as_ref());
-        let record = record.ok_or_else(|| format!("postgres refuses a gap: {reason}"))?;
-        tracing::error!(shard.id = %self.shard, sequence = %record.sequence(), reason, "postgres refuses a record; it is recorded as unknown");
-        let origin = batch.lease.origin();
-        let sealed = self
-            .sealer
-            .seal_refused(&origin, record, reason.to_owned(), with_content)
-            .await;
-        let sealed = sealed.map_err(|error| error.to_string())?;
-        let mut left: Vec<SealedRecord> = batch.records.to_vec();
-        left[index] = sealed;
-        // The gap before the first record, if there is one, is appended together with it.
-        let begin = if index == 1 && left[0].sequence.is_none() {
-            0
-        } else {
-            index
-        };
-        let before = left[..begin].iter().filter_map(|record| record.sequence.clone());
-        let (done, last) = before.fold((0, None), |(count, _), sequence| (count + 1, Some(sequence)));
-        if let Some(last) = last {
-            batch.after = Some(last);
-            batch.first.clone_from(&sequence);
-            batch.read -= done;
-        }
-        batch.records = left.drain(begin..).collect();
-        Ok(())
-    }
-
     /// Accounts for what was recorded so far. A failure is made good by the next append.
     async fn close(&self, held: &mut Held, why: Closed) {
         let batch = ShardBatch::close(held.lease.clone(), held.after.clone(), self.sealer.config(), why);
         match self.ledger.append(batch).await {
             Ok(_) => held.open_since = None,
             Err(error) => tracing::debug!(shard.id = %self.shard, problem = error_chain(&error), "a batch stays open"),
-        }
-    }
-
-    /// Drops what is in the ledger already (streams.md 32), and sets aside what is older than the configured start (44).
-    fn came(&self, held: &Held, records: Vec<Record>) -> Came {
-        let is_new = |record: &Record| held.after.as_ref().is_none_or(|after| record.sequence() > after);
-        let new: Vec<Record> = records.into_iter().filter(is_new).collect();
-        Came {
-            first: new.first().map(|record| record.sequence().clone()),
-            last: new.last().map(|record| record.sequence().clone()),
-            read: new.len() as u64,
-            records: new.into_iter().filter(|record| !self.is_too_old(record)).collect(),
-        }
-    }
-
-    fn is_too_old(&self, record: &Record) -> bool {
-        // Source times are whole seconds: of the second in which Weir started, all is recorded.
-        match (record, self.stream.records_from) {
-            (Record::Change(change), Some(from)) => change.created_at.as_second() < from.as_second(),
-            // A record that was not understood may say nothing true about its time.
-            _ => false,
         }
     }
 
