@@ -21,6 +21,7 @@ create table checkpoint (
     foreign key (ledger_id, origin_number) references origin
 );
 comment on column checkpoint.note is 'the signed note (C2SP tlog-checkpoint), with the cosignatures that came';
+comment on table checkpoint is 'the newest, and the first of every minute before: several a second are signed while records come';
 
 create table verifier_key (
     ledger_id integer not null references ledger,
@@ -33,3 +34,24 @@ comment on table verifier_key is 'every public key whose signature stands below 
 grant select on origin, checkpoint, verifier_key to weir_reader, weir_writer, weir_eraser;
 grant insert on origin, checkpoint, verifier_key to weir_writer;
 grant update (note) on checkpoint to weir_writer;
+
+-- Removes what is neither the newest nor the first of its minute, among the last 300: who records may not remove others.
+create function thin_checkpoints(thinned_ledger integer, thinned_origin integer) returns void
+    language sql security definer set search_path from current as $$
+    with recent as (
+        select size, created_at, row_number() over (order by size desc) as age,
+            row_number() over (partition by date_trunc('minute', created_at) order by size) as place_in_minute
+        from (
+            select size, created_at from checkpoint
+            where ledger_id = thinned_ledger and origin_number = thinned_origin
+            order by size desc
+            limit 300
+        ) as newest
+    )
+    delete from checkpoint
+    using recent
+    where ledger_id = thinned_ledger and origin_number = thinned_origin and checkpoint.size = recent.size
+      and age > 1 and place_in_minute > 1
+$$;
+revoke execute on function thin_checkpoints(integer, integer) from public;
+grant execute on function thin_checkpoints(integer, integer) to weir_writer;

