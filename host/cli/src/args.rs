@@ -116,7 +116,7 @@ pub(crate) struct ProveArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) show: Vec<String>,
 
-    /// The file to write. Default: <position>.tlog-proof.
+    /// The file to write. Default: the position, with the ending `.tlog-proof`.
     #[arg(long, short, value_name = "FILE")]
     pub(crate) out: Option<std::path::PathBuf>,
 }
