@@ -84,7 +84,7 @@ pub struct HoldState {
     pub position: u64,
 }
 
-/// Answer of `GET /v1/erasures`.
+/// Answer of `GET /v1/erasures`, and of `POST`: what is about very many bodies becomes several orders.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Erasures {
     /// Oldest first.
@@ -102,7 +102,7 @@ pub struct Holds {
 pub(crate) async fn order(
     State(answers): State<Answers>,
     Json(request): Json<ErasureRequest>,
-) -> Result<Json<ErasureState>, ApiError> {
+) -> Result<Json<Erasures>, ApiError> {
     said("basis", &request.basis)?;
     said("approver", &request.approver)?;
     let new = NewErasure {
@@ -111,9 +111,11 @@ pub(crate) async fn order(
         basis: request.basis,
         approver: request.approver,
     };
-    let erasure = answers.ledger.order_erasure(&new, Timestamp::now()).await?;
+    let erasures = answers.ledger.order_erasure(&new, Timestamp::now()).await?;
     answers.eraser.notify_one();
-    Ok(Json(state(erasure)))
+    Ok(Json(Erasures {
+        erasures: erasures.into_iter().map(state).collect(),
+    }))
 }
 
 /// `GET /v1/erasures`

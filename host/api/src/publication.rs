@@ -169,7 +169,9 @@ impl From<PublishError> for ApiError {
             | PublishError::NotGrown { .. }
             | PublishError::OtherGuard { .. }
             | PublishError::Disputed { .. } => Self::new(StatusCode::CONFLICT, "conflict", error.to_string()),
-            PublishError::Guard(_)
+            PublishError::Erasure(error) => error.into(),
+            PublishError::BodyKey(_)
+            | PublishError::Guard(_)
             | PublishError::Signing(_)
             | PublishError::Tree(_)
             | PublishError::Database(_)

@@ -92,12 +92,19 @@ impl Api {
             .route("/ledger/adopt", post(publication::adopt))
             .route("/ledger/continue", post(publication::continue_anew))
             .route("/entries", get(proof::entries))
-            .route("/erasures", get(erasure::list).post(erasure::order))
+            .route("/erasures", get(erasure::list))
             .route("/holds", get(erasure::holds).post(erasure::place_hold))
             .route("/holds/{id}/release", post(erasure::release_hold))
             .route("/dead-letters", get(ledger::dead_letters))
             .route("/tables/{table}/history", get(history::history))
             .fallback(not_found)
+            .layer(middleware::from_fn_with_state(
+                Arc::clone(&self.tokens),
+                require_operator,
+            ));
+        // Searches the whole ledger, however long that takes; who does not wait for it has ordered nothing.
+        let without_limit = Router::new()
+            .route("/v1/erasures", post(erasure::order))
             .layer(middleware::from_fn_with_state(self.tokens, require_operator));
         let app = Router::new()
             .merge(for_auditors)
@@ -108,6 +115,7 @@ impl Api {
             .route("/readyz", get(ready))
             .fallback(not_found)
             .layer(middleware::from_fn(limit_time))
+            .merge(without_limit)
             .with_state(self.answers);
         Ok(axum::serve(listener, app)
             .with_graceful_shutdown(stop.cancelled_owned())

@@ -12,6 +12,9 @@ use crate::config::Loaded;
 /// Longest answer that is waited for; above the server's own limit.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(35);
 
+/// Longest answer that is waited for where the whole ledger is searched.
+const PATIENCE: Duration = Duration::from_secs(24 * 3600);
+
 /// What is said of an answer that is not one.
 const UNREADABLE: &str = "the answer cannot be read: is this another version of weir?";
 
@@ -55,6 +58,12 @@ impl Client {
     pub(crate) async fn post<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<T> {
         let answer = self.send(self.http.post(self.url(path)?).json(body)).await?;
         answer.json().await.context(UNREADABLE)
+    }
+
+    /// Tells, and waits for the answer as long as it takes.
+    pub(crate) async fn post_patiently<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<T> {
+        let request = self.http.post(self.url(path)?).json(body).timeout(PATIENCE);
+        self.send(request).await?.json().await.context(UNREADABLE)
     }
 
     fn url(&self, path: &[&str]) -> Result<reqwest::Url> {

@@ -301,6 +301,12 @@ pub enum EntryError {
         /// Its size.
         size_bytes: usize,
     },
+    /// The body is larger than what is ever unpacked.
+    #[error("body is {size_bytes} bytes, limit is 16 MiB")]
+    BodyTooLarge {
+        /// Its size as JSON.
+        size_bytes: usize,
+    },
     /// Not the one encoding of an entry.
     #[error("entry cannot be read: {0}")]
     Malformed(&'static str),

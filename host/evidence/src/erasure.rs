@@ -29,6 +29,9 @@ impl ErasurePlan {
     }
 }
 
+/// Ranges of positions in one plan. As JSON they stay below what one body may have, however large the positions are.
+pub const PLAN_RANGES_MAX: usize = 200_000;
+
 /// A set of positions, as ranges: `[[3,7],[9,10]]` are 3 to 6, and 9.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(try_from = "Vec<(u64, u64)>", into = "Vec<(u64, u64)>")]
@@ -75,7 +78,22 @@ impl Positions {
 
     /// Each of them, in order.
     pub fn iter(&self) -> impl Iterator<Item = u64> {
-        self.ranges.iter().flat_map(|(from, to)| *from..*to)
+        self.iter_from(0)
+    }
+
+    /// Those from `first` on, in order.
+    pub fn iter_from(&self, first: u64) -> impl Iterator<Item = u64> {
+        let at = self.ranges.partition_point(|(_, to)| *to <= first);
+        self.ranges[at..]
+            .iter()
+            .flat_map(move |(from, to)| first.max(*from)..*to)
+    }
+
+    /// The same positions in parts, of which none has more than [`PLAN_RANGES_MAX`] ranges: what one plan may have.
+    pub fn parts(&self) -> impl Iterator<Item = Self> {
+        self.ranges.chunks(PLAN_RANGES_MAX).map(|ranges| Self {
+            ranges: ranges.to_vec(),
+        })
     }
 
     /// Whether `position` is one of them.
@@ -96,6 +114,28 @@ impl Positions {
                 Some(last) if from <= last.1 => last.1 = last.1.max(to),
                 _ => ranges.push((from, to)),
             }
+        }
+        Self { ranges }
+    }
+
+    /// Those that are in both.
+    #[must_use]
+    pub fn common(&self, other: &Self) -> Self {
+        let (mut ranges, mut left, mut right) = (
+            Vec::new(),
+            self.ranges.iter().peekable(),
+            other.ranges.iter().peekable(),
+        );
+        while let (Some((left_from, left_to)), Some((right_from, right_to))) = (left.peek(), right.peek()) {
+            let (from, to) = (*left_from.max(right_from), *left_to.min(right_to));
+            if from < to {
+                ranges.push((from, to));
+            }
+            if left_to < right_to {
+                left.next()
+            } else {
+                right.next()
+            };
         }
         Self { ranges }
     }
@@ -158,10 +198,28 @@ mod tests {
             prop_assert_eq!(ranges.iter().collect::<BTreeSet<_>>(), left.clone());
             prop_assert_eq!(ranges.count(), left.len() as u64);
             prop_assert_eq!(ranges.union(&others).iter().collect::<BTreeSet<_>>(), &left | &right);
+            prop_assert_eq!(ranges.common(&others).iter().collect::<BTreeSet<_>>(), &left & &right);
+            prop_assert!((0..31).all(|first| ranges.iter_from(first).eq(left.range(first..).copied())));
             prop_assert_eq!(ranges.first_not_in(&others), left.difference(&right).next().copied());
             prop_assert!((0..31).all(|position| ranges.contains(position) == left.contains(&position)));
             let again: Positions = serde_json::from_str(&serde_json::to_string(&ranges).unwrap()).unwrap();
             prop_assert_eq!(again, ranges);
         }
+    }
+
+    #[test]
+    fn a_plan_of_the_most_ranges_and_the_longest_numbers_fits_into_a_body() {
+        let first = i64::MAX.cast_unsigned() - 5 * PLAN_RANGES_MAX as u64;
+        let ranges = |count: usize| -> Positions { (0..count as u64).map(|index| first + 2 * index).collect() };
+        let all = ranges(2 * PLAN_RANGES_MAX + 1);
+        let parts: Vec<Positions> = all.parts().collect();
+        assert_eq!(parts.len(), 3);
+        assert!(parts.iter().flat_map(Positions::iter).eq(all.iter()));
+        let plan = ErasurePlan {
+            selector: "s".repeat(1 << 20),
+            paths: vec!["p".repeat(1 << 10); 1 << 10],
+            positions: ranges(PLAN_RANGES_MAX),
+        };
+        assert!(plan.to_json().len() < 16 << 20);
     }
 }

@@ -56,7 +56,7 @@ pub use entry::{
     Batch, BatchAfter, Closed, ConfigurationDigest, ENTRY_BYTES_MAX, Entry, EntryError, EntryKind, ErasureScope,
     ErasureStage, Gap, GapCause, HoldScope, HoldStage, Loss, Order, Origin,
 };
-pub use erasure::{ErasurePlan, Positions};
+pub use erasure::{ErasurePlan, PLAN_RANGES_MAX, Positions};
 pub use item_token::ItemToken;
 pub use note::{
     Cosigner, KeyError, Note, NoteError, SignatureCheck, SignatureLine, SignatureType, SigningKey, VerifierKey,
@@ -87,6 +87,6 @@ pub fn record(
 ) -> Result<(Vec<u8>, Hash, SealedBody), EntryError> {
     let entry = entry(Commitment::of(body, key)).encode()?;
     let leaf = leaf_hash(&entry);
-    let sealed = body.seal(key, &leaf);
+    let sealed = body.seal(key, &leaf)?;
     Ok((entry, leaf, sealed))
 }

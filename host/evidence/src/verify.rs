@@ -21,7 +21,8 @@ pub struct Verifier {
 struct Erasure {
     scope: ErasureScope,
     positions: Positions,
-    is_done: bool,
+    /// Once it is done: how many bodies it says it emptied or changed.
+    done: Option<u64>,
 }
 
 /// What is stored beside an entry.
@@ -167,20 +168,26 @@ impl Verifier {
                     position,
                     reason: "what this erasure is about cannot be read".to_owned(),
                 })?;
-                let erasure = Erasure {
-                    scope: order.scope,
-                    positions: plan.positions,
-                    is_done: false,
-                };
-                self.erasures.insert(order.id.clone(), erasure);
+                self.ordered(&order.id, order.scope, plan.positions);
             }
             ErasureStage::Done => {
                 if let Some(erasure) = self.erasures.get_mut(&order.id) {
-                    erasure.is_done = true;
+                    erasure.done = Some(order.bodies.unwrap_or_default());
                 }
             }
         }
         Ok(())
+    }
+
+    /// Lets an erasure cover bodies that was ordered behind the last entry that is taken: it may have been carried out
+    /// while entries were read.
+    pub fn ordered(&mut self, id: &str, scope: ErasureScope, positions: Positions) {
+        let erasure = Erasure {
+            scope,
+            positions,
+            done: None,
+        };
+        self.erasures.insert(id.to_owned(), erasure);
     }
 
     /// Entries taken so far.
@@ -211,14 +218,15 @@ impl Verifier {
         }
         let (mut may_be_empty, mut may_be_redacted) = (Positions::default(), Positions::default());
         for (id, erasure) in &self.erasures {
-            let (may, must) = match erasure.scope {
+            let (may, gone) = match erasure.scope {
                 ErasureScope::Attribute => (&mut may_be_redacted, self.redacted.union(&self.emptied)),
                 _ => (&mut may_be_empty, self.emptied.clone()),
             };
             *may = may.union(&erasure.positions);
-            if erasure.is_done
-                && let Some(position) = erasure.positions.first_not_in(&must)
-            {
+            let Some(done) = erasure.done else { continue };
+            // Retention passes over what is held when it comes to it; it says how many bodies are gone.
+            let is_kept = erasure.scope == ErasureScope::Retention && erasure.positions.common(&gone).count() >= done;
+            if !is_kept && let Some(position) = erasure.positions.first_not_in(&gone) {
                 let erasure = id.clone();
                 findings.push(Finding::NotErased { position, erasure });
             }
@@ -347,6 +355,11 @@ mod tests {
 
     /// A ledger of three bodies and an erasure of `erased`, of which `gone` are really gone.
     fn after_erasure(erased: &[u64], gone: &[u64], is_done: bool) -> Vec<Finding> {
+        after_erasure_of(ErasureScope::Item, erased, gone, is_done.then_some(2))
+    }
+
+    /// The same; if it is done, with so many bodies that it says are gone.
+    fn after_erasure_of(scope: ErasureScope, erased: &[u64], gone: &[u64], done: Option<u64>) -> Vec<Finding> {
         let segment = SegmentKey::new([5; 32]);
         let key = |index: u64| segment.body_key(u16::try_from(index).unwrap()).unwrap();
         let mut verifier = Verifier::default();
@@ -364,7 +377,7 @@ mod tests {
             positions: erased.iter().copied().collect(),
         };
         let stages = [ErasureStage::Intent, ErasureStage::Done];
-        for (position, stage) in (3..).zip(stages.into_iter().take(1 + usize::from(is_done))) {
+        for (position, stage) in (3..).zip(stages.into_iter().take(1 + usize::from(done.is_some()))) {
             let body = Body {
                 raw: Some(plan.to_json()),
                 ..Body::default()
@@ -374,10 +387,10 @@ mod tests {
                 kind: EntryKind::Erasure(crate::Order {
                     commitment,
                     id: "e1".to_owned(),
-                    scope: ErasureScope::Item,
+                    scope,
                     stage,
                     item: None,
-                    bodies: None,
+                    bodies: done.filter(|_| stage == ErasureStage::Done),
                     time: jiff::Timestamp::UNIX_EPOCH,
                 }),
             })
@@ -401,5 +414,30 @@ mod tests {
             after_erasure(&[0, 2], &[0], true)[..],
             [Finding::NotErased { position: 2, .. }]
         ));
+    }
+
+    #[test]
+    fn retention_may_leave_what_it_does_not_count() {
+        let retention = |gone, done| after_erasure_of(ErasureScope::Retention, &[0, 2], gone, Some(done));
+        assert_eq!(retention(&[0, 2], 2), []);
+        assert_eq!(retention(&[0], 1), []);
+        assert!(matches!(
+            retention(&[0], 2)[..],
+            [Finding::NotErased { position: 2, .. }]
+        ));
+    }
+
+    #[test]
+    fn an_erasure_that_was_ordered_since_covers_what_it_is_about() {
+        let key = SegmentKey::new([5; 32]).body_key(0).unwrap();
+        let (entry, leaf, _) = recorded("maria", &key);
+        let mut head = Frontier::default();
+        head.push(leaf);
+        for (ordered, findings) in [(0, 0), (1, 1)] {
+            let mut verifier = Verifier::default();
+            verifier.take(0, &entry, StoredBody::Locked).unwrap();
+            verifier.ordered("e1", ErasureScope::Item, Positions::range(ordered, ordered + 1));
+            assert_eq!(verifier.finish(1, &head.root()).len(), findings, "{ordered}");
+        }
     }
 }

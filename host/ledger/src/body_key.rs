@@ -61,10 +61,38 @@ impl Ledger {
                 *reserved = in_time(self.reserve_run()).await?;
                 continue;
             };
-            let key = self.body_key(number).await?.expect("an unused key was not destroyed");
-            keys.push(NumberedBodyKey { number, key });
+            // In a database that was restored, a number may be free whose key was destroyed.
+            if let Some(key) = self.body_key(number).await? {
+                keys.push(NumberedBodyKey { number, key });
+            }
         }
         Ok(keys)
+    }
+
+    /// Sees to it that none of these numbers is handed out, nor any below them. A database that was restored from before
+    /// their keys were destroyed would hand them out again, and what they seal would be destroyed with them.
+    ///
+    /// # Errors
+    ///
+    /// Postgres failed.
+    pub async fn skip_body_keys(&self, destroyed: &[i64]) -> Result<(), BodyKeyError> {
+        let Some(highest) = destroyed.iter().max() else {
+            return Ok(());
+        };
+        let mut reserved = self.shared.reserved.lock().await;
+        let next_segment = (segment_of(*highest) + 1) * BODY_KEYS_PER_SEGMENT.cast_signed();
+        let skipped = sqlx::query!(
+            "update body_key_counter set next_number = $3 where ledger_id = $1 and next_number <= $2",
+            self.shared.id,
+            highest,
+            next_segment,
+        )
+        .execute(&self.shared.pool);
+        in_time::<_, sqlx::Error>(skipped).await?;
+        if reserved.start <= *highest {
+            *reserved = 0..0;
+        }
+        Ok(())
     }
 
     /// Finds a key by its number; `None` if it was destroyed.

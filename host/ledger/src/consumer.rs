@@ -3,7 +3,7 @@
 use sqlx::{PgConnection, Postgres, Transaction};
 use weir_model::Position;
 
-use crate::{Ledger, from_stored, in_time, to_stored};
+use crate::{Ledger, ReadError, from_stored, in_time, to_stored};
 
 /// The right to move a cursor, until someone else takes the consumer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,9 @@ pub enum ConsumerError {
         /// The consumer.
         name: String,
     },
+    /// The orders to erase cannot be read, so nothing that may be erased was written down.
+    #[error("could not read what is ordered to be erased")]
+    Read(#[from] ReadError),
     /// Postgres failed. The move may or may not have happened; doing the same work again is safe.
     #[error("could not move the cursor")]
     Database(#[from] sqlx::Error),

@@ -1,6 +1,7 @@
 //! Connecting, migrating, and opening a ledger.
 
 use std::str::FromStr as _;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -234,6 +235,8 @@ impl Database {
                 reserved: tokio::sync::Mutex::new(0..0),
                 size: watch::Sender::new(crate::from_stored(row.size).0),
                 partitioned_to: tokio::sync::Mutex::new(0),
+                covered: tokio::sync::Mutex::default(),
+                erased_to: AtomicU64::new(0),
                 append: AppendQueue::new(),
                 settings: self.settings,
             }),

@@ -59,8 +59,12 @@ impl Ledger {
     ) -> Result<(), ConsumerError> {
         in_time(async {
             let mut tx = self.begin().await?;
-            for letter in dead_letters {
-                self.insert_dead_letter(&mut tx, letter).await?;
+            if !dead_letters.is_empty() {
+                let erased = self.erased_while_held(&mut tx, dead_letters).await?;
+                for letter in dead_letters {
+                    let is_erased = erased.contains(&letter.position);
+                    self.insert_dead_letter(&mut tx, letter, is_erased).await?;
+                }
             }
             self.move_consumer(&mut tx, consumer, next).await?;
             Ok::<_, ConsumerError>(tx.commit().await?)
@@ -108,7 +112,29 @@ impl Ledger {
         Ok(letters.collect())
     }
 
-    async fn insert_dead_letter(&self, conn: &mut PgConnection, letter: &DeadLetter) -> sqlx::Result<()> {
+    /// Those of the letters' positions that are ordered to be erased. None is carried out before this transaction ends: a
+    /// letter that is written now is found by whoever erases later.
+    async fn erased_while_held(
+        &self,
+        conn: &mut PgConnection,
+        letters: &[DeadLetter],
+    ) -> Result<Vec<Position>, ConsumerError> {
+        sqlx::query!(
+            "select pg_advisory_xact_lock_shared(hashtext('weir/erasure'), $1)",
+            self.shared.id
+        )
+        .fetch_one(conn)
+        .await?;
+        Ok(self.ordered_now(letters.iter().map(|letter| letter.position)).await?)
+    }
+
+    async fn insert_dead_letter(
+        &self,
+        conn: &mut PgConnection,
+        letter: &DeadLetter,
+        is_erased: bool,
+    ) -> sqlx::Result<()> {
+        let said = |text: Option<&str>| text.filter(|_| !is_erased).map(storable);
         let digest = letter.plugin_digest.as_ref().map(hex::decode).transpose();
         sqlx::query!(
             "
@@ -125,11 +151,11 @@ impl Ledger {
             to_stored(letter.position),
             letter.sink,
             storable(&letter.code),
-            storable(&letter.reason),
+            said(Some(&letter.reason)).unwrap_or_else(|| "(erased)".to_owned()),
             letter.attempts.cast_signed(),
             digest.map_err(|_| crate::head::unreadable("plugin digest"))?,
-            letter.plugin_log.as_deref().map(storable),
-            letter.payload.as_deref().map(storable),
+            said(letter.plugin_log.as_deref()),
+            said(letter.payload.as_deref()),
         )
         .execute(conn)
         .await?;

@@ -12,18 +12,21 @@
 //! - The head is locked for the two entries only, never while bodies are erased.
 
 mod carry_out;
+mod covered;
 mod destroy;
 mod hold;
+mod order;
 mod scope;
 
 use jiff::Timestamp;
 use sqlx::{Postgres, Transaction};
-use weir_evidence::{Body, Entry, EntryKind, ErasurePlan, ErasureScope, ErasureStage, ItemToken, Order};
+use weir_evidence::ItemToken;
 use weir_model::{AttributeValue, Item, Position};
 
-use crate::append::OwnRecord;
 use crate::{BodyKeyError, Ledger, ReadError, from_stored, in_time};
 
+pub use self::carry_out::CarriedOut;
+pub(crate) use self::covered::Covered;
 pub use self::hold::{Hold, HoldError, NewHold};
 
 /// What an erasure or a hold is about.
@@ -45,6 +48,9 @@ pub enum Selector {
     },
     /// Changes and unknown records that were made before this time. For erasures only.
     OlderThan(Timestamp),
+    /// Bodies that are sealed with the keys of these numbers: they were destroyed, and a restored database has them again.
+    /// For erasures only.
+    BodyKeys(Vec<i64>),
 }
 
 /// An order to erase.
@@ -104,76 +110,6 @@ pub enum ErasureError {
 }
 
 impl Ledger {
-    /// Takes an order: finds what it is about, and enters it. It is not carried out yet.
-    ///
-    /// # Errors
-    ///
-    /// Nothing is like that, something of it is held, or the ledger cannot be read.
-    pub async fn order_erasure(&self, new: &NewErasure, now: Timestamp) -> Result<Erasure, ErasureError> {
-        let positions = self.positions_of(&new.selector).await?;
-        if positions.is_empty() {
-            return Err(ErasureError::Nothing);
-        }
-        let (tx, holds) = self.lock_holds().await?;
-        let positions = match new.selector {
-            Selector::OlderThan(_) => self.not_held(&holds, positions).await?,
-            _ => {
-                self.check_holds(&holds, &positions).await?;
-                positions
-            }
-        };
-        let scope = match &new.selector {
-            Selector::OlderThan(_) => ErasureScope::Retention,
-            _ if !new.attributes.is_empty() => ErasureScope::Attribute,
-            Selector::Item { .. } => ErasureScope::Item,
-            Selector::Subject { .. } => ErasureScope::Subject,
-        };
-        let plan = ErasurePlan {
-            selector: new.selector.to_string(),
-            paths: paths_of(&new.attributes),
-            positions,
-        };
-        let body = Body {
-            actor: Some(new.approver.clone()),
-            reason: Some(new.basis.clone()),
-            raw: Some(plan.to_json()),
-            ..Body::default()
-        };
-        let id = new_id()?;
-        let record = self.order_record(
-            &body,
-            &id,
-            scope,
-            ErasureStage::Intent,
-            self.token_of(&new.selector),
-            None,
-            now,
-        );
-        let mut intent = Position(0);
-        self.append_own(&record.await?, async |conn, position| {
-            intent = position;
-            sqlx::query!(
-                "insert into erasure (ledger_id, erasure_id, scope, intent_position) values ($1, $2, $3, $4)",
-                self.shared.id,
-                id,
-                scope.as_str(),
-                crate::to_stored(position),
-            )
-            .execute(conn)
-            .await?;
-            Ok(())
-        })
-        .await?;
-        tx.commit().await?;
-        Ok(Erasure {
-            id,
-            scope: scope.as_str().to_owned(),
-            intent,
-            bodies: 0,
-            done_at: None,
-        })
-    }
-
     /// Every order, oldest first.
     ///
     /// # Errors
@@ -203,56 +139,13 @@ impl Ledger {
             .collect())
     }
 
-    /// What an order is about, as its intent says it.
-    pub(crate) async fn plan_of(&self, intent: Position) -> Result<ErasurePlan, ReadError> {
-        let unreadable = || ReadError::Tampered {
-            position: intent,
-            found: "what this erasure is about cannot be read".to_owned(),
-        };
-        let recorded = Box::pin(self.read_at(&[crate::to_stored(intent)])).await?;
-        let raw = recorded.first().and_then(|recorded| recorded.body.raw.as_deref());
-        raw.and_then(ErasurePlan::parse).ok_or_else(unreadable)
-    }
-
-    /// Whether an order covers a position whose body is gone.
-    pub(crate) async fn is_erased_by_order(&self, position: Position) -> Result<bool, ReadError> {
-        for erasure in self.erasures().await? {
-            if self.plan_of(erasure.intent).await?.positions.contains(position.0) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the parts of one entry")]
-    async fn order_record(
-        &self,
-        body: &Body,
-        id: &str,
-        scope: ErasureScope,
-        stage: ErasureStage,
-        item: Option<ItemToken>,
-        bodies: Option<u64>,
-        time: Timestamp,
-    ) -> Result<OwnRecord, BodyKeyError> {
-        let key = self.take_own_key().await?;
-        Ok(OwnRecord::sealed(&key, body, |commitment| Entry {
-            ledger: self.shared.name.clone(),
-            kind: EntryKind::Erasure(Order {
-                commitment,
-                id: id.to_owned(),
-                scope,
-                stage,
-                item,
-                bodies,
-                time,
-            }),
-        }))
-    }
-
     /// Begins a transaction that keeps holds from being placed or released, and reads them.
     async fn lock_holds(&self) -> sqlx::Result<(Transaction<'static, Postgres>, Vec<Hold>)> {
         let mut tx = self.shared.pool.begin().await?;
+        // What is checked and entered meanwhile is read and written on other connections.
+        sqlx::query!("select set_config('idle_in_transaction_session_timeout', '0', true)")
+            .fetch_one(&mut *tx)
+            .await?;
         lock_erasures(&mut tx, self.shared.id).await?;
         let holds = self.holds_in(&mut tx).await?;
         Ok((tx, holds))
@@ -261,13 +154,13 @@ impl Ledger {
     pub(crate) fn token_of(&self, selector: &Selector) -> Option<ItemToken> {
         match selector {
             Selector::Item { table, keys } => Some(self.shared.secret.item_token(table, keys)),
-            Selector::Subject { .. } | Selector::OlderThan(_) => None,
+            Selector::Subject { .. } | Selector::OlderThan(_) | Selector::BodyKeys(_) => None,
         }
     }
 }
 
 /// Holds and erasures of one ledger go one after the other.
-async fn lock_erasures(conn: &mut sqlx::PgConnection, ledger_id: i32) -> sqlx::Result<()> {
+pub(crate) async fn lock_erasures(conn: &mut sqlx::PgConnection, ledger_id: i32) -> sqlx::Result<()> {
     sqlx::query!("select pg_advisory_xact_lock(hashtext('weir/erasure'), $1)", ledger_id)
         .fetch_one(conn)
         .await?;
@@ -278,12 +171,6 @@ fn new_id() -> Result<String, BodyKeyError> {
     let mut id = [0; 8];
     getrandom::fill(&mut id).map_err(BodyKeyError::Randomness)?;
     Ok(hex::encode(id))
-}
-
-/// The paths of attributes of these names, wherever an item has them.
-fn paths_of(names: &[String]) -> Vec<String> {
-    let of_part = |part| names.iter().map(move |name| format!("/{part}/{}", escaped(name)));
-    ["keys", "new", "old"].into_iter().flat_map(of_part).collect()
 }
 
 /// A name as a part of a path.
@@ -297,6 +184,11 @@ impl std::fmt::Display for Selector {
             Self::Item { table, keys } => write!(formatter, "item {} of table {table}", json(keys)),
             Self::Subject { attribute, value } => write!(formatter, "items whose {attribute} is {}", json(value)),
             Self::OlderThan(time) => write!(formatter, "changes before {time}"),
+            Self::BodyKeys(keys) => write!(
+                formatter,
+                "bodies of {} keys that were destroyed before the database was restored",
+                keys.len()
+            ),
         }
     }
 }

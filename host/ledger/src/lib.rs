@@ -36,7 +36,7 @@ pub use checkpoint::{SigningOrigin, StoredCheckpoint};
 pub use consumer::{Consumer, ConsumerError};
 pub use database::{ConnectError, Database, Mandate, MigrateError, OpenError, Role};
 pub use dead_letter::DeadLetter;
-pub use erasure::{Erasure, ErasureError, Hold, HoldError, NewErasure, NewHold, Selector};
+pub use erasure::{CarriedOut, Erasure, ErasureError, Hold, HoldError, NewErasure, NewHold, Selector};
 pub use head::Head;
 pub use index::Indexed;
 pub use read::{ReadError, RecordedEntry};
@@ -49,6 +49,7 @@ pub use verify::{Verification, VerificationFinding, VerifyError};
 pub use sqlx::Error as DatabaseError;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -79,6 +80,10 @@ struct Shared {
     size: watch::Sender<u64>,
     /// Positions below this have their partition.
     partitioned_to: tokio::sync::Mutex<i64>,
+    /// What orders to erase cover, as far as this process has read them.
+    covered: tokio::sync::Mutex<erasure::Covered>,
+    /// No change below this has a body that is left.
+    erased_to: AtomicU64,
     /// Appends of this process, gathered into groups.
     append: AppendQueue,
     settings: LedgerSettings,

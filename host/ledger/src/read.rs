@@ -127,21 +127,7 @@ impl Ledger {
     ///
     /// Postgres failed, or what is stored is not what was recorded.
     pub async fn read_at(&self, positions: &[i64]) -> Result<Vec<RecordedEntry>, ReadError> {
-        let stored = in_time::<_, sqlx::Error>(
-            sqlx::query_as!(
-                StoredEntry,
-                "
-            select position, lane, body_key, entry, body
-            from entry
-            where ledger_id = $1 and position = any($2)
-            order by position desc
-            ",
-                self.shared.id,
-                positions,
-            )
-            .fetch_all(&self.shared.pool),
-        )
-        .await?;
+        let stored = self.stored_at(positions).await?;
         if let Some(missing) = positions
             .iter()
             .find(|position| !stored.iter().any(|row| row.position == **position))
@@ -152,6 +138,23 @@ impl Ledger {
             });
         }
         self.open_page(stored).await
+    }
+
+    /// The rows at these positions that are there, highest first.
+    pub(crate) async fn stored_at(&self, positions: &[i64]) -> sqlx::Result<Vec<StoredEntry>> {
+        let rows = sqlx::query_as!(
+            StoredEntry,
+            "
+            select position, lane, body_key, entry, body
+            from entry
+            where ledger_id = $1 and position = any($2)
+            order by position desc
+            ",
+            self.shared.id,
+            positions,
+        )
+        .fetch_all(&self.shared.pool);
+        in_time(rows).await
     }
 
     pub(crate) async fn stored_from(&self, from: Position, count_max: u16) -> sqlx::Result<Vec<StoredEntry>> {
@@ -197,6 +200,31 @@ impl Ledger {
 
     /// Opens an entry, and says how many bytes its body has.
     async fn open_stored(&self, stored: StoredEntry) -> Result<(RecordedEntry, usize), ReadError> {
+        let (position, had_body) = (stored.position, stored.body.is_some());
+        let (mut recorded, mut bytes) = self.try_open(stored).await?;
+        // Read right before an erasure of attributes destroyed its key: another body stands there now.
+        if bytes.is_none()
+            && had_body
+            && let Some(again) = self.stored_at(&[position]).await?.pop()
+        {
+            (recorded, bytes) = self.try_open(again).await?;
+        }
+        if let Some(bytes) = bytes {
+            return Ok((recorded, bytes));
+        }
+        // Who took a body away without an order to erase it has tampered.
+        if !self.is_erased_by_order(recorded.position).await? {
+            return Err(ReadError::Tampered {
+                position: recorded.position,
+                found: "the body is missing, and no erasure covers it".to_owned(),
+            });
+        }
+        recorded.is_erased = true;
+        Ok((recorded, 0))
+    }
+
+    /// Opens an entry, and says how many bytes its body has; `None` if the body or its key is gone.
+    pub(crate) async fn try_open(&self, stored: StoredEntry) -> Result<(RecordedEntry, Option<usize>), ReadError> {
         let position = from_stored(stored.position);
         let tampered = |found: String| ReadError::Tampered { position, found };
         let entry = Entry::decode(&stored.entry).map_err(|error| tampered(error.to_string()))?;
@@ -214,7 +242,7 @@ impl Ledger {
         };
         if recorded.entry.commitment().is_none() {
             return match stored.body {
-                None => Ok((recorded, 0)),
+                None => Ok((recorded, Some(0))),
                 Some(_) => Err(tampered("a body stands where none was recorded".to_owned())),
             };
         }
@@ -223,16 +251,11 @@ impl Ledger {
             None => None,
         };
         let (Some(sealed), Some(key)) = (stored.body, key) else {
-            // Who took a body away without an order to erase it has tampered.
-            if !self.is_erased_by_order(position).await? {
-                return Err(tampered("the body is missing, and no erasure covers it".to_owned()));
-            }
-            recorded.is_erased = true;
-            return Ok((recorded, 0));
+            return Ok((recorded, None));
         };
         let opened = SealedBody(sealed).open(&key, &recorded.leaf, &recorded.entry);
         let opened = opened.map_err(|error: OpenError| tampered(error.to_string()))?;
         recorded.body = opened.body;
-        Ok((recorded, opened.bytes))
+        Ok((recorded, Some(opened.bytes)))
     }
 }

@@ -16,13 +16,14 @@ mod derived;
 mod finding;
 
 use weir_evidence::{
-    Accounts, Checked, Entry, EntryKind, Finding, SealedBody, StoredBody, Tile, TileEdge, Verifier, VerifierKey,
+    Accounts, BodyKey, Checked, Entry, EntryKind, Finding, SealedBody, StoredBody, Tile, TileEdge, Verifier,
+    VerifierKey,
 };
 use weir_model::Position;
 
 pub use self::finding::VerificationFinding;
 use crate::read::StoredEntry;
-use crate::{BodyKeyError, Head, Ledger, from_stored};
+use crate::{BodyKeyError, Head, Ledger, ReadError, from_stored};
 
 /// Entries read at a time.
 const PAGE_ENTRIES: u16 = 1000;
@@ -91,6 +92,7 @@ impl Ledger {
         run.read_keys().await?;
         let is_whole = run.walk(progress).await?;
         if is_whole {
+            run.learn_newer_orders().await?;
             let findings = run.verifier.finish(run.head.size, &run.head.root);
             run.findings
                 .extend(findings.into_iter().map(VerificationFinding::Entry));
@@ -122,8 +124,8 @@ impl Run<'_> {
             let mut tiles = Vec::new();
             let checkpoints = self.ledger.checkpoints_between(first, next).await?;
             let mut checkpoints = checkpoints.iter().peekable();
-            for row in page {
-                let taken = self.take(&row).await?;
+            for mut row in page {
+                let taken = self.take(&mut row).await?;
                 if let Err(finding) = taken {
                     let is_end = matches!(finding, VerificationFinding::Entry(Finding::Missing { .. }));
                     self.findings.push(finding);
@@ -143,18 +145,47 @@ impl Run<'_> {
         Ok(true)
     }
 
-    async fn take(&mut self, row: &StoredEntry) -> Result<Result<(), VerificationFinding>, VerifyError> {
-        let position = from_stored(row.position).0;
-        let key = match row.body_key {
-            None => Ok(None),
-            Some(number) => match self.ledger.body_key(number).await {
-                Ok(key) => Ok(key),
-                Err(error @ (BodyKeyError::Unauthentic { .. } | BodyKeyError::Missing { .. })) => {
-                    Err(error.to_string())
+    /// Erasures that were ordered behind the head that we began with may have been carried out while we read.
+    async fn learn_newer_orders(&mut self) -> Result<(), VerifyError> {
+        match self.ledger.orders_since(Position(self.head.size)).await {
+            Ok(orders) => {
+                for order in orders {
+                    self.verifier.ordered(&order.id, order.scope, order.plan.positions);
                 }
-                Err(error) => return Err(error.into()),
+                Ok(())
+            }
+            // Not ours to tell: what it covers shows as missing, and the next verification reads the order itself.
+            Err(ReadError::Tampered { .. }) => Ok(()),
+            Err(ReadError::BodyKey(error)) => Err(error.into()),
+            Err(ReadError::Database(error)) => Err(error.into()),
+        }
+    }
+
+    async fn key_of(&self, row: &StoredEntry) -> Result<Result<Option<BodyKey>, String>, VerifyError> {
+        match row.body_key {
+            None => Ok(Ok(None)),
+            Some(number) => match self.ledger.body_key(number).await {
+                Ok(key) => Ok(Ok(key)),
+                Err(error @ (BodyKeyError::Unauthentic { .. } | BodyKeyError::Missing { .. })) => {
+                    Ok(Err(error.to_string()))
+                }
+                Err(error) => Err(error.into()),
             },
-        };
+        }
+    }
+
+    async fn take(&mut self, row: &mut StoredEntry) -> Result<Result<(), VerificationFinding>, VerifyError> {
+        let position = from_stored(row.position).0;
+        let mut key = self.key_of(row).await?;
+        // Read right before an erasure of attributes destroyed its key: another body stands there now.
+        if row.body.is_some()
+            && matches!(key, Ok(None))
+            && let Some(again) = self.ledger.stored_at(&[row.position]).await?.pop()
+            && again.entry == row.entry
+        {
+            *row = again;
+            key = self.key_of(row).await?;
+        }
         let sealed = row.body.as_ref().map(|body| SealedBody(body.clone()));
         let body = match (&sealed, &key) {
             (_, Err(reason)) => StoredBody::Unreadable(reason),

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use weir_ledger::{ErasureError, Ledger, NewErasure, Selector};
@@ -18,8 +18,11 @@ use crate::publisher::Guard;
 /// How often orders are looked for that another process took, or that waited for a hold.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How often bodies are looked for that are older than the configured age.
-const RETENTION_INTERVAL: Duration = Duration::from_secs(3600);
+/// How often bodies are looked for that are older than the configured age, and keys are wiped again.
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// How long after an erasure its keys are wiped again and again: a transaction that old has ended, or never will.
+const WIPE_AGAIN: SignedDuration = SignedDuration::from_hours(24);
 
 /// Carries out the erasures of one ledger.
 pub struct EraserTask {
@@ -53,11 +56,12 @@ impl EraserTask {
     ///
     /// None: what cannot be erased now is tried again.
     pub async fn run(self, stop: CancellationToken) -> Result<(), ErasureError> {
-        let mut next_retention = tokio::time::Instant::now();
+        let mut next_hour = tokio::time::Instant::now();
         while !stop.is_cancelled() {
-            if self.retention.is_some() && tokio::time::Instant::now() >= next_retention {
+            if tokio::time::Instant::now() >= next_hour {
+                next_hour = tokio::time::Instant::now() + HOUR;
                 self.order_retention().await;
-                next_retention = tokio::time::Instant::now() + RETENTION_INTERVAL;
+                self.rewrite_again().await;
             }
             self.carry_out().await;
             tokio::select! {
@@ -74,14 +78,40 @@ impl EraserTask {
             .ledger
             .carry_out_erasures(Timestamp::now, |keys| guard.note_destroyed(keys))
             .await;
-        match carried_out {
-            Ok(done) => {
-                for erasure in done {
-                    tracing::info!(erasure.id = %erasure.id, scope = %erasure.scope, bodies = erasure.bodies, "erased");
-                }
+        let carried_out = match carried_out {
+            Ok(carried_out) => carried_out,
+            Err(error) => {
+                tracing::warn!(problem = error_chain(&error), "erasing waits");
+                return;
             }
-            Err(error @ ErasureError::Held { .. }) => tracing::info!("{error}"),
-            Err(error) => tracing::warn!(problem = error_chain(&error), "erasing waits"),
+        };
+        for erasure in carried_out.done {
+            tracing::info!(erasure.id = %erasure.id, scope = %erasure.scope, bodies = erasure.bodies, "erased");
+        }
+        for (erasure, error) in carried_out.waiting {
+            match error {
+                ErasureError::Held { .. } => tracing::info!(erasure.id = %erasure.id, "{error}"),
+                error => tracing::warn!(erasure.id = %erasure.id, problem = error_chain(&error), "erasing waits"),
+            }
+        }
+    }
+
+    /// A transaction that was open during an erasure (a back-up that ran, a forgotten session) kept the pages of the key
+    /// table that were wiped. After it ended, wiping again takes them too.
+    async fn rewrite_again(&self) {
+        let since = Timestamp::now() - WIPE_AGAIN;
+        let wiped = async {
+            let orders = self.ledger.erasures().await?;
+            if orders
+                .iter()
+                .any(|erasure| erasure.done_at.is_some_and(|done_at| done_at > since))
+            {
+                self.ledger.rewrite_erased().await?;
+            }
+            Ok::<_, ErasureError>(())
+        };
+        if let Err(error) = wiped.await {
+            tracing::warn!(problem = error_chain(&error), "wiping keys again waits");
         }
     }
 
@@ -96,7 +126,11 @@ impl EraserTask {
             approver: "configuration".to_owned(),
         };
         match self.ledger.order_erasure(&order, Timestamp::now()).await {
-            Ok(erasure) => tracing::info!(erasure.id = %erasure.id, "retention"),
+            Ok(orders) => {
+                for erasure in orders {
+                    tracing::info!(erasure.id = %erasure.id, "retention");
+                }
+            }
             Err(ErasureError::Nothing) => {}
             Err(error) => tracing::warn!(problem = error_chain(&error), "retention waits"),
         }

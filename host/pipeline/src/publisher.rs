@@ -25,7 +25,7 @@ use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use weir_evidence::{Checkpoint, EMPTY_ROOT, SignedCheckpoint, SigningKey, consistency_ranges, is_consistent};
-use weir_ledger::{Head, Ledger, SigningOrigin, TreeError};
+use weir_ledger::{ErasureError, Head, Ledger, NewErasure, Selector, SigningOrigin, TreeError};
 
 pub use self::error::PublishError;
 pub use self::guard::{Guard, GuardError};
@@ -93,6 +93,9 @@ impl Publisher {
         };
         let origin = publisher.ledger.signing_origin(&publisher.settings.origin).await?;
         publisher.keys(&origin)?;
+        // Before anything is sealed: the database may be a back-up from before these keys were destroyed.
+        let destroyed = publisher.settings.guard.destroyed().await?;
+        publisher.ledger.skip_body_keys(&destroyed).await?;
         let head = publisher.ledger.head().await?;
         if head.size == 0 && publisher.settings.guard.read().await?.is_none() {
             let empty = publisher.sign(&origin, &head)?;
@@ -175,8 +178,15 @@ impl Publisher {
                 signed
             }
         };
-        self.publication.published(&signed);
-        self.ask_witnesses(&origin, &mut signed).await
+        let disputed = self.ask_witnesses(&origin, &mut signed).await?;
+        // Who asks for the checkpoint is told that it is disputed, and not the checkpoint.
+        match disputed {
+            None => {
+                self.publication.published(&signed);
+                Ok(())
+            }
+            Some(error) => Err(error),
+        }
     }
 
     /// Makes sure that the tree under `head` grew out of the guarded one.
@@ -272,11 +282,7 @@ impl Publisher {
             }
             Err(error) => return Err(error),
         };
-        let destroyed = self.settings.guard.destroyed().await?;
-        self.ledger
-            .destroy_keys_again(&destroyed)
-            .await
-            .map_err(|error| PublishError::Signing(error_chain(&error)))?;
+        self.erase_again(reason).await?;
         // A guard of a later origin than the database knows: the database is from before an earlier continuation.
         let number = self
             .settings
@@ -298,8 +304,36 @@ impl Publisher {
         ))
     }
 
-    /// Asks the witnesses that have not cosigned yet, and stores what they sign.
-    async fn ask_witnesses(&self, origin: &SigningOrigin, signed: &mut SignedCheckpoint) -> Result<(), PublishError> {
+    /// Erases again what was erased after the back-up was made. Its order is lost with the rest, so a new one says what goes.
+    async fn erase_again(&self, reason: &str) -> Result<(), PublishError> {
+        let destroyed = self.settings.guard.destroyed().await?;
+        let order = NewErasure {
+            selector: Selector::BodyKeys(destroyed.clone()),
+            attributes: Vec::new(),
+            basis: "erased before the database was restored".to_owned(),
+            approver: format!("weir ledger continue: {reason}"),
+        };
+        match self.ledger.order_erasure(&order, jiff::Timestamp::now()).await {
+            Ok(_) | Err(ErasureError::Nothing) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let guard = &self.settings.guard;
+        let carried_out = self
+            .ledger
+            .carry_out_erasures(jiff::Timestamp::now, |keys| guard.note_destroyed(keys))
+            .await?;
+        if let Some((_, error)) = carried_out.waiting.into_iter().next() {
+            return Err(error.into());
+        }
+        Ok(self.ledger.destroy_keys_again(&destroyed).await?)
+    }
+
+    /// Asks the witnesses that have not cosigned yet, and stores what they sign. Says what one of them disputes.
+    async fn ask_witnesses(
+        &self,
+        origin: &SigningOrigin,
+        signed: &mut SignedCheckpoint,
+    ) -> Result<Option<PublishError>, PublishError> {
         let asked = self
             .settings
             .witnesses
@@ -325,9 +359,8 @@ impl Publisher {
             self.ledger
                 .store_checkpoint(origin, signed.checkpoint().size, &signed.to_string())
                 .await?;
-            self.publication.published(signed);
         }
-        disputed.map_or(Ok(()), Err)
+        Ok(disputed)
     }
 
     fn sign(&self, origin: &SigningOrigin, head: &Head) -> Result<SignedCheckpoint, PublishError> {

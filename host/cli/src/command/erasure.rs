@@ -42,13 +42,13 @@ pub(crate) async fn erasure(config: &ConfigPath, args: ErasureArgs, json: bool) 
                 basis,
                 approver,
             };
-            let ordered: ErasureState = client.post(&["v1", "erasures"], &request).await?;
-            let erasure = wait_for(&client, ordered).await?;
+            let mut ordered: Erasures = client.post_patiently(&["v1", "erasures"], &request).await?;
+            wait_for(&client, &mut ordered.erasures).await?;
             if json {
-                print_json(&erasure)?;
+                print_json(&ordered)?;
             } else {
-                print_erasure(&erasure);
-                if erasure.done_at.is_some() {
+                ordered.erasures.iter().for_each(print_erasure);
+                if ordered.erasures.iter().any(|erasure| erasure.done_at.is_some()) {
                     say!("back-ups and archives made before still hold it, for as long as you keep them");
                 }
             }
@@ -57,20 +57,21 @@ pub(crate) async fn erasure(config: &ConfigPath, args: ErasureArgs, json: bool) 
     Ok(ExitCode::SUCCESS)
 }
 
-/// Waits until an order was carried out, or a hold or much work delays it.
-async fn wait_for(client: &Client, ordered: ErasureState) -> Result<ErasureState> {
-    let mut erasure = ordered;
+/// Waits until orders were carried out, or a hold or much work delays one.
+async fn wait_for(client: &Client, ordered: &mut [ErasureState]) -> Result<()> {
     for _ in 0..LOOKS_MAX {
-        if erasure.done_at.is_some() {
+        if ordered.iter().all(|erasure| erasure.done_at.is_some()) {
             break;
         }
         tokio::time::sleep(LOOK_INTERVAL).await;
         let listed: Erasures = client.get(&["v1", "erasures"], &[]).await?;
-        if let Some(now) = listed.erasures.into_iter().find(|now| now.id == erasure.id) {
-            erasure = now;
+        for now in listed.erasures {
+            if let Some(erasure) = ordered.iter_mut().find(|erasure| erasure.id == now.id) {
+                *erasure = now;
+            }
         }
     }
-    Ok(erasure)
+    Ok(())
 }
 
 fn print_erasure(erasure: &ErasureState) {

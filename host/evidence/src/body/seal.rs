@@ -10,7 +10,7 @@ use zstd::bulk::Compressor;
 
 use super::Body;
 use crate::tree::Hash;
-use crate::{BodyKey, Commitment, Entry};
+use crate::{BodyKey, Commitment, Entry, EntryError};
 
 /// Fast, and within a few percent of the higher levels on items of about a kilobyte.
 const ZSTD_LEVEL: i32 = 1;
@@ -21,8 +21,8 @@ thread_local! {
         RefCell::new(Compressor::new(ZSTD_LEVEL).expect("level 1 is a level"));
 }
 
-/// Largest body that is unpacked. A change carries at most two images of 400 KB, at most six times that in JSON escapes.
-const BODY_BYTES_MAX: usize = 16 << 20;
+/// Largest body, unpacked. A change carries at most two images of 400 KB, at most six times that in JSON escapes.
+pub(crate) const BODY_BYTES_MAX: usize = 16 << 20;
 
 /// A body as it is stored: compressed, then encrypted with AES-256-GCM. The nonce is the beginning of the entry's leaf
 /// hash, and all of that hash is authenticated with it. A key is used once; should a database that was restored hand its
@@ -55,20 +55,28 @@ pub enum OpenError {
 
 impl Body {
     /// Compresses and seals this body for the entry with that leaf hash.
-    #[must_use]
-    pub fn seal(&self, key: &BodyKey, leaf: &Hash) -> SealedBody {
+    ///
+    /// # Errors
+    ///
+    /// It is larger than what is ever unpacked.
+    pub fn seal(&self, key: &BodyKey, leaf: &Hash) -> Result<SealedBody, EntryError> {
         let plain = serde_json::to_vec(self).expect("a body is JSON");
+        if plain.len() > BODY_BYTES_MAX {
+            return Err(EntryError::BodyTooLarge {
+                size_bytes: plain.len(),
+            });
+        }
         let packed = COMPRESSOR.with_borrow_mut(|compressor| compressor.compress(&plain));
         let packed = packed.expect("compression into memory succeeds");
         let payload = Payload {
             msg: &packed,
             aad: leaf,
         };
-        SealedBody(
+        Ok(SealedBody(
             cipher(key)
                 .encrypt(&nonce(leaf), payload)
                 .expect("AES-GCM takes 64 GiB"),
-        )
+        ))
     }
 }
 

@@ -11,8 +11,8 @@ impl Ledger {
         let size = i64::try_from(*self.shared.size.borrow()).expect("positions are below 2^63");
         let wanted = size + i64::try_from(count).expect("a batch is small");
         let mut partitioned_to = self.shared.partitioned_to.lock().await;
-        // Another process may append meanwhile: half a partition of slack is more than it can write before we look again.
-        if wanted + POSITIONS_PER_PARTITION / 2 >= *partitioned_to {
+        // The next partition is there before the first row of this one: whoever appends beside us knows a smaller size.
+        if wanted + POSITIONS_PER_PARTITION >= *partitioned_to {
             sqlx::query!("select ensure_entry_partitions($1, $2)", self.shared.id, wanted)
                 .fetch_one(&self.shared.pool)
                 .await?;

@@ -145,10 +145,12 @@ impl GroupError {
     /// What a failure to copy rows means, by SQLSTATE class: 22 data, 23 integrity, 54 limits exceeded and P0 (raised by a
     /// trigger) are about rows.
     pub(super) fn of_copy(error: sqlx::Error) -> Self {
-        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-        // 23505 is a position that is taken: something is behind the head, and no record is to blame.
-        let is_about_rows = code.is_some_and(|code| {
-            code != "23505" && ["22", "23", "54", "P0"].iter().any(|class| code.starts_with(class))
+        let is_about_rows = error.as_database_error().is_some_and(|error| {
+            let code = error.code().unwrap_or_default();
+            // No record is to blame for a position that is taken, which says that something is behind the head, nor for one
+            // that no partition takes: a violated check that has no name.
+            let is_about_place = code == "23505" || (code == "23514" && error.constraint().is_none());
+            !is_about_place && ["22", "23", "54", "P0"].iter().any(|class| code.starts_with(class))
         });
         if is_about_rows {
             Self::Refused(error)

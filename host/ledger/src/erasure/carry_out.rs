@@ -12,31 +12,62 @@ use crate::{Ledger, NumberedBodyKey, ReadError, from_stored};
 /// Bodies of one transaction: a second's work at most, so that a hold never waits long.
 const CHUNK_BODIES: usize = 500;
 
+/// What became of orders.
+#[derive(Debug, Default)]
+pub struct CarriedOut {
+    /// Those that are done now.
+    pub done: Vec<Erasure>,
+    /// Those that are not, and why. What was erased of them so far stays erased; carrying out again goes on there.
+    pub waiting: Vec<(Erasure, ErasureError)>,
+}
+
 impl Ledger {
     /// Carries every order out that is not done. `journal` is told the numbers of the keys of each chunk before they are
     /// destroyed: it keeps them where a restored database can be held against them.
     ///
-    /// Safe to repeat, and to run in two processes at once.
+    /// Safe to repeat, and to run in two processes at once. An order that cannot be carried out keeps no other waiting.
     ///
     /// # Errors
     ///
-    /// The first that could not be carried out; those before it are done.
+    /// The orders cannot be read.
     pub async fn carry_out_erasures(
         &self,
         now: impl Fn() -> Timestamp,
         journal: impl Fn(&[i64]) -> std::io::Result<()>,
-    ) -> Result<Vec<Erasure>, ErasureError> {
-        let mut done = Vec::new();
+    ) -> sqlx::Result<CarriedOut> {
+        let mut carried_out = CarriedOut::default();
         for erasure in self.erasures().await? {
             if erasure.done_at.is_none() {
-                let plan = self.plan_of(erasure.intent).await?;
-                while self.erase_chunk(&erasure, &plan, &journal).await? {}
-                self.forget_segments();
-                self.rewrite_erased().await?;
-                done.push(self.finish_erasure(erasure, &plan, now()).await?);
+                match self.carry_out(&erasure, now(), &journal).await {
+                    Ok(done) => carried_out.done.push(done),
+                    Err(error) => carried_out.waiting.push((erasure, error)),
+                }
             }
         }
-        Ok(done)
+        Ok(carried_out)
+    }
+
+    async fn carry_out(
+        &self,
+        erasure: &Erasure,
+        now: Timestamp,
+        journal: impl Fn(&[i64]) -> std::io::Result<()>,
+    ) -> Result<Erasure, ErasureError> {
+        let plan = self.plan_of(erasure.intent).await?;
+        let mut is_begun = false;
+        let erased = loop {
+            match self.erase_chunk(erasure, &plan, &journal).await {
+                Ok(true) => is_begun = true,
+                Ok(false) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        if is_begun || erased.is_ok() {
+            self.forget_segments();
+            self.rewrite_erased().await?;
+        }
+        erased?;
+        self.finish_erasure(erasure, &plan, now).await
     }
 
     /// Erases the next bodies of an order. Says whether more are left.
@@ -56,15 +87,22 @@ impl Ledger {
         .fetch_optional(&mut *tx)
         .await?;
         let Some(stands) = stands else { return Ok(false) };
-        let chunk: Vec<u64> = plan
+        let mut chunk: Vec<u64> = plan
             .positions
-            .iter()
-            .filter(|position| *position >= stands.cast_unsigned())
+            .iter_from(stands.cast_unsigned())
             .take(CHUNK_BODIES)
             .collect();
-        let Some(last) = chunk.last() else { return Ok(false) };
-        let holds = self.holds_in(&mut tx).await?;
-        self.check_holds(&holds, &chunk.iter().copied().collect()).await?;
+        let Some(last) = chunk.last().copied() else {
+            return Ok(false);
+        };
+        let (holds, positions) = (self.holds_in(&mut tx).await?, chunk.iter().copied().collect());
+        if erasure.scope == ErasureScope::Retention.as_str() {
+            // What is held since the order is found again by the next one, once it is not held any more.
+            let held = self.held(&holds, &positions).await?;
+            chunk.retain(|position| held.iter().all(|(held, _)| held != position));
+        } else {
+            self.check_holds(&holds, &positions).await?;
+        }
 
         let stored = self.lock_bodies(&mut tx, &chunk).await?;
         let is_partial = erasure.scope == ErasureScope::Attribute.as_str();
@@ -162,12 +200,13 @@ impl Ledger {
             .is_some_and(|actor| is_text_of(&body, paths, actor));
         let is_erased = |path: &str| paths.iter().any(|erased| erased == path) || (names_actor && path == "/actor");
         let left = body.without(&key, is_erased);
-        Ok(left.map(|left| left.seal(&fresh.key, &leaf)))
+        let sealed = left.map(|left| left.seal(&fresh.key, &leaf)).transpose();
+        sealed.map_err(|error| tampered(error.to_string()))
     }
 
     async fn finish_erasure(
         &self,
-        erasure: Erasure,
+        erasure: &Erasure,
         plan: &ErasurePlan,
         now: Timestamp,
     ) -> Result<Erasure, ErasureError> {
@@ -206,7 +245,7 @@ impl Ledger {
             Ok(_) | Err(sqlx::Error::RowNotFound) => Ok(Erasure {
                 bodies,
                 done_at: Some(now),
-                ..erasure
+                ..erasure.clone()
             }),
             Err(error) => Err(error.into()),
         }

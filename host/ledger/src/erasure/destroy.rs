@@ -25,8 +25,9 @@ impl Ledger {
                 segment,
             )
             .fetch_optional(&mut *conn)
-            .await?
-            .ok_or(BodyKeyError::Missing { segment })?;
+            .await?;
+            // Without its segment a key is as good as destroyed.
+            let Some(wrapped) = wrapped else { continue };
             let context = self.segment_context(segment);
             let mut left = self
                 .shared
@@ -51,7 +52,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// Destroys keys by number, whether or not an order is known: for a database that was restored from before it.
+    /// Destroys keys by number, for a database that was restored from before they were destroyed. Bodies that they seal have
+    /// to be erased by an order first ([`Selector::BodyKeys`](super::Selector)): without one they only look tampered with.
     ///
     /// # Errors
     ///
@@ -81,8 +83,13 @@ impl Ledger {
         Ok(exist)
     }
 
-    /// No page of the tables of keys and dead letters holds what was destroyed.
-    pub(super) async fn rewrite_erased(&self) -> Result<(), ErasureError> {
+    /// Writes the tables of keys and dead letters anew, so that no page of them holds what was destroyed. A transaction
+    /// that is older than the destruction, and still open, keeps it: once it has ended, this is worth repeating.
+    ///
+    /// # Errors
+    ///
+    /// Postgres failed. Safe to repeat.
+    pub async fn rewrite_erased(&self) -> Result<(), ErasureError> {
         sqlx::query!("select rewrite_erased()")
             .fetch_one(&self.shared.eraser)
             .await?;

@@ -66,7 +66,7 @@ impl Ledger {
         let (scope, raw) = match &new.selector {
             Selector::Item { .. } => (HoldScope::Item, new.selector.to_string()),
             Selector::Subject { attribute, value } => (HoldScope::Subject, json(&(attribute, value))),
-            Selector::OlderThan(_) => return Err(HoldError::Age),
+            Selector::OlderThan(_) | Selector::BodyKeys(_) => return Err(HoldError::Age),
         };
         let token = self.token_of(&new.selector);
         let body = Body {
@@ -202,19 +202,8 @@ impl Ledger {
         }
     }
 
-    /// Those of the positions that are not held.
-    pub(super) async fn not_held(&self, holds: &[Hold], positions: Positions) -> Result<Positions, ErasureError> {
-        let held: Positions = self
-            .held(holds, &positions)
-            .await?
-            .into_iter()
-            .map(|(position, _)| position)
-            .collect();
-        Ok(positions.iter().filter(|position| !held.contains(*position)).collect())
-    }
-
     /// Those of the positions that are held, and by what.
-    async fn held(&self, holds: &[Hold], positions: &Positions) -> Result<Vec<(u64, String)>, ErasureError> {
+    pub(super) async fn held(&self, holds: &[Hold], positions: &Positions) -> Result<Vec<(u64, String)>, ErasureError> {
         if holds.is_empty() {
             return Ok(Vec::new());
         }

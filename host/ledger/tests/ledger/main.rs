@@ -27,6 +27,8 @@ mod unseen;
 
 mod body_keys;
 mod checkpoints;
+mod erased;
+mod erasing_meanwhile;
 mod erasure;
 mod large;
 mod partitions;

@@ -74,9 +74,9 @@ async fn an_append_crosses_into_the_next_partition() {
         .assert_eq(&read(&world.ledger, POSITIONS_PER_PARTITION - 2).await);
 }
 
-/// In units of half a partition: where the ledger stands, and the partitions that there are.
+/// In units of half a partition: where the ledger stands, and the partitions that there are. None is ever missed.
 #[tokio::test]
-async fn a_process_that_grows_a_ledger_makes_partitions_half_of_one_ahead() {
+async fn a_process_that_grows_a_ledger_makes_the_next_partition_before_it_is_near() {
     let world = World::new().await;
     let lease = world.lease("a").await;
     let mut told = String::new();
@@ -85,14 +85,15 @@ async fn a_process_that_grows_a_ledger_makes_partitions_half_of_one_ahead() {
         // With the first one the process learns the size, as if it had grown the ledger itself.
         append(&world.ledger, &lease, 2 * half, 2 * half + 1).await.unwrap();
         append(&world.ledger, &lease, 2 * half + 1, 2 * half + 2).await.unwrap();
+        assert_eq!(world.ledger.append_only_faults().await.unwrap(), Vec::<String>::new());
         told += &format!("{half}: {}\n", attached(&world).await.join(" "));
     }
     expect![[r#"
         0: entry_1_0 entry_1_1
         1: entry_1_0 entry_1_1
-        2: entry_1_0 entry_1_1
+        2: entry_1_0 entry_1_1 entry_1_2
         3: entry_1_0 entry_1_1 entry_1_2
-        4: entry_1_0 entry_1_1 entry_1_2
+        4: entry_1_0 entry_1_1 entry_1_2 entry_1_3
         5: entry_1_0 entry_1_1 entry_1_2 entry_1_3
     "#]]
     .assert_eq(&told);
@@ -162,4 +163,33 @@ async fn a_new_partition_is_append_only_from_the_begin() {
     ] {
         assert!(sqlx::raw_sql(refused).execute(&mut conn).await.is_err(), "{refused}");
     }
+}
+
+/// A process that did not append for a while knows a smaller size, and may be the first across a border.
+#[tokio::test]
+async fn a_process_that_lags_behind_raises_no_alarm_when_it_crosses_a_border() {
+    let world = World::new().await;
+    let (ours, others) = (world.lease("a").await, world.lease("b").await);
+    append(&world.ledger, &ours, 0, 1).await.unwrap();
+    grow(&world, POSITIONS_PER_PARTITION - 10).await;
+    append(&world.process().await, &others, 0, 1).await.unwrap();
+    append(&world.ledger, &ours, 1, 15).await.unwrap();
+    assert_eq!(world.ledger.append_only_faults().await.unwrap(), Vec::<String>::new());
+    assert_eq!(attached(&world).await, ["entry_1_0", "entry_1_1"]);
+    append(&world.ledger, &ours, 15, 16).await.unwrap();
+    assert_eq!(attached(&world).await, ["entry_1_0", "entry_1_1", "entry_1_2"]);
+}
+
+/// A record is not to blame for what somebody did to the table: it waits, and is recorded whole.
+#[tokio::test]
+async fn a_position_that_no_partition_takes_makes_no_record_unknown() {
+    let world = World::new().await;
+    let lease = world.lease("a").await;
+    append(&world.ledger, &lease, 0, 1).await.unwrap();
+    world.tamper("alter table entry detach partition entry_1_0").await;
+    let answer = append(&world.ledger, &lease, 1, 3).await;
+    assert!(
+        matches!(answer, Err(weir_ledger::AppendError::Database(_))),
+        "{answer:?}"
+    );
 }

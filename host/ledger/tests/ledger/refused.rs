@@ -24,7 +24,7 @@ async fn refuse(world: &World, table: &str, sequences: &[u64], reason: &str) {
         "create or replace function refuse_some() returns trigger language plpgsql as $$
          begin
              if {} then
-                 raise exception 'not this one' using errcode = '{reason}';
+                 raise exception 'not this one' using errcode = '{reason}', constraint = 'entries_are_fine';
              end if;
              return new;
          end

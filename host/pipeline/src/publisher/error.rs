@@ -1,6 +1,6 @@
 //! Why nothing is signed, and who can do something about it.
 
-use weir_ledger::TreeError;
+use weir_ledger::{BodyKeyError, ErasureError, TreeError};
 
 use super::GuardError;
 
@@ -61,6 +61,12 @@ pub enum PublishError {
     /// The stored tree cannot be read.
     #[error("the stored tree cannot be read")]
     Tree(#[from] TreeError),
+    /// Keys that were destroyed cannot be kept from use.
+    #[error("the keys of bodies cannot be read")]
+    BodyKey(#[from] BodyKeyError),
+    /// What was erased before the database was restored cannot be erased again.
+    #[error("what was erased before the database was restored cannot be erased again")]
+    Erasure(#[from] ErasureError),
     /// Postgres failed.
     #[error("could not read or store checkpoints")]
     Database(#[from] weir_ledger::DatabaseError),
@@ -79,6 +85,8 @@ impl PublishError {
             | Self::Guard(_)
             | Self::Signing(_)
             | Self::Tree(_)
+            | Self::BodyKey(_)
+            | Self::Erasure(_)
             | Self::Database(_)
             | Self::Stopped => false,
         }

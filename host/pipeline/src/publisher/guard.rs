@@ -8,11 +8,19 @@
 //! - The guard moves from what was read to what follows, or not at all: two publishers never both move it.
 //! - What it was moved to is on the disk when the move returns.
 
-use std::fs::{self, File, OpenOptions};
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use weir_evidence::SignedCheckpoint;
+
+/// How long another publisher may hold the guard.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often is looked whether it still does.
+const LOCK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// A guard in a file.
 #[derive(Clone, Debug)]
@@ -80,10 +88,11 @@ impl Guard {
     ///
     /// The file cannot be written.
     pub fn note_destroyed(&self, keys: &[i64]) -> io::Result<()> {
-        let mut text = String::new();
+        // A line counts with its full stop only: what a crash cuts off is no other number. The first begins a new line,
+        // because the last one may be such a piece.
+        let mut text = String::from("\n");
         for key in keys {
-            text.push_str(&key.to_string());
-            text.push('\n');
+            text.push_str(&format!("{key}.\n"));
         }
         let mut file = OpenOptions::new()
             .create(true)
@@ -93,7 +102,7 @@ impl Guard {
         file.sync_all()
     }
 
-    /// Every key that was noted.
+    /// Every key that was noted, lowest first.
     ///
     /// # Errors
     ///
@@ -101,7 +110,11 @@ impl Guard {
     pub async fn destroyed(&self) -> Result<Vec<i64>, GuardError> {
         let path = self.beside("erased");
         blocking(move || match fs::read_to_string(&path) {
-            Ok(text) => Ok(text.lines().filter_map(|line| line.parse().ok()).collect()),
+            Ok(text) => {
+                let noted = text.lines().filter_map(|line| line.strip_suffix('.')?.parse().ok());
+                // After a restore, the same key may be destroyed a second time.
+                Ok(noted.collect::<BTreeSet<i64>>().into_iter().collect())
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(source) => Err(GuardError::File { path, source }),
         })
@@ -122,13 +135,29 @@ impl Guard {
     fn advance_now(&self, from: Option<&SignedCheckpoint>, to: &SignedCheckpoint) -> Result<(), GuardError> {
         let lock = OpenOptions::new().create(true).append(true).open(self.beside("lock"));
         let lock = lock.map_err(|source| self.failed(source))?;
-        lock.lock().map_err(|source| self.failed(source))?;
+        self.take(&lock).map_err(|source| self.failed(source))?;
         let stands = self.read_now()?;
         if stands.as_ref().map(ToString::to_string) != from.map(ToString::to_string) {
             return Err(GuardError::Moved(self.path.clone()));
         }
         self.write(to.to_string().as_bytes())
             .map_err(|source| self.failed(source))
+    }
+
+    /// Waits for whoever else moves it, but not for long: it may be frozen, on another machine.
+    fn take(&self, lock: &File) -> io::Result<()> {
+        let waiting_since = Instant::now();
+        loop {
+            match lock.try_lock() {
+                Ok(()) => return Ok(()),
+                Err(TryLockError::Error(error)) => return Err(error),
+                Err(TryLockError::WouldBlock) if waiting_since.elapsed() > LOCK_TIMEOUT => {
+                    let message = format!("another process holds {}", self.beside("lock").display());
+                    return Err(io::Error::new(io::ErrorKind::TimedOut, message));
+                }
+                Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_INTERVAL),
+            }
+        }
     }
 
     /// Whole or not at all, and on the disk.
@@ -210,7 +239,16 @@ mod tests {
         let guard = Guard::in_file(folder.path().join("guard"));
         assert!(guard.destroyed().await.unwrap().is_empty());
         guard.note_destroyed(&[3, 70_000]).unwrap();
-        guard.note_destroyed(&[4]).unwrap();
-        assert_eq!(guard.destroyed().await.unwrap(), [3, 70_000, 4]);
+        let path = folder.path().join("guard.erased");
+        let whole = fs::read(&path).unwrap();
+        for kept in 0..=whole.len() {
+            fs::write(&path, &whole[..kept]).unwrap();
+            guard.note_destroyed(&[4]).unwrap();
+            let noted = guard.destroyed().await.unwrap();
+            assert!(
+                [vec![4], vec![3, 4], vec![3, 4, 70_000]].contains(&noted),
+                "{kept}: {noted:?}"
+            );
+        }
     }
 }

@@ -3,13 +3,13 @@
 //! A witness remembers the newest tree that it saw of each log, and cosigns only what grew out of that. So whoever
 //! rewrites database and guard together still cannot show the witness another history.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::StatusCode;
-use weir_evidence::{Note, SignatureCheck, SignedCheckpoint, VerifierKey, consistency_ranges};
+use weir_evidence::{Checkpoint, Note, SignatureCheck, SignedCheckpoint, VerifierKey, consistency_ranges};
 use weir_ledger::{Ledger, TreeError};
 
 /// Longest request to a witness.
@@ -22,8 +22,8 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 pub struct Witness {
     key: VerifierKey,
     url: String,
-    /// The size that it cosigned last, as far as we know.
-    seen: AtomicU64,
+    /// The size that it cosigned last, as far as we know, and the origin that it did so for: it holds a tree for each.
+    seen: Mutex<(String, u64)>,
 }
 
 /// Why a witness did not cosign.
@@ -58,7 +58,7 @@ impl Witness {
         Self {
             key,
             url,
-            seen: AtomicU64::new(0),
+            seen: Mutex::default(),
         }
     }
 
@@ -79,10 +79,11 @@ impl Witness {
         ledger: &Ledger,
         signed: &SignedCheckpoint,
     ) -> Result<String, CosignError> {
-        let size = signed.checkpoint().size;
+        let Checkpoint { origin, size, .. } = signed.checkpoint();
+        let size = *size;
         // The second time with the size that the witness said it has.
         for _ in 0..2 {
-            let seen = self.seen.load(Ordering::Relaxed);
+            let seen = self.seen_of(origin);
             if seen > size {
                 return Err(self.disputed(format!("it cosigned {seen} entries, but there are {size}")));
             }
@@ -99,14 +100,14 @@ impl Witness {
             match status {
                 StatusCode::OK => {
                     let lines = self.own_lines(signed, &text)?;
-                    self.seen.store(size, Ordering::Relaxed);
+                    self.saw(origin, size);
                     return Ok(lines);
                 }
                 StatusCode::CONFLICT => {
                     let has = text.trim_end().parse();
                     let has = has
                         .map_err(|_| CosignError::Answer(format!("{} answers 409 without a size", self.key.name())))?;
-                    self.seen.store(has, Ordering::Relaxed);
+                    self.saw(origin, has);
                 }
                 StatusCode::UNPROCESSABLE_ENTITY => {
                     return Err(self.disputed("the tree did not grow out of the one that it cosigned".to_owned()));
@@ -136,6 +137,15 @@ impl Witness {
             )));
         }
         Ok(own)
+    }
+
+    fn seen_of(&self, origin: &str) -> u64 {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.0 == origin { seen.1 } else { 0 }
+    }
+
+    fn saw(&self, origin: &str, size: u64) {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = (origin.to_owned(), size);
     }
 
     fn disputed(&self, reason: String) -> CosignError {
