@@ -64,14 +64,15 @@ pub(crate) fn attribute_value(value: &AttributeValue, out: &mut Vec<u8>) {
 /// Appends an item, or a map inside one.
 pub(crate) fn item(item: &Item, out: &mut Vec<u8>) {
     out.push(b'{');
-    for (index, (name, value)) in sorted_by_utf16(item).into_iter().enumerate() {
-        if index > 0 {
+    let mut is_first = true;
+    for_each_by_utf16(item, |name, value| {
+        if !std::mem::take(&mut is_first) {
             out.push(b',');
         }
         string(name, out);
         out.push(b':');
         attribute_value(value, out);
-    }
+    });
     out.push(b'}');
 }
 
@@ -104,13 +105,15 @@ fn array<T>(elements: &[T], out: &mut Vec<u8>, write: impl Fn(&T, &mut Vec<u8>))
     out.push(b']');
 }
 
-fn sorted_by_utf16(item: &Item) -> Vec<(&String, &weir_model::AttributeValue)> {
-    let mut members: Vec<_> = item.iter().collect();
+fn for_each_by_utf16(item: &Item, mut visit: impl FnMut(&String, &AttributeValue)) {
     // The map is in code point order, which differs only where U+E000 and above meet what lies beyond the BMP.
     if item.keys().any(|name| name.bytes().any(|byte| byte >= 0xEE)) {
+        let mut members: Vec<_> = item.iter().collect();
         members.sort_by(|(left, _), (right, _)| cmp_utf16(left, right));
+        members.into_iter().for_each(|(name, value)| visit(name, value));
+    } else {
+        item.iter().for_each(|(name, value)| visit(name, value));
     }
-    members
 }
 
 fn cmp_utf16(left: &str, right: &str) -> Ordering {

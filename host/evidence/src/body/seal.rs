@@ -6,9 +6,10 @@ use std::cell::RefCell;
 use aes_gcm::aead::consts::U12;
 use aes_gcm::aead::{Aead as _, KeyInit as _, Payload};
 use aes_gcm::{Aes256Gcm, Key, Nonce};
-use zstd::bulk::Compressor;
+use zstd::bulk::{Compressor, Decompressor};
 
 use super::Body;
+use crate::canonical;
 use crate::tree::Hash;
 use crate::{BodyKey, Commitment, Entry, EntryError};
 
@@ -16,9 +17,12 @@ use crate::{BodyKey, Commitment, Entry, EntryError};
 const ZSTD_LEVEL: i32 = 1;
 
 thread_local! {
-    /// Making a compressor costs more than packing a body of a kilobyte with it, so each thread keeps one.
+    /// Making one costs more than packing a body of a kilobyte with it, so each thread keeps one.
     static COMPRESSOR: RefCell<Compressor<'static>> =
         RefCell::new(Compressor::new(ZSTD_LEVEL).expect("level 1 is a level"));
+    /// Making one costs ten times as much as unpacking a body of a kilobyte with it.
+    static DECOMPRESSOR: RefCell<Decompressor<'static>> =
+        RefCell::new(Decompressor::new().expect("there is memory for a decompressor"));
 }
 
 /// Largest body, unpacked. A change carries at most two images of 400 KB, at most six times that in JSON escapes.
@@ -60,7 +64,7 @@ impl Body {
     ///
     /// It is larger than what is ever unpacked.
     pub fn seal(&self, key: &BodyKey, leaf: &Hash) -> Result<SealedBody, EntryError> {
-        let plain = serde_json::to_vec(self).expect("a body is JSON");
+        let plain = self.to_json();
         if plain.len() > BODY_BYTES_MAX {
             return Err(EntryError::BodyTooLarge {
                 size_bytes: plain.len(),
@@ -78,6 +82,46 @@ impl Body {
                 .expect("AES-GCM takes 64 GiB"),
         ))
     }
+
+    /// What serde would write, in a third of the time. Sets come sorted, because in the database they have no order.
+    fn to_json(&self) -> Vec<u8> {
+        let Self {
+            actor,
+            keys,
+            old,
+            new,
+            raw,
+            reason,
+            remains,
+        } = self;
+        let mut json = Vec::with_capacity(2048);
+        let mut member = |name: &str, write: &mut dyn FnMut(&mut Vec<u8>)| {
+            json.extend_from_slice(if json.is_empty() { b"{\"" } else { b",\"" });
+            json.extend_from_slice(name.as_bytes());
+            json.extend_from_slice(b"\":");
+            write(&mut json);
+        };
+        for (name, item) in [("keys", keys), ("new", new), ("old", old)] {
+            if let Some(item) = item {
+                member(name, &mut |json| canonical::item(item, json));
+            }
+        }
+        for (name, text) in [("actor", actor), ("raw", raw), ("reason", reason)] {
+            if let Some(text) = text {
+                member(name, &mut |json| canonical::string(text, json));
+            }
+        }
+        if let Some(remains) = remains {
+            member("remains", &mut |json| {
+                serde_json::to_writer(json, remains).expect("digests are JSON and a vector takes it");
+            });
+        }
+        if json.is_empty() {
+            json.push(b'{');
+        }
+        json.push(b'}');
+        json
+    }
 }
 
 impl SealedBody {
@@ -94,7 +138,8 @@ impl SealedBody {
         let packed = cipher(key)
             .decrypt(&nonce(leaf), payload)
             .map_err(|_| OpenError::Unauthentic)?;
-        let plain = zstd::bulk::decompress(&packed, BODY_BYTES_MAX).map_err(|_| OpenError::Malformed)?;
+        let plain = DECOMPRESSOR.with_borrow_mut(|decompressor| decompressor.decompress(&packed, BODY_BYTES_MAX));
+        let plain = plain.map_err(|_| OpenError::Malformed)?;
         let body: Body = serde_json::from_slice(&plain).map_err(|_| OpenError::Malformed)?;
         if entry.commitment() != Some(&Commitment::of(&body, key)) {
             return Err(OpenError::Uncommitted);
@@ -114,4 +159,52 @@ fn nonce(leaf: &Hash) -> Nonce<U12> {
 
 fn cipher(key: &BodyKey) -> Aes256Gcm {
     Aes256Gcm::new(&Key::<Aes256Gcm>::from(*key.seal))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SegmentKey;
+
+    #[test]
+    fn the_json_of_a_body_is_what_serde_reads_and_would_have_written_but_for_the_order() {
+        let item = r#"{"":{"S":""},"\"~/\u0001":{"S":"\"\n\u0007\ud83d\ude00"},"bin":{"B":"AQI="},"deep":{"L":[{"M":{"\ufb33":{"N":"1e5"},
+            "\ud83d\ude00":{"NULL":true}}},{"BOOL":false}]},"sets":{"SS":["a","b"]},"numbers":{"NS":["1","2"]},"bins":{"BS":["AA==","AQ=="]}}"#;
+        let whole = format!(r#"{{"actor":"ann","keys":{item},"old":{item},"new":{item},"raw":"r","reason":"\\"}}"#);
+        let key = SegmentKey::new([5; 32]).body_key(0).unwrap();
+        let whole: Body = serde_json::from_str(&whole).unwrap();
+        let redacted = whole
+            .without(&key, |path| path == "/new/deep" || path == "/actor")
+            .unwrap();
+        let empty = Body::default();
+        let reason = Body {
+            reason: Some("r".to_owned()),
+            ..Body::default()
+        };
+        for body in [&whole, &redacted, &empty, &reason] {
+            let json = body.to_json();
+            assert_eq!(serde_json::from_slice::<Body>(&json).unwrap(), *body);
+            let (ours, theirs): (serde_json::Value, _) = (
+                serde_json::from_slice(&json).unwrap(),
+                serde_json::to_value(body).unwrap(),
+            );
+            assert_eq!(ours, theirs);
+        }
+    }
+
+    #[test]
+    fn a_body_that_could_never_be_opened_is_not_sealed() {
+        let key = SegmentKey::new([5; 32]).body_key(0).unwrap();
+        let body = |bytes| Body {
+            raw: Some("x".repeat(bytes)),
+            ..Body::default()
+        };
+        let empty = body(0).to_json().len();
+        assert!(body(BODY_BYTES_MAX - empty).seal(&key, &[7; 32]).is_ok());
+        let size_bytes = BODY_BYTES_MAX + 1;
+        assert_eq!(
+            body(size_bytes - empty).seal(&key, &[7; 32]),
+            Err(EntryError::BodyTooLarge { size_bytes })
+        );
+    }
 }
