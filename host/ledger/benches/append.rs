@@ -26,31 +26,23 @@
 //! WEIR_TEST_POSTGRES_URL=postgres://user@host/postgres cargo bench -p weir-ledger --bench append
 //! ```
 
+mod appends;
 #[path = "../../evidence/benches/beside/mod.rs"]
 mod beside;
 
 use std::process::ExitCode;
 use std::str::FromStr as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::Criterion;
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
+use sqlx::{ConnectOptions as _, PgConnection};
 use tokio::runtime::Runtime;
-use weir_evidence::{
-    Body, ConfigurationDigest, Entry, EntryKind, Frontier, LedgerSecret, leaf_hash, node_hash, record,
-};
-use weir_ledger::{
-    AppendTo, Appended, Database, KeyedBody, Ledger, NewShard, NewStream, NumberedBodyKey, Role, SealedRecord,
-    ShardBatch, ShardLease,
-};
-use weir_model::{Assurance, AttributeValue, EventId, Item, LedgerName, Operation, SequenceNumber, ShardId, StreamArn};
+use weir_evidence::{Frontier, leaf_hash, node_hash};
+use weir_ledger::{Ledger, SealedRecord};
 
+use appends::{Appends, body, execute, open};
 use beside::{Beside, beside};
-
-const ARN: &str = "arn:aws:dynamodb:eu-west-1:000000000000:table/shop-orders/stream/2026-03-01T00:00:00.000";
-const TABLE: &str = "shop-orders";
 
 /// Bytes handed to the connection at a time, the append's own number.
 const COPY_CHUNK_BYTES: usize = 64 << 10;
@@ -206,102 +198,6 @@ async fn fill(options: &PgConnectOptions, name: &str, rows: u64) {
     execute(options, &sql).await;
 }
 
-async fn open(options: &PgConnectOptions, name: &str) -> Ledger {
-    let database = Database::connect(options.to_url_lossy().as_str(), Role::Writer).await;
-    let database = database.expect("the database was just made");
-    database.migrate().await.expect("the schema applies");
-    let name = LedgerName::parse(name).expect("a name");
-    let opened = database.open_or_create(&name, LedgerSecret::new(&[7; 32])).await;
-    opened.expect("the ledger is made")
-}
-
-async fn execute(options: &PgConnectOptions, sql: &str) {
-    let mut conn = options.connect().await.expect("Postgres answers");
-    sqlx::raw_sql(AssertSqlSafe(sql))
-        .execute(&mut conn)
-        .await
-        .expect("Postgres does what it is told");
-    conn.close().await.expect("Postgres says goodbye");
-}
-
-/// The path: batches of one shard that follow each other. Their records are the same each time, which Postgres does not
-/// notice: it compresses neither entry nor body.
-struct Appends {
-    ledger: Ledger,
-    lease: ShardLease,
-    records: Arc<[SealedRecord]>,
-    recorded: u64,
-}
-
-impl Appends {
-    /// Takes a shard of its own.
-    async fn new(ledger: &Ledger, shard: &str, count: u64) -> Self {
-        let stream = NewStream {
-            source: "shop",
-            arn: &StreamArn::parse(format!("{ARN}/{}", ledger.name())).expect("an ARN"),
-            table: TABLE,
-            key_names: &["order_id".to_owned()],
-            records_from: None,
-        };
-        let stream_id = ledger
-            .enter_stream(stream)
-            .await
-            .expect("the stream is entered")
-            .stream_id;
-        let shard = ShardId::parse(format!("shardId-00000001772366400000-{shard}")).expect("a shard");
-        let new_shard = NewShard {
-            shard: shard.clone(),
-            parent: None,
-        };
-        ledger
-            .enter_shards(stream_id, &[new_shard])
-            .await
-            .expect("the shard is entered");
-        let lease = ledger
-            .claim_shard(stream_id, &shard)
-            .await
-            .expect("nobody has the shard");
-        let keys = ledger
-            .take_body_keys(usize::try_from(count).expect("a batch is small"))
-            .await
-            .expect("there are keys");
-        let records = (1..)
-            .zip(&keys)
-            .map(|(sequence, key)| seal(ledger, &lease, sequence, key));
-        Self {
-            records: records.collect(),
-            ledger: ledger.clone(),
-            lease,
-            recorded: 0,
-        }
-    }
-
-    async fn append(&mut self) {
-        let count = self.records.len() as u64;
-        let batch = ShardBatch {
-            lease: self.lease.clone(),
-            after: (self.recorded > 0).then(|| number(self.recorded)),
-            to: AppendTo::Record(number(self.recorded + count)),
-            records: Arc::clone(&self.records),
-            first: Some(number(self.recorded + 1)),
-            read: count,
-            redacted: 0,
-            config: ConfigurationDigest([5; 16]),
-        };
-        let appended = self.ledger.append(batch).await.expect("Postgres takes the batch");
-        assert!(matches!(appended, Appended::Written { .. }), "{appended:?}");
-        self.recorded += count;
-    }
-
-    fn row_bytes(&self) -> usize {
-        let bytes = self
-            .records
-            .iter()
-            .map(|record| record.entry.len() + body(record).sealed.0.len());
-        bytes.sum::<usize>() / self.records.len()
-    }
-}
-
 /// The floor: the same rows, in a transaction that does nothing else.
 struct Copies {
     conn: PgConnection,
@@ -360,71 +256,8 @@ impl Copies {
     }
 }
 
-fn body(record: &SealedRecord) -> &KeyedBody {
-    record.body.as_ref().expect("a change has a body")
-}
-
 fn field(rows: &mut Vec<u8>, value: &[u8]) {
     let length = i32::try_from(value.len()).expect("entries and bodies are below 2 GiB");
     rows.extend_from_slice(&length.to_be_bytes());
     rows.extend_from_slice(value);
-}
-
-/// An insert of an order with eight attributes, each time another.
-fn seal(ledger: &Ledger, lease: &ShardLease, sequence: u64, numbered: &NumberedBodyKey) -> SealedRecord {
-    let order = format!("order-{sequence:09}");
-    let keys = attributes(&[("order_id", &order)]);
-    let body = Body {
-        actor: Some("maria@example.com".to_owned()),
-        new: Some(attributes(&[
-            ("order_id", &order),
-            ("customer", &format!("customer-{:06}", sequence * 7919 % 1_000_000)),
-            ("status", "placed"),
-            ("total", &format!("{}.{:02}", sequence * 37 % 520, sequence % 100)),
-            ("items", &(sequence % 9 + 1).to_string()),
-            (
-                "note",
-                "please ring twice, the bell is quiet; the neighbour takes parcels too",
-            ),
-            ("updated_by", "maria@example.com"),
-            ("updated_at", "2026-03-01T12:00:00.004Z"),
-        ])),
-        keys: Some(keys.clone()),
-        ..Body::default()
-    };
-    let sealed = record(&body, &numbered.key, |commitment| Entry {
-        ledger: ledger.name().clone(),
-        kind: EntryKind::Change {
-            origin: lease.origin(),
-            commitment,
-            sequence: number(sequence),
-            event: EventId::parse(format!("{:032x}", u128::from(sequence) << 64)).expect("an event id"),
-            operation: Operation::Insert,
-            table: TABLE.to_owned(),
-            item: ledger.secret().item_token(TABLE, &keys),
-            time: "2026-03-01T12:00:00Z".parse().expect("a time"),
-            assurance: Assurance::Claimed,
-            config: ConfigurationDigest([5; 16]),
-        },
-    });
-    let (entry, leaf, body) = sealed.expect("the entry is small");
-    SealedRecord {
-        sequence: Some(number(sequence)),
-        lane: Some(ledger.secret().lane(TABLE, &keys)),
-        entry,
-        leaf,
-        body: Some(KeyedBody {
-            key: numbered.number,
-            sealed: body,
-        }),
-    }
-}
-
-fn number(sequence: u64) -> SequenceNumber {
-    SequenceNumber::parse(sequence.to_string()).expect("digits are a sequence number")
-}
-
-fn attributes(pairs: &[(&str, &str)]) -> Item {
-    let attribute = |&(name, value): &(&str, &str)| (name.to_owned(), AttributeValue::text(value));
-    pairs.iter().map(attribute).collect()
 }
