@@ -33,7 +33,7 @@ impl Ledger {
     ///
     /// # Errors
     ///
-    /// Postgres failed.
+    /// Postgres failed, or another ledger signs under this name.
     pub async fn signing_origin(&self, name_if_new: &str) -> sqlx::Result<SigningOrigin> {
         in_time(async {
             sqlx::query!(
@@ -43,7 +43,11 @@ impl Ledger {
             )
             .execute(&self.shared.pool)
             .await?;
-            self.find_origin().await?.ok_or(sqlx::Error::RowNotFound)
+            self.find_origin().await?.ok_or_else(|| {
+                sqlx::Error::Protocol(format!(
+                    "{name_if_new} is the origin of another ledger in this database: set another `origin` under [ledger]"
+                ))
+            })
         })
         .await
     }

@@ -59,7 +59,7 @@ async fn measure(options: &PgConnectOptions, path: &str, count: usize, changes: 
     let ledger = open(options, &path.replace('/', "-")).await;
     let folder = tempfile::tempdir().expect("there is room for a guard");
     let settings = PublisherSettings {
-        origin: "bench.example/ledger".to_owned(),
+        origin: format!("bench.example/{path}"),
         seeds: vec!["11".repeat(32).into()],
         guard: Guard::in_file(folder.path().join("guard")),
         witnesses: Vec::new(),

@@ -1,6 +1,6 @@
 //! Signed heads as they are stored.
 
-use crate::support::World;
+use crate::support::{World, name, secret};
 
 /// Several are signed a second while records come; a year of them must not outgrow the ledger.
 #[tokio::test]
@@ -31,4 +31,15 @@ async fn of_many_checkpoints_the_newest_and_the_first_of_every_minute_are_kept()
         world.ledger.newest_checkpoint().await.unwrap().unwrap().note,
         "note, cosigned"
     );
+}
+
+#[tokio::test]
+async fn two_ledgers_of_a_database_never_sign_under_one_origin() {
+    let world = World::new().await;
+    world.ledger.signing_origin("weir/main").await.unwrap();
+    let database = world.database.connect().await;
+    let other = database.open_or_create(&name("other"), secret()).await.unwrap();
+    let refused = other.signing_origin("weir/main").await.unwrap_err().to_string();
+    assert!(refused.contains("set another `origin`"), "{refused}");
+    other.signing_origin("weir/other").await.unwrap();
 }
