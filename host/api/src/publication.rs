@@ -168,6 +168,7 @@ impl From<PublishError> for ApiError {
             | PublishError::NothingToContinue
             | PublishError::NotGrown { .. }
             | PublishError::OtherGuard { .. }
+            | PublishError::Elsewhere
             | PublishError::Disputed { .. } => Self::new(StatusCode::CONFLICT, "conflict", error.to_string()),
             PublishError::Erasure(error) => error.into(),
             PublishError::BodyKey(_)

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use weir_ledger::{Database, Ledger};
-use weir_pipeline::{Publication, Scrubbed};
+use weir_pipeline::{IntakeStatus, Publication, Scrubbed};
 
 use crate::error::ApiError;
 use crate::{Token, erasure, history, ledger, proof, publication};
@@ -29,6 +29,7 @@ pub(crate) struct Answers {
     pub(crate) publication: Publication,
     pub(crate) scrubbed: watch::Receiver<Scrubbed>,
     pub(crate) eraser: Arc<Notify>,
+    pub(crate) intake: IntakeStatus,
 }
 
 /// Who may ask for what.
@@ -58,6 +59,7 @@ impl Api {
         publication: Publication,
         scrubbed: watch::Receiver<Scrubbed>,
         eraser: Arc<Notify>,
+        intake: IntakeStatus,
         tokens: Tokens,
     ) -> Self {
         Self {
@@ -67,6 +69,7 @@ impl Api {
                 publication,
                 scrubbed,
                 eraser,
+                intake,
             },
             tokens: Arc::new(tokens),
         }
@@ -161,10 +164,14 @@ async fn limit_time(request: Request, next: Next) -> Response {
 }
 
 async fn ready(State(answers): State<Answers>) -> Response {
-    if answers.database.is_reachable().await {
+    let mut wrong = answers.intake.stuck();
+    if !answers.database.is_reachable().await {
+        wrong.insert(0, "Postgres does not answer".to_owned());
+    }
+    if wrong.is_empty() {
         "ready\n".into_response()
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "Postgres does not answer\n").into_response()
+        (StatusCode::SERVICE_UNAVAILABLE, wrong.join("\n") + "\n").into_response()
     }
 }
 

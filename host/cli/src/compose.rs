@@ -1,37 +1,48 @@
 //! Puts everything together: what `weir run` and `weir dev` have in common.
+//!
+//! ```text
+//! every process ──▶ intake (its share of the shards), API
+//! one of them   ──▶ lead: routes, index, publisher, eraser, scrubber
+//! ```
 
-use std::future::Future;
+mod lead;
+mod team;
+
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, ensure};
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use weir_api::{Api, Token, Tokens};
-use weir_ledger::{Database, Ledger, Mandate, Role, RouteDefinition, RouteVersion, StoredPlugin};
+use weir_ledger::{Database, Ledger, Role, RouteDefinition, RouteVersion, StoredPlugin};
 use weir_pipeline::{
-    Activities, Activity, EraserTask, Images, IndexTask, Intake, Publisher, RouteTask, ScrubTask, Sinks,
-    SourceSettings, SourceTable, Start,
+    Activities, Activity, EraserTask, Images, Intake, Publisher, RouteTask, ScrubTask, Sinks, Source, SourceSettings,
+    SourceTable, Start,
 };
 use weir_runtime::{Limits, Runtime};
 use weir_sinks::{AwsAccess, EventBridge, Log, Sink};
 
+use self::lead::Lead;
+use self::team::Team;
 use crate::config::{AwsConfig, ImagesConfig, Loaded, RouteConfig, SinkConfig, SourceConfig, StartConfig};
 
 /// How long tasks may take to finish what they have in hand.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(20);
 
-/// How often a process that stands by looks whether its turn has come.
-const STANDBY_INTERVAL: Duration = Duration::from_millis(500);
+/// How often an address is tried that another process of this machine has.
+const BIND_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A Weir at work.
 pub(crate) struct Service {
     pub(crate) ledger: Ledger,
+    #[cfg_attr(
+        not(feature = "dev"),
+        expect(dead_code, reason = "only `weir dev` enters versions while it runs")
+    )]
     routes: RouteHandle,
-    tasks: JoinSet<(&'static str, Result<()>)>,
-    stop: CancellationToken,
-    mandate: Mandate,
+    team: Team,
 }
 
 /// Enters versions of routes, also while they run.
@@ -73,7 +84,6 @@ impl Service {
     ) -> Result<Self> {
         let config = &loaded.config;
         let (database, ledger) = open_ledger(loaded, migrate).await?;
-        let mandate = take_mandate(&ledger, &stop).await?;
         let runtime = Runtime::start(Limits::default())?;
         let tokens = Tokens {
             operator: Token::read_or_create(&loaded.path(&config.api.token_file))?,
@@ -83,12 +93,7 @@ impl Service {
         let (publisher, publication) = Publisher::prepare(ledger.clone(), loaded.publisher()?).await?;
         let eraser = EraserTask::new(ledger.clone(), loaded.guard(), loaded.retention()?);
         let scrub = ScrubTask::new(ledger.clone());
-        let listener = TcpListener::bind(config.api.listen).await.with_context(|| {
-            format!(
-                "the API cannot listen on {}; choose another `listen` under [api]",
-                config.api.listen
-            )
-        })?;
+        let listener = bind(config.api.listen, &ledger).await?;
         let routes = RouteHandle {
             ledger: ledger.clone(),
             runtime,
@@ -98,32 +103,46 @@ impl Service {
             routes.enter_route(loaded, name, route).await?;
         }
         let sinks = make_sinks(loaded).await?;
-        let mut intakes = Vec::new();
+        let mut sources = Vec::new();
         for (name, source) in &config.source {
             let settings = source_settings(name, source);
-            intakes.push(Intake::prepare(settings, ledger.clone(), activities.clone()).await?);
+            sources.push(Source::prepare(settings, ledger.clone(), activities.clone()).await?);
         }
 
-        let mut service = Self {
+        let mut team = Team::new(stop.clone());
+        let intake = Intake::new(ledger.clone(), worker_name(), sources);
+        let answers = Api::new(
+            database,
+            publication,
+            scrub.watch(),
+            eraser.nudge(),
+            intake.status(),
+            tokens,
+        );
+        team.spawn("intake", intake.run(stop.clone()));
+        let lead = Lead {
             ledger: ledger.clone(),
-            routes,
-            tasks: JoinSet::new(),
-            stop: stop.clone(),
-            mandate,
+            routes: config
+                .route
+                .iter()
+                .map(|(name, route)| routes.task(name, route, &sinks))
+                .collect(),
+            publisher,
+            eraser,
+            scrub,
         };
-        for intake in intakes {
-            service.spawn("intake", intake.run(stop.clone()));
-        }
-        for (name, route) in &config.route {
-            let task = service.route_task(name, route, &sinks);
-            service.spawn("route", task.run(stop.clone()));
-        }
-        service.spawn("index", IndexTask::new(ledger.clone()).run(stop.clone()));
-        let api = Api::new(database, publication, scrub.watch(), eraser.nudge(), tokens);
-        service.spawn("publisher", publisher.run(stop.clone()));
-        service.spawn("eraser", eraser.run(stop.clone()));
-        service.spawn("scrubber", scrub.run(stop.clone()));
-        service.spawn("api", api.run(listener, stop));
+        team.spawn("leader", lead.run(stop.clone()));
+        let listen = config.api.listen;
+        team.spawn("api", async move {
+            let listener = match listener {
+                Some(listener) => listener,
+                None => match stop.run_until_cancelled(bind_later(listen)).await {
+                    Some(listener) => listener?,
+                    None => return Ok(()),
+                },
+            };
+            anyhow::Ok(answers.run(listener, stop).await?)
+        });
         tracing::info!(
             ledger = %config.ledger.name,
             api = %config.api.listen,
@@ -131,7 +150,7 @@ impl Service {
             routes = config.route.len(),
             "weir runs"
         );
-        Ok(service)
+        Ok(Self { ledger, routes, team })
     }
 
     /// What enters versions of routes while they run.
@@ -140,58 +159,26 @@ impl Service {
         self.routes.clone()
     }
 
-    fn route_task(&self, name: &str, route: &RouteConfig, sinks: &Sinks) -> RouteTask {
-        RouteTask::new(
-            name.to_owned(),
-            self.ledger.clone(),
-            self.routes.runtime.clone(),
-            sinks.clone(),
-            route.retry.clone(),
-            self.routes.activities.clone(),
-        )
-    }
-
-    fn spawn<E: Into<anyhow::Error>>(
-        &mut self,
-        name: &'static str,
-        task: impl Future<Output = Result<(), E>> + Send + 'static,
-    ) {
-        self.tasks.spawn(async move { (name, task.await.map_err(Into::into)) });
-    }
-
     /// Waits until it is told to stop, or a task ends by itself; then lets the others finish what they have in hand.
-    pub(crate) async fn supervise(mut self) -> Result<()> {
-        let first = tokio::select! {
-            biased;
-            () = self.stop.cancelled() => None,
-            ended = self.tasks.join_next() => ended,
-        };
-        let mut outcome = first.map_or(Ok(()), |ended| match ended {
-            Ok((name, Ok(()))) => Err(anyhow!("the {name} task ended by itself")),
-            Ok((_, Err(error))) => Err(error),
-            Err(error) => Err(anyhow::Error::new(error).context("a task is broken")),
-        });
-        self.stop.cancel();
-        let drain = async {
-            while let Some(ended) = self.tasks.join_next().await {
-                if let (Ok(()), Ok((_, Err(error)))) = (&outcome, ended) {
-                    outcome = Err(error);
-                }
-            }
-        };
-        if tokio::time::timeout(SHUTDOWN_GRACE, drain).await.is_err() {
-            tracing::warn!(
-                tasks = self.tasks.len(),
-                "some work did not end in time; it is done again at the next start"
-            );
-        }
-        drop(self.mandate);
+    pub(crate) async fn supervise(self) -> Result<()> {
+        let outcome = self.team.run(SHUTDOWN_GRACE).await;
         tracing::info!("weir stopped");
         outcome
     }
 }
 
 impl RouteHandle {
+    fn task(&self, name: &str, route: &RouteConfig, sinks: &Sinks) -> RouteTask {
+        RouteTask::new(
+            name.to_owned(),
+            self.ledger.clone(),
+            self.runtime.clone(),
+            sinks.clone(),
+            route.retry.clone(),
+            self.activities.clone(),
+        )
+    }
+
     /// Makes what the configuration says of a route its newest version, if it is not so already.
     pub(crate) async fn enter_route(&self, loaded: &Loaded, name: &str, route: &RouteConfig) -> Result<RouteVersion> {
         let plugin_config = serde_json::to_string(&route.plugin_config)?;
@@ -239,20 +226,36 @@ impl RouteHandle {
     }
 }
 
-/// Waits until no other process works on the ledger.
-async fn take_mandate(ledger: &Ledger, stop: &CancellationToken) -> Result<Mandate> {
-    let mut told = false;
-    loop {
-        if let Some(mandate) = ledger.try_take_mandate().await? {
-            return Ok(mandate);
+/// Listens for the API. Where another weir of this ledger has the address already, this one answers when that one is gone.
+async fn bind(listen: std::net::SocketAddr, ledger: &Ledger) -> Result<Option<TcpListener>> {
+    match TcpListener::bind(listen).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && !ledger.live_workers().await?.is_empty() => {
+            tracing::warn!(
+                %listen,
+                "another process answers on this address; this weir answers there when that one is gone. To ask it now, give \
+                 it another `listen` under [api]"
+            );
+            Ok(None)
         }
-        if !told {
-            tracing::info!(ledger = %ledger.name(), "another weir works on this ledger; standing by to take over");
-            told = true;
-        }
-        let waited = stop.run_until_cancelled(tokio::time::sleep(STANDBY_INTERVAL)).await;
-        ensure!(waited.is_some(), "stopped while standing by");
+        Err(error) => Err(error)
+            .with_context(|| format!("the API cannot listen on {listen}; choose another `listen` under [api]")),
     }
+}
+
+async fn bind_later(listen: std::net::SocketAddr) -> Result<TcpListener> {
+    loop {
+        match TcpListener::bind(listen).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => tokio::time::sleep(BIND_INTERVAL).await,
+            bound => return bound.with_context(|| format!("the API cannot listen on {listen}")),
+        }
+    }
+}
+
+/// What people call this process: `host/process id`.
+fn worker_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "localhost".to_owned());
+    format!("{}/{}", host.trim(), std::process::id())
 }
 
 async fn make_sinks(loaded: &Loaded) -> Result<Sinks> {

@@ -198,7 +198,12 @@ impl Ledger {
             .collect())
     }
 
-    pub(crate) async fn verifier_keys(&self) -> sqlx::Result<Vec<String>> {
+    /// Every public key whose signature stands below a checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// Postgres failed.
+    pub async fn verifier_keys(&self) -> sqlx::Result<Vec<String>> {
         sqlx::query_scalar!("select vkey from verifier_key where ledger_id = $1", self.shared.id)
             .fetch_all(&self.shared.pool)
             .await

@@ -24,6 +24,7 @@ mod dead_letter;
 mod erasure;
 mod head;
 mod index;
+mod lease;
 mod read;
 mod route_version;
 mod shard;
@@ -39,9 +40,10 @@ pub use dead_letter::DeadLetter;
 pub use erasure::{CarriedOut, Erasure, ErasureError, Hold, HoldError, NewErasure, NewHold, Selector};
 pub use head::Head;
 pub use index::Indexed;
+pub use lease::{ClaimError, LiveWorker, OpenShard, ShardLease, ShardReport, WorkerId};
 pub use read::{ReadError, RecordedEntry};
 pub use route_version::{RouteDefinition, RouteVersion, StoredPlugin};
-pub use shard::{ClaimError, NewShard, NewStream, Shard, ShardLease, Stream};
+pub use shard::{NewShard, NewStream, Shard, Stream};
 pub use tree::TreeError;
 pub use verify::{Verification, VerificationFinding, VerifyError};
 
@@ -94,12 +96,15 @@ struct Shared {
 pub struct LedgerSettings {
     /// How long records of a shard may be recorded without being accounted for by a `batch` entry.
     pub batch_interval: Duration,
+    /// How long a worker that does not beat counts as alive. Its shards are free afterwards.
+    pub lease_expiry: Duration,
 }
 
 impl Default for LedgerSettings {
     fn default() -> Self {
         Self {
             batch_interval: Duration::from_secs(1),
+            lease_expiry: Duration::from_secs(6),
         }
     }
 }

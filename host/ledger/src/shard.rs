@@ -1,8 +1,7 @@
-//! Streams and shards: who reads a shard since which hand-over, and how far it was recorded.
+//! Streams and shards: what there is to record, and how far it was recorded. Who reads it: `lease`.
 
 use jiff::Timestamp;
 use jiff_sqlx::Timestamp as StoredTimestamp;
-use weir_evidence::Origin;
 use weir_model::{SequenceNumber, ShardId, StreamArn};
 
 use crate::head::unreadable;
@@ -60,49 +59,6 @@ pub struct Shard {
     pub position: Option<SequenceNumber>,
     /// Its end was recorded.
     pub finished: bool,
-}
-
-/// The right to record a shard, until someone else takes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ShardLease {
-    /// Stream of the shard.
-    pub stream_id: i32,
-    /// ARN of that stream.
-    pub stream: StreamArn,
-    /// The shard.
-    pub shard: ShardId,
-    /// Counts hand-overs.
-    pub epoch: i64,
-    /// The last record in the ledger when the shard was taken.
-    pub position: Option<SequenceNumber>,
-}
-
-/// Why a shard could not be taken. Nothing has changed.
-#[derive(Debug, thiserror::Error)]
-pub enum ClaimError {
-    /// It was read to its end.
-    #[error("shard {0} is finished")]
-    Finished(ShardId),
-    /// Its parent was not read to its end.
-    #[error("the parent of shard {0} is not finished")]
-    ParentOpen(ShardId),
-    /// It is not in the ledger.
-    #[error("shard {0} is not known")]
-    Unknown(ShardId),
-    /// Postgres failed.
-    #[error("could not take the shard")]
-    Database(#[from] sqlx::Error),
-}
-
-impl ShardLease {
-    /// What entries about this shard say of where they come from.
-    #[must_use]
-    pub fn origin(&self) -> Origin {
-        Origin {
-            stream: self.stream.clone(),
-            shard: self.shard.clone(),
-        }
-    }
 }
 
 impl Ledger {
@@ -249,53 +205,6 @@ impl Ledger {
                 })
             })
             .collect()
-    }
-
-    /// Takes a shard over. Whoever had it can record nothing more; an append of theirs in flight is waited for.
-    ///
-    /// # Errors
-    ///
-    /// The shard is finished, or its parent is not.
-    pub async fn claim_shard(&self, stream_id: i32, shard: &ShardId) -> Result<ShardLease, ClaimError> {
-        let claimed = in_time::<_, sqlx::Error>(
-            sqlx::query!(
-                "
-            update shard
-            set epoch = epoch + 1
-            from stream
-            where shard.stream_id = $1 and shard = $2 and finished_at is null and stream.stream_id = shard.stream_id
-              and not exists (
-                select from shard as parent
-                where parent.stream_id = shard.stream_id and parent.shard = shard.parent and parent.finished_at is null
-              )
-            returning epoch, position, stream.arn
-            ",
-                stream_id,
-                shard.as_str(),
-            )
-            .fetch_optional(&self.shared.pool),
-        )
-        .await?;
-        if let Some(row) = claimed {
-            let position = read_position(row.position)?;
-            return Ok(ShardLease {
-                stream_id,
-                stream: StreamArn::parse(row.arn).map_err(|_| unreadable("stream ARN"))?,
-                shard: shard.clone(),
-                epoch: row.epoch,
-                position,
-            });
-        }
-        let known = self
-            .shards(stream_id)
-            .await?
-            .into_iter()
-            .find(|known| known.shard == *shard);
-        Err(match known {
-            Some(known) if known.finished => ClaimError::Finished(shard.clone()),
-            Some(_) => ClaimError::ParentOpen(shard.clone()),
-            None => ClaimError::Unknown(shard.clone()),
-        })
     }
 }
 

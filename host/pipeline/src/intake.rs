@@ -1,214 +1,322 @@
-//! The way in: finds a source's stream and its shards, and has each shard recorded, parents before children.
+//! The way in: workers share the shards of a ledger's sources, and each has its shards recorded, parents before children.
+//!
+//! ```text
+//!            ┌── discover ── asks each stream for its shards, enters them; goes on with a table's next stream
+//! Intake ────┤
+//!            └── every two seconds: beat, look at all open shards, take, ask, let go ──▶ one task per shard
+//! ```
 //!
 //! One task runs per shard, which keeps the changes of one item in order. Between shards there is no order.
 //!
 //! # Invariants
 //!
 //! - A shard is read only after its parent was recorded to its end.
+//! - A worker whose heart did not beat in time reads nothing: others may have what it had.
 //! - Nothing here sends anything to the outside but questions to the source.
 //! - A stream that was switched off is drained; the next one of its table is taken up with a `gap` entry.
 
+mod balance;
+mod discover;
 mod prepare;
+mod progress;
 mod seal;
 mod shard;
 
-pub use prepare::{Images, PrepareError, SourceSettings, SourceTable, Start};
+pub use prepare::{Images, PrepareError, Source, SourceSettings, SourceTable, Start};
+pub use progress::IntakeStatus;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::task::JoinSet;
+use tokio::sync::Notify;
+use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
-use weir_ledger::{Ledger, NewShard, Stream};
+use weir_ledger::{ClaimError, Ledger, OpenShard, ShardLease, Stream, WorkerId};
 use weir_model::ShardId;
-use weir_streams::{DynamoDbStreams, FindError, KnownShard, StreamDescription, ready};
 
-use self::seal::Sealer;
+use self::discover::DiscoverTask;
 use self::shard::{ShardEnd, ShardTask};
-use crate::Activities;
-use crate::pace::Backoff;
+use crate::problem::error_chain;
 
-/// How often a stream is described while nothing happens. A shard that ends has its stream described at once.
-const DESCRIBE_INTERVAL: Duration = Duration::from_secs(10);
+/// How often a worker beats and looks whether the shards are shared well.
+const ROUND_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Shards read at a time. More wait for their turn.
+/// How often a worker tells how its shards do.
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long a worker may read without a beat that arrived. Below the time after which others take its shards.
+const UNSURE_AFTER: Duration = Duration::from_secs(5);
+
+/// Shards read at a time. More wait for their turn, or for another worker.
 const SHARDS_MAX: usize = 4096;
 
-/// Records one source.
+/// How long stopping waits for letting go of what was read. Others take it anyway when the worker's time is over.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Records a process's share of every source.
 pub struct Intake {
-    settings: SourceSettings,
     ledger: Ledger,
-    streams: DynamoDbStreams,
-    stream: Stream,
-    sealer: Arc<Sealer>,
-    activities: Activities,
+    name: String,
+    sources: Vec<Arc<Source>>,
+    status: IntakeStatus,
 }
 
 /// Why intake ended by itself. Everything recorded so far is recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum IntakeError {
-    /// Another process records this shard now.
-    #[error("shard {0} was taken over by another process")]
-    Fenced(ShardId),
-    /// A task of a shard panicked. Its position is that of its last commit.
-    #[error("the task of a shard failed")]
-    ShardTask(#[source] tokio::task::JoinError),
+    /// A task panicked. The position of each shard is that of its last commit.
+    #[error("a task of the intake failed")]
+    Task(#[source] tokio::task::JoinError),
 }
 
-/// What became of one round over a stream.
-enum Round {
-    Reading,
-    Drained,
+/// A worker at work.
+struct Work<'a> {
+    intake: &'a Intake,
+    worker: Option<WorkerId>,
+    /// When the last beat that arrived was sent.
+    beaten_at: Instant,
+    reported_at: Instant,
+    /// What is read now.
+    held: HashMap<(i32, ShardId), CancellationToken>,
+    tasks: JoinSet<(ShardLease, ShardEnd)>,
+    /// Wake those who look for shards, by name of the source.
+    nudges: HashMap<String, Arc<Notify>>,
 }
 
 impl Intake {
-    /// Records until `stop` is cancelled. Failures of source and Postgres are waited out.
+    /// For these sources, as a worker of this name.
+    #[must_use]
+    pub fn new(ledger: Ledger, name: String, sources: Vec<Source>) -> Self {
+        Self {
+            ledger,
+            name,
+            sources: sources.into_iter().map(Arc::new).collect(),
+            status: IntakeStatus::default(),
+        }
+    }
+
+    /// Tells what does not move.
+    #[must_use]
+    pub fn status(&self) -> IntakeStatus {
+        self.status.clone()
+    }
+
+    /// Records until `stop` is cancelled. Failures of sources and Postgres are waited out.
     ///
-    /// Stopping waits for the pages in hand.
+    /// Stopping waits for the pages in hand, and lets go of the shards, so that another worker goes on at once.
     ///
     /// # Errors
     ///
-    /// Another process took a shard over, or a task of ours is broken.
-    pub async fn run(mut self, stop: CancellationToken) -> Result<(), IntakeError> {
-        let mut running = HashSet::new();
-        let mut tasks: JoinSet<(ShardId, ShardEnd)> = JoinSet::new();
-        let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
+    /// A task of ours is broken.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), IntakeError> {
+        let mut discovering: JoinSet<()> = JoinSet::new();
+        let mut nudges = HashMap::new();
+        for source in &self.sources {
+            let nudge = Arc::new(Notify::new());
+            nudges.insert(source.settings.name.clone(), Arc::clone(&nudge));
+            let task = DiscoverTask::new(self.ledger.clone(), Arc::clone(source), nudge, self.status.clone());
+            discovering.spawn(task.run(stop.clone()));
+        }
+        let mut work = Work::new(&self, nudges);
         while !stop.is_cancelled() {
-            let wait = match self.round(&mut running, &mut tasks, &stop).await {
-                Ok(Round::Reading) => {
-                    backoff.succeeded();
-                    DESCRIBE_INTERVAL
-                }
-                Ok(Round::Drained) => {
-                    self.take_next_stream().await;
-                    DESCRIBE_INTERVAL
-                }
-                Err(problem) => {
-                    tracing::warn!(source = %self.settings.name, stream.arn = %self.stream.arn, problem, "the stream cannot be described");
-                    backoff.next()
-                }
-            };
+            work.round().await;
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = tokio::time::sleep(wait) => {}
-                Some(ended) = tasks.join_next() => settle_shard(ended, &mut running)?,
+                () = tokio::time::sleep(ROUND_INTERVAL) => {}
+                Some(ended) = work.tasks.join_next_with_id() => work.settle(ended).await?,
+                Some(ended) = discovering.join_next() => {
+                    if let Err(error) = ended { return Err(IntakeError::Task(error)); }
+                }
             }
         }
-        while let Some(ended) = tasks.join_next().await {
-            settle_shard(ended, &mut running)?;
+        work.leave().await?;
+        while let Some(ended) = discovering.join_next().await {
+            ended.map_err(IntakeError::Task)?;
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Work<'a> {
+    fn new(intake: &'a Intake, nudges: HashMap<String, Arc<Notify>>) -> Self {
+        Self {
+            intake,
+            worker: None,
+            beaten_at: Instant::now(),
+            reported_at: Instant::now(),
+            held: HashMap::new(),
+            tasks: JoinSet::new(),
+            nudges,
+        }
+    }
+
+    /// Beats, looks at all shards, and does what is to be done. A failure is made good by the next round.
+    async fn round(&mut self) {
+        let result = self.look().await;
+        self.intake
+            .status
+            .tell("Postgres cannot be asked who reads which shard", result.is_err());
+        if let Err(error) = result {
+            tracing::warn!(problem = error_chain(&error), "the work cannot be shared now");
+            if self.beaten_at.elapsed() >= UNSURE_AFTER && !self.held.is_empty() {
+                tracing::warn!(
+                    shards = self.held.len(),
+                    "no heartbeat arrived for too long: others may read what we read"
+                );
+                self.held.values().for_each(CancellationToken::cancel);
+            }
+        }
+    }
+
+    async fn look(&mut self) -> Result<(), weir_ledger::DatabaseError> {
+        let ledger = &self.intake.ledger;
+        let sent_at = Instant::now();
+        let me = match self.worker {
+            Some(worker) => worker,
+            None => *self.worker.insert(ledger.enter_worker(&self.intake.name).await?),
+        };
+        let workers = ledger.beat(me).await?;
+        if workers.iter().all(|worker| worker.id != me) {
+            // Our row is gone, and our shards with it: what we have of them was fenced or will be.
+            self.worker = None;
+            self.held.values().for_each(CancellationToken::cancel);
+            return Ok(());
+        }
+        self.beaten_at = sent_at;
+        let streams = ledger.streams().await?;
+        let mut shards = ledger.open_shards().await?;
+        // Of sources that this process is not configured for, others take care.
+        shards.retain(|shard| self.source_of(&streams, shard.stream_id).is_some());
+        self.tell_unread(&shards);
+        let moves = balance::moves(me, &workers, &shards);
+        for index in moves.let_go {
+            let shard = &shards[index];
+            if let Some(stop) = self.held.get(&(shard.stream_id, shard.shard.clone())) {
+                stop.cancel();
+            } else {
+                // Ours in Postgres and read by nobody: what an earlier hand-over left behind.
+                self.take(me, &streams, shard).await?;
+            }
+        }
+        for index in moves.take {
+            self.take(me, &streams, &shards[index]).await?;
+        }
+        // What is ours in Postgres, but was given up here (a beat was late), is taken up anew.
+        let forgotten = |shard: &&OpenShard| {
+            shard.worker == Some(me) && !self.held.contains_key(&(shard.stream_id, shard.shard.clone()))
+        };
+        let forgotten: Vec<OpenShard> = shards.iter().filter(forgotten).cloned().collect();
+        for shard in &forgotten {
+            self.take(me, &streams, shard).await?;
+        }
+        for index in moves.ask {
+            ledger
+                .ask_for_shard(me, shards[index].stream_id, &shards[index].shard)
+                .await?;
+        }
+        if self.reported_at.elapsed() >= REPORT_INTERVAL {
+            self.reported_at = Instant::now();
+            ledger.report_shards(&self.intake.status.reports()).await?;
         }
         Ok(())
     }
 
-    /// Enters the shards that the stream has now and starts those that may be read.
-    async fn round(
-        &self,
-        running: &mut HashSet<ShardId>,
-        tasks: &mut JoinSet<(ShardId, ShardEnd)>,
-        stop: &CancellationToken,
-    ) -> Result<Round, String> {
-        let described = match self.streams.describe(&self.stream.arn).await {
-            Ok(described) => Some(described),
-            Err(FindError::Missing { .. }) => None,
-            Err(error) => return Err(error.to_string()),
+    /// Takes a shard and has it read.
+    async fn take(
+        &mut self,
+        me: WorkerId,
+        streams: &[Stream],
+        shard: &OpenShard,
+    ) -> Result<(), weir_ledger::DatabaseError> {
+        let key = (shard.stream_id, shard.shard.clone());
+        let stream = streams.iter().find(|stream| stream.stream_id == shard.stream_id);
+        let (Some(source), Some(stream)) = (self.source_of(streams, shard.stream_id), stream) else {
+            return Ok(());
         };
-        let database = |error: weir_ledger::DatabaseError| error.to_string();
-        if let Some(described) = &described {
-            self.ledger
-                .enter_shards(self.stream.stream_id, &new_shards(described))
-                .await
-                .map_err(database)?;
+        if self.held.contains_key(&key) {
+            return Ok(());
         }
-        let shards = self.ledger.shards(self.stream.stream_id).await.map_err(database)?;
-        let known: Vec<KnownShard> = shards
+        if self.held.len() >= SHARDS_MAX {
+            tracing::warn!(stream.arn = %stream.arn, limit = SHARDS_MAX, "shards wait for their turn");
+            return Ok(());
+        }
+        let lease = match self.intake.ledger.claim_shard(me, shard.stream_id, &shard.shard).await {
+            Ok(lease) => lease,
+            // Somebody was quicker, or knows more.
+            Err(ClaimError::Held(_) | ClaimError::Finished(_) | ClaimError::ParentOpen(_) | ClaimError::Unknown(_)) => {
+                return Ok(());
+            }
+            Err(ClaimError::Database(error)) => return Err(error),
+        };
+        let task = ShardTask {
+            ledger: self.intake.ledger.clone(),
+            source: Arc::clone(source),
+            stream: stream.clone(),
+            shard: shard.shard.clone(),
+            status: self.intake.status.clone(),
+        };
+        let stop = CancellationToken::new();
+        self.held.insert(key, stop.clone());
+        self.tasks.spawn(async move {
+            let end = task.run(lease.clone(), stop).await;
+            (lease, end)
+        });
+        Ok(())
+    }
+
+    fn source_of(&self, streams: &[Stream], stream_id: i32) -> Option<&'a Arc<Source>> {
+        let stream = streams.iter().find(|stream| stream.stream_id == stream_id)?;
+        self.intake
+            .sources
             .iter()
-            .map(|shard| KnownShard {
-                shard: shard.shard.clone(),
-                parent: shard.parent.clone(),
-                finished: shard.finished,
-            })
-            .collect();
-        for shard in ready(&known) {
-            if running.len() == SHARDS_MAX {
-                tracing::warn!(stream.arn = %self.stream.arn, limit = SHARDS_MAX, "shards wait for their turn");
-                break;
-            }
-            if !running.contains(shard) {
-                running.insert(shard.clone());
-                let task = self.shard_task(shard);
-                let (shard, stop) = (shard.clone(), stop.clone());
-                tasks.spawn(async move { (shard, task.run(stop).await) });
-            }
-        }
-        let enabled = described.is_some_and(|described| described.enabled);
-        if !enabled && running.is_empty() && known.iter().all(|shard| shard.finished) {
-            return Ok(Round::Drained);
-        }
-        Ok(Round::Reading)
+            .find(|source| source.settings.name == stream.source)
     }
 
-    fn shard_task(&self, shard: &ShardId) -> ShardTask {
-        ShardTask {
-            ledger: self.ledger.clone(),
-            streams: self.streams.clone(),
-            stream: self.stream.clone(),
-            shard: shard.clone(),
-            sealer: Arc::clone(&self.sealer),
-            activities: self.activities.clone(),
+    /// Shards that may be read and that nobody reads: that is well for a moment only.
+    fn tell_unread(&self, shards: &[OpenShard]) {
+        for shard in shards.iter().filter(|shard| shard.is_ready) {
+            let what = format!("shard {} is read by no worker", shard.shard);
+            self.intake.status.tell(&what, shard.worker.is_none());
         }
     }
 
-    /// The stream is off and read to its end: goes on with the one that its table has now, if it has one.
-    async fn take_next_stream(&mut self) {
-        let SourceTable::Table(table) = &self.settings.table else {
-            tracing::warn!(stream.arn = %self.stream.arn, "the stream was switched off and is recorded to its end");
-            return;
-        };
-        let table = table.clone();
-        match self.streams.find(&table).await {
-            Ok(found) if found.arn != self.stream.arn => {
-                match prepare::enter(&self.ledger, &self.settings, &found, None).await {
-                    Ok(stream) => {
-                        tracing::warn!(
-                            stream.arn = %stream.arn,
-                            table,
-                            "the table has a new stream: what was written between the two is lost, and recorded as a gap"
-                        );
-                        self.stream = stream;
-                    }
-                    Err(error) => tracing::warn!(table, error = %error, "the table's new stream cannot be recorded"),
+    /// Lets go of a shard that is read no more.
+    async fn settle(
+        &mut self,
+        ended: Result<(Id, (ShardLease, ShardEnd)), tokio::task::JoinError>,
+    ) -> Result<(), IntakeError> {
+        let (_, (lease, end)) = ended.map_err(IntakeError::Task)?;
+        self.held.remove(&(lease.stream_id, lease.shard.clone()));
+        self.intake.status.ends(lease.stream_id, &lease.shard);
+        match end {
+            ShardEnd::Recorded => {
+                tracing::info!(shard.id = %lease.shard, "shard recorded to its end");
+                // Its children are looked for at once.
+                self.nudges.values().for_each(|nudge| nudge.notify_one());
+            }
+            ShardEnd::Fenced => tracing::info!(shard.id = %lease.shard, "another worker has the shard"),
+            ShardEnd::Stopped => {
+                if let Err(error) = self.intake.ledger.release_shard(&lease).await {
+                    tracing::debug!(shard.id = %lease.shard, problem = error_chain(&error), "the shard is free when our time is over");
                 }
             }
-            Ok(_) | Err(FindError::NoStream { .. }) => {
-                tracing::warn!(table, "the table's stream is switched off and recorded to its end");
-            }
-            Err(error) => tracing::warn!(table, error = %error, "cannot look for the table's new stream"),
         }
+        Ok(())
     }
-}
 
-fn new_shards(described: &StreamDescription) -> Vec<NewShard> {
-    described
-        .shards
-        .iter()
-        .map(|found| NewShard {
-            shard: found.shard.clone(),
-            parent: found.parent.clone(),
-        })
-        .collect()
-}
-
-fn settle_shard(
-    ended: Result<(ShardId, ShardEnd), tokio::task::JoinError>,
-    running: &mut HashSet<ShardId>,
-) -> Result<(), IntakeError> {
-    let (shard, end) = ended.map_err(IntakeError::ShardTask)?;
-    running.remove(&shard);
-    match end {
-        ShardEnd::Recorded => tracing::info!(shard.id = %shard, "shard recorded to its end"),
-        ShardEnd::Stopped => {}
-        ShardEnd::Fenced => return Err(IntakeError::Fenced(shard)),
+    /// Stops reading, lets go of everything, and leaves.
+    async fn leave(mut self) -> Result<(), IntakeError> {
+        self.held.values().for_each(CancellationToken::cancel);
+        while let Some(ended) = self.tasks.join_next_with_id().await {
+            self.settle(ended).await?;
+        }
+        if let Some(worker) = self.worker {
+            let left = tokio::time::timeout(LEAVE_TIMEOUT, self.intake.ledger.leave_worker(worker));
+            if !matches!(left.await, Ok(Ok(()))) {
+                tracing::debug!("the worker could not leave; others wait until its time is over");
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }

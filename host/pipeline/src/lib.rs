@@ -31,7 +31,7 @@ mod scrub;
 pub use activity::{Activities, Activity};
 pub use eraser::EraserTask;
 pub use index::IndexTask;
-pub use intake::{Images, Intake, IntakeError, PrepareError, SourceSettings, SourceTable, Start};
+pub use intake::{Images, Intake, IntakeError, IntakeStatus, PrepareError, Source, SourceSettings, SourceTable, Start};
 pub use publisher::{
     Guard, GuardError, Publication, PublicationStatus, PublishError, Publisher, PublisherSettings, Witness,
 };

@@ -75,6 +75,15 @@ pub(crate) enum Decision {
     },
 }
 
+impl Decision {
+    /// Says that another process would have to carry it out.
+    fn refuse(self) {
+        let (Self::Adopt(done) | Self::Continue { done, .. }) = self;
+        // Who asked may have gone.
+        let _ = done.send(Err(PublishError::Elsewhere));
+    }
+}
+
 impl Publisher {
     /// For this ledger. Makes the guard of a ledger that is new, before anything is recorded in it.
     ///
@@ -99,9 +108,35 @@ impl Publisher {
         let head = publisher.ledger.head().await?;
         if head.size == 0 && publisher.settings.guard.read().await?.is_none() {
             let empty = publisher.sign(&origin, &head)?;
-            publisher.settings.guard.advance(None, empty).await?;
+            match publisher.settings.guard.advance(None, empty).await {
+                // Another process that begins made it.
+                Ok(()) | Err(GuardError::Moved(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok((publisher, publication))
+    }
+
+    /// Tells what another process publishes, for as long as this is awaited.
+    pub async fn stand_by(&mut self) {
+        loop {
+            let told = async {
+                self.publication.signs_with(self.ledger.verifier_keys().await?);
+                if let Some(stored) = self.ledger.newest_checkpoint().await?
+                    && let Ok(signed) = SignedCheckpoint::parse(stored.note.as_bytes())
+                {
+                    self.publication.published(&signed);
+                }
+                Ok::<_, weir_ledger::DatabaseError>(())
+            };
+            if let Err(error) = told.await {
+                tracing::debug!(problem = error_chain(&error), "what is published cannot be told");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_INTERVAL) => {}
+                Some(decision) = self.decisions.recv() => decision.refuse(),
+            }
+        }
     }
 
     /// Publishes until `stop` is cancelled. Failures are waited out, and what needs a decision is told and waited for.

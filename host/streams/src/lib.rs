@@ -1,8 +1,8 @@
 //! Sources of changes: DynamoDB Streams.
 //!
 //! ```text
-//! table ──▶ stream ──▶ shards, parents before children ──▶ pages of records ──▶ changes
-//!           find       lineage                             reader               decode
+//! table ──▶ stream ──▶ shards and their parents ──▶ pages of records ──▶ changes
+//!           find       find, lineage               reader               decode
 //! ```
 //!
 //! # Invariants
@@ -20,5 +20,5 @@ mod reader;
 
 pub use access::{AwsAccess, explain};
 pub use find::{DynamoDbStreams, FindError, FoundShard, StreamDescription, ViewType};
-pub use lineage::{KnownShard, ready};
+pub use lineage::made_at;
 pub use reader::{Page, ReadError, ShardReader};

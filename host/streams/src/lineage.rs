@@ -1,77 +1,36 @@
-//! Which shards may be read now: parents before children.
+//! What a shard's id says of its lineage.
 
-use std::collections::HashMap;
-
+use jiff::Timestamp;
 use weir_model::ShardId;
 
-/// A shard, as far as it was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KnownShard {
-    /// Its id.
-    pub shard: ShardId,
-    /// The shard it came from.
-    pub parent: Option<ShardId>,
-    /// It was read to its end, and that was recorded.
-    pub finished: bool,
-}
-
-/// The shards that may be read: not finished themselves, and their parent either finished or not known at all, because
-/// the stream had trimmed it before we came (streams.md 1 and 6).
-pub fn ready(shards: &[KnownShard]) -> impl Iterator<Item = &ShardId> {
-    let finished: HashMap<&ShardId, bool> = shards.iter().map(|shard| (&shard.shard, shard.finished)).collect();
-    shards.iter().filter_map(move |shard| {
-        let parent_done = shard
-            .parent
-            .as_ref()
-            .is_none_or(|parent| finished.get(parent).copied().unwrap_or(true));
-        (!shard.finished && parent_done).then_some(&shard.shard)
-    })
+/// When a shard was made, as its id says it: `shardId-<milliseconds since 1970, 20 digits>-<8 digits>`. The form is not
+/// documented (observed 2026); `None` for an id of another form.
+#[must_use]
+pub fn made_at(shard: &ShardId) -> Option<Timestamp> {
+    let (millis, _) = shard.as_str().strip_prefix("shardId-")?.split_once('-')?;
+    let is_of_the_form = millis.len() == 20 && millis.bytes().all(|byte| byte.is_ascii_digit());
+    let millis = millis.parse().ok().filter(|_| is_of_the_form)?;
+    Timestamp::from_millisecond(millis).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Shards are written `child<parent`, a finished one with `!` behind it.
     #[track_caller]
-    fn check(shards: &str, expected: &str) {
-        let id = |text: &str| ShardId::parse(text).unwrap();
-        let known: Vec<KnownShard> = shards
-            .split_whitespace()
-            .map(|text| {
-                let finished = text.ends_with('!');
-                let text = text.trim_end_matches('!');
-                let (shard, parent) = text
-                    .split_once('<')
-                    .map_or((text, None), |(shard, parent)| (shard, Some(parent)));
-                KnownShard {
-                    shard: id(shard),
-                    parent: parent.map(id),
-                    finished,
-                }
-            })
-            .collect();
-        let ready: Vec<&str> = ready(&known).map(ShardId::as_str).collect();
-        assert_eq!(ready.join(" "), expected);
+    fn check(shard: &str, made: Option<&str>) {
+        let shard = ShardId::parse(shard).unwrap();
+        assert_eq!(made_at(&shard).map(|time| time.to_string()).as_deref(), made);
     }
 
-    /// streams.md 1 and 4: lineage decides, not the order of the answer.
+    /// streams.md 6: the age inside an id tells a trimmed parent from one that an answer left out.
     #[test]
-    fn a_child_waits_until_its_parent_is_finished() {
-        check("c<b b<a a", "a");
-        check("c<b b<a a!", "b");
-        check("c<b b<a! a!", "c");
-    }
-
-    /// streams.md 1: a split gives a shard several children.
-    #[test]
-    fn both_children_of_a_split_are_ready_together() {
-        check("a! b<a c<a d", "b c d");
-    }
-
-    /// streams.md 6: or children would wait for ever.
-    #[test]
-    fn a_parent_that_left_the_stream_counts_as_finished() {
-        check("b<a", "b");
+    fn an_id_says_when_its_shard_was_made_and_another_form_says_nothing() {
+        check("shardId-00000001772366400000-1a2b3c4d", Some("2026-03-01T12:00:00Z"));
+        check("shardId-00000001772366400000", None);
+        check("shardId-1772366400000-1a2b3c4d", None);
+        check("shardId-0000000177236640000x-1a2b3c4d", None);
+        check("shardId-99999999999999999999-1a2b3c4d", None);
+        check("shard-1", None);
     }
 }

@@ -65,8 +65,9 @@ impl Appends {
             .enter_shards(stream_id, &[new_shard])
             .await
             .expect("the shard is entered");
+        let worker = ledger.enter_worker("bench").await.expect("Postgres answers");
         let lease = ledger
-            .claim_shard(stream_id, &shard)
+            .claim_shard(worker, stream_id, &shard)
             .await
             .expect("nobody has the shard");
         let keys = ledger

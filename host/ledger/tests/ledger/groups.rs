@@ -408,6 +408,7 @@ async fn ledgers_of_one_database_do_not_see_each_other() {
     for ledger in ["east", "west"] {
         let ledger = database.open_or_create(&name(ledger), secret()).await.unwrap();
         let stream_id = enter_stream(&ledger, &format!("arn:{}", ledger.name())).await;
+        let worker = ledger.enter_worker("test").await.unwrap();
         let mut leases = Vec::new();
         for shard in ["a", "b", "c"] {
             let shard = weir_model::ShardId::parse(shard).unwrap();
@@ -416,7 +417,7 @@ async fn ledgers_of_one_database_do_not_see_each_other() {
                 parent: None,
             };
             ledger.enter_shards(stream_id, &[new]).await.unwrap();
-            leases.push(ledger.claim_shard(stream_id, &shard).await.unwrap());
+            leases.push(ledger.claim_shard(worker, stream_id, &shard).await.unwrap());
         }
         ledgers.push((ledger, leases));
     }

@@ -37,4 +37,5 @@ mod same_bytes;
 
 mod consumers;
 mod item_index;
+mod leases;
 mod route_versions;

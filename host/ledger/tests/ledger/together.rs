@@ -143,13 +143,14 @@ async fn ledgers_of_one_database_begin_and_grow_beside_each_other() {
         let ledger = database.open_or_create(&name(ledger), secret()).await.unwrap();
         let stream_id = enter_stream(&ledger, &format!("arn:{}", ledger.name())).await;
         tasks.spawn(async move {
+            let worker = ledger.enter_worker("test").await.unwrap();
             let shard = weir_model::ShardId::parse("a").unwrap();
             let new = weir_ledger::NewShard {
                 shard: shard.clone(),
                 parent: None,
             };
             ledger.enter_shards(stream_id, &[new]).await.unwrap();
-            let lease = ledger.claim_shard(stream_id, &shard).await.unwrap();
+            let lease = ledger.claim_shard(worker, stream_id, &shard).await.unwrap();
             for after in 0..5 {
                 append(&ledger, &lease, after, after + 1).await.unwrap();
             }

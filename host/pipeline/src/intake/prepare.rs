@@ -1,5 +1,7 @@
 //! What a source is configured to be, and whether its stream can serve that: found out before anything runs.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use weir_evidence::ConfigurationDigest;
@@ -7,7 +9,7 @@ use weir_ledger::{Ledger, NewStream, Stream};
 use weir_model::{ActorRule, StreamArn};
 use weir_streams::{AwsAccess, DynamoDbStreams, FindError, StreamDescription};
 
-use super::{Intake, Sealer};
+use super::seal::Sealer;
 use crate::Activities;
 
 /// One source, as configured.
@@ -111,7 +113,15 @@ pub enum PrepareError {
     Ledger(#[from] weir_ledger::DatabaseError),
 }
 
-impl Intake {
+/// A source whose stream was found, and that can serve its configuration.
+pub struct Source {
+    pub(super) settings: SourceSettings,
+    pub(super) streams: DynamoDbStreams,
+    pub(super) sealer: Arc<Sealer>,
+    pub(super) activities: Activities,
+}
+
+impl Source {
     /// Finds the source's stream, checks that it can serve the configuration, and enters it into the ledger.
     ///
     /// # Errors
@@ -134,19 +144,17 @@ impl Intake {
             SourceTable::Table(table) => streams.find(table).await,
             SourceTable::Stream(arn) => streams.describe(arn).await,
         };
-        let stream = match (found, unfinished(&ledger, known).await?) {
+        match (found, unfinished(&ledger, known).await?) {
             (Ok(found), unfinished) => {
                 check_view(&settings, &found)?;
-                match unfinished {
-                    // It goes first; the one that was found follows when it is drained.
-                    Some(earlier) if earlier.arn != found.arn => earlier,
-                    _ => enter(&ledger, &settings, &found, records_from(settings.start)).await?,
+                // What is not recorded to its end goes first; the stream that was found follows when it is drained.
+                if unfinished.is_none_or(|earlier| earlier.arn == found.arn) {
+                    enter(&ledger, &settings, &found, records_from(settings.start)).await?;
                 }
             }
             // What was recorded before can be drained although its stream is off, or AWS does not answer now.
             (Err(error), Some(earlier)) => {
                 tracing::warn!(source = %settings.name, stream.arn = %earlier.arn, error = %error, "going on with the stream that is known");
-                earlier
             }
             (Err(FindError::NoStream { table }), None) => {
                 return Err(PrepareError::NoStream {
@@ -160,13 +168,11 @@ impl Intake {
                     error,
                 });
             }
-        };
+        }
         let sealer = Sealer::new(ledger.clone(), settings.actor.clone(), digest(&settings));
         Ok(Self {
             settings,
-            ledger,
             streams,
-            stream,
             sealer: sealer.into(),
             activities,
         })

@@ -13,14 +13,15 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use weir_evidence::{Closed, Gap, GapCause, Loss};
-use weir_ledger::{Appended, ClaimError, Ledger, SealedRecord, ShardBatch, ShardLease, Stream};
+use weir_ledger::{Appended, Ledger, SealedRecord, ShardBatch, ShardLease, Stream};
 use weir_model::{Position, Record, SequenceNumber, ShardId};
-use weir_streams::{DynamoDbStreams, FindError, Page, ReadError, ShardReader};
+use weir_streams::{FindError, Page, ReadError, ShardReader};
 
-use super::seal::Sealer;
+use super::prepare::Source;
+use super::progress::IntakeStatus;
+use crate::Activity;
 use crate::pace::{Backoff, pause};
 use crate::problem::error_chain;
-use crate::{Activities, Activity};
 
 /// Between two reads while records come: about four reads a second and shard (streams.md 24).
 const ACTIVE_INTERVAL: Duration = Duration::from_millis(250);
@@ -40,11 +41,10 @@ const FULL_PAGE_RECORDS: usize = 500;
 /// Records one shard.
 pub(super) struct ShardTask {
     pub(super) ledger: Ledger,
-    pub(super) streams: DynamoDbStreams,
+    pub(super) source: Arc<Source>,
     pub(super) stream: Stream,
     pub(super) shard: ShardId,
-    pub(super) sealer: Arc<Sealer>,
-    pub(super) activities: Activities,
+    pub(super) status: IntakeStatus,
 }
 
 /// Why a shard's task ended.
@@ -64,6 +64,8 @@ struct Held {
     reader: ShardReader,
     /// The last record in the ledger.
     after: Option<SequenceNumber>,
+    /// The last record of the parent, until the shard has one of its own.
+    parent_end: Option<SequenceNumber>,
     /// Found, and not yet in the ledger.
     gap: Option<Gap>,
     /// Since when records of ours may be in the ledger without being accounted for.
@@ -74,16 +76,13 @@ impl ShardTask {
     /// Records the shard to its end, or until `stop` is cancelled.
     ///
     /// Stopping waits for the page in hand: `stop` interrupts the wait for the next page, never the work on this one.
-    pub(super) async fn run(self, stop: CancellationToken) -> ShardEnd {
+    pub(super) async fn run(self, lease: ShardLease, stop: CancellationToken) -> ShardEnd {
+        self.status.begins(lease.stream_id, &lease.shard);
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(15));
         loop {
-            match self.hold().await {
+            match self.hold(&lease).await {
                 Ok(held) => return self.record_to_end(held, &stop).await,
-                Err(ClaimError::Finished(_)) => return ShardEnd::Recorded,
-                Err(ClaimError::ParentOpen(_) | ClaimError::Unknown(_)) => return ShardEnd::Stopped,
-                Err(ClaimError::Database(error)) => {
-                    tracing::warn!(shard.id = %self.shard, error = &error as &dyn std::error::Error, "the shard cannot be taken yet");
-                }
+                Err(error) => self.waits(&error_chain(&error)),
             }
             if !pause(&stop, backoff.next()).await {
                 return ShardEnd::Stopped;
@@ -91,25 +90,38 @@ impl ShardTask {
         }
     }
 
-    async fn hold(&self) -> Result<Held, ClaimError> {
-        let lease = self.ledger.claim_shard(self.stream.stream_id, &self.shard).await?;
+    async fn hold(&self, lease: &ShardLease) -> Result<Held, weir_ledger::DatabaseError> {
         let after = lease.position.clone();
         let reader = self
+            .source
             .streams
             .read(&self.stream.arn, &self.stream.table, &self.shard, after.clone());
-        let gap = if after.is_none() {
-            self.gap_before_stream(&lease).await?
-        } else {
-            None
-        };
+        let (mut gap, mut parent_end) = (None, None);
+        if after.is_none() {
+            gap = self.gap_before_stream(lease).await?;
+            parent_end = self.parent_end().await?;
+        }
         tracing::info!(shard.id = %self.shard, epoch = lease.epoch, position = ?after.as_ref().map(SequenceNumber::as_str), "shard taken");
         Ok(Held {
-            lease,
+            lease: lease.clone(),
             reader,
             after,
+            parent_end,
             gap,
             open_since: None,
         })
+    }
+
+    /// Where the parent ended: a child may begin with the last records of its parent again (streams.md 43).
+    async fn parent_end(&self) -> Result<Option<SequenceNumber>, weir_ledger::DatabaseError> {
+        let shards = self.ledger.shards(self.stream.stream_id).await?;
+        let find = |id: &ShardId| shards.iter().find(|shard| shard.shard == *id);
+        let parent = find(&self.shard).and_then(|shard| find(shard.parent.as_ref()?));
+        Ok(parent.and_then(|parent| parent.position.clone()))
+    }
+
+    fn waits(&self, problem: &str) {
+        self.status.waits(self.stream.stream_id, &self.shard, problem);
     }
 
     /// A stream that is not the first of its source begins with a gap: nobody knows what was written while there was
@@ -147,7 +159,14 @@ impl ShardTask {
                 Ok(page) => {
                     backoff.succeeded();
                     let (count, is_last) = (page.records.len(), page.is_last);
-                    match self.record(held, page, stop).await {
+                    let record_at = page.records.last().map(Record::created_at);
+                    self.status
+                        .answered(self.stream.stream_id, &self.shard, count, record_at);
+                    let recorded = self.record(held, page, stop).await;
+                    if recorded.is_ok() {
+                        self.status.moved(self.stream.stream_id, &self.shard);
+                    }
+                    match recorded {
                         Ok(()) if is_last => return ShardEnd::Recorded,
                         Ok(())
                             if held.open_since.is_some_and(|since| since.elapsed() >= BATCH_INTERVAL) && count == 0 =>
@@ -177,8 +196,13 @@ impl ShardTask {
                     None => backoff.next(),
                 },
                 Err(error) => {
+                    self.waits(&error.to_string());
                     if backoff.is_news() {
                         tracing::warn!(shard.id = %self.shard, error = %error, "reading waits");
+                    }
+                    if matches!(error, ReadError::Throttled) {
+                        // The pace was too much: half of it from here on, until pages are full again.
+                        idle_interval = (idle_interval * 2).min(IDLE_INTERVAL_MAX);
                     }
                     backoff.next()
                 }
@@ -210,7 +234,7 @@ impl ShardTask {
 
     /// The service says that there is no such shard. Asks for the stream before believing it (streams.md 20).
     async fn shard_is_gone(&self, held: &mut Held, stop: &CancellationToken) -> Option<ShardEnd> {
-        match self.streams.describe(&self.stream.arn).await {
+        match self.source.streams.describe(&self.stream.arn).await {
             Ok(described) if described.shards.iter().any(|found| found.shard == self.shard) => return None,
             Ok(_) | Err(FindError::Missing { .. }) => {}
             Err(_) => return None,
@@ -228,7 +252,7 @@ impl ShardTask {
 
     /// Accounts for what was recorded so far. A failure is made good by the next append.
     async fn close(&self, held: &mut Held, why: Closed) {
-        let batch = ShardBatch::close(held.lease.clone(), held.after.clone(), self.sealer.config(), why);
+        let batch = ShardBatch::close(held.lease.clone(), held.after.clone(), self.source.sealer.config(), why);
         match self.ledger.append(batch).await {
             Ok(_) => held.open_since = None,
             Err(error) => tracing::debug!(shard.id = %self.shard, problem = error_chain(&error), "a batch stays open"),
@@ -259,8 +283,8 @@ impl ShardTask {
         let told = &records[records.len() - (sealed.len() - gaps)..];
         for (offset, record) in (gaps as u64..).zip(told) {
             let Record::Change(change) = record else { continue };
-            self.activities.tell(|| {
-                let who = self.sealer.who(change);
+            self.source.activities.tell(|| {
+                let who = self.source.sealer.who(change);
                 Activity::Recorded {
                     position: Position(first.0 + offset),
                     operation: change.operation,
@@ -271,7 +295,7 @@ impl ShardTask {
                 }
             });
         }
-        self.activities.tell(|| Activity::Head {
+        self.source.activities.tell(|| Activity::Head {
             size: head.size,
             root: head.root,
         });

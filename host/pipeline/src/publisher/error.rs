@@ -70,6 +70,9 @@ pub enum PublishError {
     /// Postgres failed.
     #[error("could not read or store checkpoints")]
     Database(#[from] weir_ledger::DatabaseError),
+    /// Another process publishes this ledger.
+    #[error("another weir signs this ledger: ask that one, or stop it first")]
+    Elsewhere,
     /// The publisher is gone.
     #[error("the publisher stopped")]
     Stopped,
@@ -88,6 +91,7 @@ impl PublishError {
             | Self::BodyKey(_)
             | Self::Erasure(_)
             | Self::Database(_)
+            | Self::Elsewhere
             | Self::Stopped => false,
         }
     }

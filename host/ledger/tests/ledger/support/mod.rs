@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection};
 use weir_evidence::LedgerSecret;
-use weir_ledger::{ClaimError, Database, Ledger, LedgerSettings, NewShard, NewStream, Role, ShardLease};
+use weir_ledger::{ClaimError, Database, Ledger, LedgerSettings, NewShard, NewStream, Role, ShardLease, WorkerId};
 use weir_model::{LedgerName, ShardId, StreamArn};
 
 pub(crate) use cuts::at_every_cut;
@@ -68,6 +68,7 @@ const BATCH_INTERVAL: Duration = Duration::from_secs(86_400);
 async fn connect(url: &str) -> Database {
     let settings = LedgerSettings {
         batch_interval: BATCH_INTERVAL,
+        ..LedgerSettings::default()
     };
     Database::connect(url, Role::Writer)
         .await
@@ -79,7 +80,9 @@ async fn connect(url: &str) -> Database {
 pub(crate) struct World {
     pub(crate) database: EmptyDatabase,
     pub(crate) ledger: Ledger,
-    stream_id: i32,
+    pub(crate) stream_id: i32,
+    /// Who holds what tests take. Its heart does not beat: only a test about leases waits so long.
+    worker: WorkerId,
 }
 
 impl World {
@@ -89,10 +92,12 @@ impl World {
         connected.migrate().await.unwrap();
         let ledger = connected.open_or_create(&name("main"), secret()).await.unwrap();
         let stream_id = enter_stream(&ledger, ARN).await;
+        let worker = ledger.enter_worker("test").await.unwrap();
         Self {
             database,
             ledger,
             stream_id,
+            worker,
         }
     }
 
@@ -105,7 +110,10 @@ impl World {
     /// Another process, which closes batches that have been open for so long.
     pub(crate) async fn process_with(&self, batch_interval: Duration) -> Ledger {
         let database = self.database.connect().await;
-        let database = database.with_settings(LedgerSettings { batch_interval });
+        let database = database.with_settings(LedgerSettings {
+            batch_interval,
+            ..LedgerSettings::default()
+        });
         database.open(&name("main"), secret()).await.unwrap()
     }
 
@@ -149,7 +157,7 @@ impl World {
 
     pub(crate) async fn claim(&self, ledger: &Ledger, shard: &str) -> Result<ShardLease, ClaimError> {
         ledger
-            .claim_shard(self.stream_id, &ShardId::parse(shard).unwrap())
+            .claim_shard(self.worker, self.stream_id, &ShardId::parse(shard).unwrap())
             .await
     }
 

@@ -45,7 +45,7 @@ impl ShardTask {
             first: came.first.clone(),
             read: came.read,
             redacted: 0,
-            config: self.sealer.config(),
+            config: self.source.sealer.config(),
         };
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
         let mut is_sealed = false;
@@ -87,7 +87,12 @@ impl ShardTask {
                 }
             } else {
                 let records = Arc::clone(&came.records);
-                match self.sealer.seal(&held.lease.origin(), held.gap.clone(), records).await {
+                match self
+                    .source
+                    .sealer
+                    .seal(&held.lease.origin(), held.gap.clone(), records)
+                    .await
+                {
                     Ok(sealed) => {
                         batch.records = sealed.into();
                         is_sealed = true;
@@ -96,6 +101,7 @@ impl ShardTask {
                     Err(error) => error.to_string(),
                 }
             };
+            self.waits(&problem);
             tracing::warn!(shard.id = %self.shard, problem, "recording waits");
             if !pause(stop, backoff.next()).await {
                 return Err(ShardEnd::Stopped);
@@ -120,6 +126,7 @@ impl ShardTask {
         tracing::error!(shard.id = %self.shard, sequence = %record.sequence(), reason, "postgres refuses a record; it is recorded as unknown");
         let origin = batch.lease.origin();
         let sealed = self
+            .source
             .sealer
             .seal_refused(&origin, record, reason.to_owned(), with_content)
             .await;
@@ -143,10 +150,16 @@ impl ShardTask {
         Ok(())
     }
 
-    /// Drops what is in the ledger already (streams.md 32), and sets aside what is older than the configured start (44).
+    /// Drops what is in the ledger already (streams.md 32), also as the end of the shard's parent (43), and sets aside what
+    /// is older than the configured start (44).
     fn came(&self, held: &Held, records: Vec<Record>) -> Came {
-        let is_new = |record: &Record| held.after.as_ref().is_none_or(|after| record.sequence() > after);
+        let recorded_to = held.after.as_ref().or(held.parent_end.as_ref());
+        let is_new = |record: &Record| recorded_to.is_none_or(|recorded| record.sequence() > recorded);
+        let count = records.len();
         let new: Vec<Record> = records.into_iter().filter(is_new).collect();
+        if new.len() < count {
+            tracing::info!(shard.id = %self.shard, count = count - new.len(), "records came again and were dropped");
+        }
         Came {
             first: new.first().map(|record| record.sequence().clone()),
             last: new.last().map(|record| record.sequence().clone()),
