@@ -15,7 +15,9 @@ comment on column worker.is_draining is 'an operator asked it to hand all its sh
 
 alter table shard
     add column worker_id bigint references worker on delete set null,
-    add column wanted_by bigint references worker on delete set null;
+    add column wanted_by bigint references worker on delete set null,
+    add column gaps bigint not null default 0 check (gaps >= 0);
+comment on column shard.gaps is 'gap entries that were recorded of it: records that were lost, or may have been';
 comment on column shard.worker_id is 'who reads it; null, or a worker whose heartbeat stopped: it is free';
 comment on column shard.wanted_by is 'who asks its worker to hand it over; ignored once the asker''s heartbeat stopped';
 

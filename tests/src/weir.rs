@@ -141,6 +141,27 @@ impl Weir {
         }
     }
 
+    /// Starts another one on the same ledger, which answers on an address of its own.
+    ///
+    /// # Panics
+    ///
+    /// The binary is not there.
+    #[must_use]
+    pub fn run_beside(&self, name: &str) -> WeirProcess {
+        let config = std::fs::read_to_string(self.path("weir.toml")).expect("we wrote it");
+        let ours = self.api.trim_start_matches("http://");
+        let file = format!("weir-{name}.toml");
+        self.write(&file, &config.replace(ours, &free_address().to_string()));
+        let log = self.path(&format!("log-{name}"));
+        let log_file = std::fs::File::create(&log).expect("the log can be written");
+        let mut command = self.prepare_with(&["run"], &file);
+        command.stdout(Stdio::null()).stderr(log_file).kill_on_drop(true);
+        WeirProcess {
+            child: command.spawn().expect("the binary runs"),
+            log,
+        }
+    }
+
     /// The ledger, read beside the running Weir.
     ///
     /// # Panics
@@ -217,12 +238,16 @@ impl Weir {
     }
 
     fn prepare(&self, arguments: &[&str]) -> Command {
+        self.prepare_with(arguments, "weir.toml")
+    }
+
+    fn prepare_with(&self, arguments: &[&str], config: &str) -> Command {
         let binary = target_folder().join("debug/weir");
         assert!(binary.exists(), "{} is not there: run `make test`", binary.display());
         let mut command = Command::new(binary);
         command
             .args(arguments)
-            .args(["--config", "weir.toml"])
+            .args(["--config", config])
             .current_dir(self.folder.path())
             .env("WEIR_LOG", "info");
         command
@@ -259,6 +284,16 @@ impl WeirProcess {
         ask(self.child.id().expect("it runs"), "TERM").await;
         let status = self.ended().await;
         assert!(status.success(), "{status}: {}", self.log());
+    }
+
+    /// Its number, for signals.
+    ///
+    /// # Panics
+    ///
+    /// It has ended.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.child.id().expect("it runs")
     }
 
     /// Whether it still runs.

@@ -13,7 +13,9 @@
 //! | `POST /v1/holds`, `GET /v1/holds`, `POST /v1/holds/{id}/release` | [`HoldState`], [`Holds`] |
 //! | `GET /v1/tables/{table}/history?key=...` | [`History`] |
 //! | `GET /v1/dead-letters?route=...` | [`DeadLetters`] |
-//! | `GET /livez`, `GET /readyz` | 200 or 503, without a token |
+//! | `GET /v1/shards` | [`Shards`] |
+//! | `GET /v1/workers`, `POST /v1/workers/{worker}/drain`, `.../resume` | [`Workers`] |
+//! | `GET /livez`, `GET /readyz` | 200 or 503, without a token; 503 names what does not move |
 //!
 //! Everything under `/v1`, and entries, want `Authorization: Bearer TOKEN`. The token of auditors reads entries, proofs and
 //! the head, and nothing of bodies. An error is `{"error": {"code": "...", "message": "..."}}`
@@ -32,6 +34,7 @@ mod ledger;
 mod proof;
 mod publication;
 mod server;
+mod shard;
 mod token;
 
 pub use erasure::{About, ErasureRequest, ErasureState, Erasures, HoldRequest, HoldState, Holds};
@@ -41,4 +44,5 @@ pub use ledger::{DeadLetters, LedgerHead, Published, ScrubState};
 pub use proof::{Entries, ProofHashes, ShownEntry};
 pub use publication::{ContinueRequest, Decided};
 pub use server::{Api, ServeError, Tokens};
+pub use shard::{ShardState, Shards, WorkerState, Workers};
 pub use token::{Token, TokenError, write_new};

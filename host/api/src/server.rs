@@ -16,7 +16,7 @@ use weir_ledger::{Database, Ledger};
 use weir_pipeline::{IntakeStatus, Publication, Scrubbed};
 
 use crate::error::ApiError;
-use crate::{Token, erasure, history, ledger, proof, publication};
+use crate::{Token, erasure, history, ledger, proof, publication, shard};
 
 /// Longest request. The largest answer is a page of a few megabytes.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -99,6 +99,10 @@ impl Api {
             .route("/holds", get(erasure::holds).post(erasure::place_hold))
             .route("/holds/{id}/release", post(erasure::release_hold))
             .route("/dead-letters", get(ledger::dead_letters))
+            .route("/shards", get(shard::shards))
+            .route("/workers", get(shard::workers))
+            .route("/workers/{worker}/drain", post(shard::drain))
+            .route("/workers/{worker}/resume", post(shard::resume))
             .route("/tables/{table}/history", get(history::history))
             .fallback(not_found)
             .layer(middleware::from_fn_with_state(

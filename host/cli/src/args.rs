@@ -48,6 +48,10 @@ pub(crate) enum Command {
     History(HistoryArgs),
     /// Look at dead letters: deliveries that were given up.
     Dlq(DlqArgs),
+    /// Show every shard: who reads it, how far it is recorded, what was lost, what reading it costs.
+    Shards,
+    /// Look at the workers that share the shards, or have one hand everything over.
+    Leases(LeasesArgs),
 }
 
 #[derive(ClapArgs)]
@@ -55,6 +59,28 @@ pub(crate) struct RunArgs {
     /// Bring the schema up to date first.
     #[arg(long)]
     pub(crate) migrate: bool,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct LeasesArgs {
+    #[command(subcommand)]
+    pub(crate) command: LeasesCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum LeasesCommand {
+    /// List the workers that are alive, and how many shards each reads.
+    Ls,
+    /// Have a worker hand all its shards over to the others and take no other, before it is stopped for good.
+    Drain {
+        /// Its number, as `weir leases ls` shows it.
+        worker: i64,
+    },
+    /// Have a worker that was drained take shards again.
+    Resume {
+        /// Its number.
+        worker: i64,
+    },
 }
 
 #[derive(ClapArgs)]

@@ -11,6 +11,7 @@ pub(crate) mod ledger;
 pub(crate) mod migrate;
 pub(crate) mod prove;
 pub(crate) mod run;
+pub(crate) mod shards;
 mod shown;
 pub(crate) mod verify;
 

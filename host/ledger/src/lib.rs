@@ -28,6 +28,7 @@ mod lease;
 mod read;
 mod route_version;
 mod shard;
+mod shard_state;
 mod tree;
 mod verify;
 
@@ -44,6 +45,7 @@ pub use lease::{ClaimError, LiveWorker, OpenShard, ShardLease, ShardReport, Work
 pub use read::{ReadError, RecordedEntry};
 pub use route_version::{RouteDefinition, RouteVersion, StoredPlugin};
 pub use shard::{NewShard, NewStream, Shard, Stream};
+pub use shard_state::ShardState;
 pub use tree::TreeError;
 pub use verify::{Verification, VerificationFinding, VerifyError};
 

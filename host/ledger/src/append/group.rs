@@ -11,7 +11,7 @@ use weir_model::{Position, SequenceNumber, ShardId};
 use super::account::{Accounted, OpenBatch, account};
 use super::copy::{Row, copy_rows};
 use super::split::GroupError;
-use super::{AppendError, AppendTo, Appended, ShardBatch};
+use super::{AppendError, AppendTo, Appended, SealedRecord, ShardBatch};
 use crate::head::unreadable;
 use crate::shard::read_position;
 use crate::{Head, Ledger};
@@ -28,6 +28,8 @@ pub(super) struct LockedShard {
     pub(super) open: Option<OpenBatch>,
     now: Timestamp,
     pub(super) has_moved: bool,
+    /// Gaps that are recorded now.
+    pub(super) gaps: i64,
 }
 
 /// What is written for one batch.
@@ -220,6 +222,7 @@ impl Ledger {
                     open,
                     now: row.now.to_jiff(),
                     has_moved: false,
+                    gaps: 0,
                 })
             })
             .collect()
@@ -268,6 +271,8 @@ impl LockedShard {
     fn take(&mut self, batch: &ShardBatch, interval: std::time::Duration) -> Accounted {
         let mut accounted = account(self.open.take(), batch, self.now, interval);
         self.open = accounted.open.take();
+        let is_gap = |record: &&SealedRecord| record.sequence.is_none();
+        self.gaps += i64::try_from(batch.records.iter().filter(is_gap).count()).expect("a batch is small");
         match &batch.to {
             AppendTo::Record(last) => self.position = Some(last.clone()),
             AppendTo::End(last) => {
