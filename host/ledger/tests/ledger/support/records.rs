@@ -7,8 +7,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use weir_evidence::{Body, ConfigurationDigest, Entry, EntryKind, Gap, GapCause, ItemToken, Loss, leaf_hash, record};
 use weir_ledger::{
-    AppendError, AppendTo, Appended, KeyedBody, Ledger, NumberedBodyKey, RecordedEntry, SealedRecord, ShardBatch,
-    ShardLease,
+    AppendError, AppendTo, Appended, BodyKeyError, KeyedBody, Ledger, NumberedBodyKey, RecordedEntry, SealedRecord,
+    ShardBatch, ShardLease,
 };
 use weir_model::{Assurance, AttributeValue, EventId, Item, Operation, Position, SequenceNumber};
 
@@ -18,7 +18,14 @@ const CONFIG: ConfigurationDigest = ConfigurationDigest([5; 16]);
 
 /// One change of `item` for each sequence number, sealed.
 pub(crate) async fn seal_items(ledger: &Ledger, lease: &ShardLease, changes: &[(u64, &str)]) -> Vec<SealedRecord> {
-    let keys = ledger.take_body_keys(changes.len()).await.unwrap();
+    // A connection that a test ends may be this one; asking again is safe.
+    let mut keys = ledger.take_body_keys(changes.len()).await;
+    for _ in 0..10 {
+        if matches!(keys, Err(BodyKeyError::Database(_))) {
+            keys = ledger.take_body_keys(changes.len()).await;
+        }
+    }
+    let keys = keys.unwrap();
     let seal = |(&(sequence, item), numbered): (&(u64, &str), &NumberedBodyKey)| {
         let body = Body {
             actor: Some("ann".to_owned()),
