@@ -3,8 +3,10 @@
 use aws_sdk_dynamodbstreams::Client;
 use aws_sdk_dynamodbstreams::error::ProvideErrorMetadata;
 use aws_sdk_dynamodbstreams::types::{StreamDescription as SdkDescription, StreamStatus, StreamViewType};
+use jiff::Timestamp;
 use weir_model::{IdError, ShardId, StreamArn};
 
+use crate::service_time::ServiceTime;
 use crate::{AwsAccess, explain};
 
 /// `DescribeStream` pages read at most: 100 shards each, far more than a stream of the largest tables has in 24 hours.
@@ -32,6 +34,8 @@ pub struct StreamDescription {
     pub enabled: bool,
     /// Its shards, in no particular order.
     pub shards: Vec<FoundShard>,
+    /// When the service answered, by its own clock, in whole seconds.
+    pub answered_at: Timestamp,
 }
 
 /// A shard of a stream.
@@ -184,12 +188,15 @@ impl DynamoDbStreams {
     pub async fn describe(&self, arn: &StreamArn) -> Result<StreamDescription, FindError> {
         let mut description = None;
         let mut start = None;
+        let time = ServiceTime::default();
         for _ in 0..PAGES_MAX {
             let page = self
                 .client
                 .describe_stream()
                 .stream_arn(arn.as_str())
                 .set_exclusive_start_shard_id(start)
+                .customize()
+                .interceptor(time.clone())
                 .send()
                 .await
                 .map_err(|error| match error.code() {
@@ -201,7 +208,7 @@ impl DynamoDbStreams {
             let shards = read_shards(&page)?;
             let described = match &mut description {
                 Some(described) => described,
-                None => description.insert(read_description(arn, page)?),
+                None => description.insert(read_description(arn, page, time.told())?),
             };
             described.shards.extend(shards);
             if start.is_none() {
@@ -212,7 +219,11 @@ impl DynamoDbStreams {
     }
 }
 
-fn read_description(arn: &StreamArn, page: SdkDescription) -> Result<StreamDescription, FindError> {
+fn read_description(
+    arn: &StreamArn,
+    page: SdkDescription,
+    answered_at: Timestamp,
+) -> Result<StreamDescription, FindError> {
     let view = match page.stream_view_type() {
         Some(StreamViewType::KeysOnly) => ViewType::KeysOnly,
         Some(StreamViewType::NewImage) => ViewType::NewImage,
@@ -231,6 +242,7 @@ fn read_description(arn: &StreamArn, page: SdkDescription) -> Result<StreamDescr
             Some(StreamStatus::Enabled | StreamStatus::Enabling)
         ),
         shards: Vec::new(),
+        answered_at,
         table: page.table_name.ok_or(FindError::Malformed("table name"))?,
     })
 }

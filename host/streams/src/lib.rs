@@ -17,6 +17,7 @@ mod decode;
 mod find;
 mod lineage;
 mod reader;
+mod service_time;
 
 pub use access::{AwsAccess, explain};
 pub use find::{DynamoDbStreams, FindError, FoundShard, StreamDescription, ViewType};

@@ -157,7 +157,7 @@ impl DiscoverTask {
                 && !listed.contains(parent)
                 && !is_known(known, parent)
                 && !is_known(known, &found.shard)
-                && !is_trimmed(parent)
+                && !is_trimmed(parent, described.answered_at)
                 && !before.contains(parent)
             {
                 tracing::debug!(shard.id = %found.shard, parent = %parent, "the parent is missing in the answer");
@@ -206,6 +206,6 @@ fn is_known(known: &[Shard], shard: &ShardId) -> bool {
 
 /// Whether a shard is so old that the service cannot have it any more. Its id says when it was made; the form of ids is
 /// not documented, and one that cannot be read says nothing.
-fn is_trimmed(shard: &ShardId) -> bool {
-    made_at(shard).is_some_and(|made_at| jiff::Timestamp::now().duration_since(made_at) > TRIMMED_AFTER)
+fn is_trimmed(shard: &ShardId, now: jiff::Timestamp) -> bool {
+    made_at(shard).is_some_and(|made_at| now.duration_since(made_at) > TRIMMED_AFTER)
 }

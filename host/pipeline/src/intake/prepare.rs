@@ -149,7 +149,7 @@ impl Source {
                 check_view(&settings, &found)?;
                 // What is not recorded to its end goes first; the stream that was found follows when it is drained.
                 if unfinished.is_none_or(|earlier| earlier.arn == found.arn) {
-                    enter(&ledger, &settings, &found, records_from(settings.start)).await?;
+                    enter(&ledger, &settings, &found, records_from(settings.start, &found)).await?;
                 }
             }
             // What was recorded before can be drained although its stream is off, or AWS does not answer now.
@@ -218,10 +218,11 @@ async fn unfinished(ledger: &Ledger, known: Vec<Stream>) -> Result<Option<Stream
     Ok(None)
 }
 
-fn records_from(start: Start) -> Option<Timestamp> {
+/// "Latest" is a time of the service's clock, because the records' times are (streams.md 44).
+fn records_from(start: Start, found: &StreamDescription) -> Option<Timestamp> {
     match start {
         Start::TrimHorizon => None,
-        Start::Latest => Some(Timestamp::now()),
+        Start::Latest => Some(found.answered_at),
     }
 }
 

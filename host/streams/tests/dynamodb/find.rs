@@ -5,7 +5,7 @@ use weir_dev::{DynamoDbStorage, LocalDynamoDb};
 use weir_model::StreamArn;
 use weir_streams::{FindError, ViewType};
 
-use crate::support::http::Reply;
+use crate::support::http::{BEHIND, Reply};
 use crate::support::{ARN, SHARD, Scripted, TABLE, arn, error, streams};
 
 /// An answer of `DescribeStream`, with shards written `child<parent`.
@@ -197,6 +197,16 @@ async fn what_is_not_there_is_told_from_what_cannot_be_asked() {
     assert!(matches!(refused, FindError::Service(_)), "{refused}");
     let none = streams.find(TABLE).await.unwrap_err();
     assert!(matches!(none, FindError::NoStream { .. }), "{none}");
+}
+
+/// streams.md 44: records carry the service's time, so "from now on" is a time of the service too.
+#[tokio::test]
+async fn a_description_says_what_time_it_is_for_the_service() {
+    let service = Scripted::start([description("ENABLED", &["s1"], None)]).await;
+    let described = service.streams().await.describe(&arn()).await.unwrap();
+    let behind = jiff::Timestamp::now().duration_since(described.answered_at);
+    assert!(behind >= BEHIND, "{behind}");
+    assert_eq!(described.answered_at.subsec_nanosecond(), 0);
 }
 
 /// streams.md 10: the throttle arrives as an unmodelled `ThrottlingException`.

@@ -11,6 +11,9 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
+/// How far the server's clock is behind. The client library takes more than minutes for a reason to sign anew.
+pub(crate) const BEHIND: jiff::SignedDuration = jiff::SignedDuration::from_secs(100);
+
 /// A call of AWS' JSON protocol.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
@@ -85,7 +88,8 @@ async fn serve(connection: TcpStream, answer: &(impl Fn(Request) -> Reply + Sync
         // The client library waits this long before it tries again what it takes for passing, in place of seconds.
         let head = format!(
             "HTTP/1.1 {status} Scripted\r\ncontent-type: application/x-amz-json-1.1\r\nx-amz-retry-after: 1\r\n\
-             content-length: {}\r\n\r\n",
+             date: {}\r\ncontent-length: {}\r\n\r\n",
+            date(),
             body.len()
         );
         connection.write_all(head.as_bytes()).await?;
@@ -96,6 +100,14 @@ async fn serve(connection: TcpStream, answer: &(impl Fn(Request) -> Reply + Sync
         }
     }
     Ok(())
+}
+
+/// What time it is for the server (RFC 9110, section 5.6.7).
+fn date() -> String {
+    let printer = jiff::fmt::rfc2822::DateTimePrinter::new();
+    printer
+        .timestamp_to_rfc9110_string(&(jiff::Timestamp::now() - BEHIND))
+        .unwrap()
 }
 
 /// The next call, or none if the client has hung up.
