@@ -7,15 +7,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
+use crate::command::{Command, CommandError};
 use crate::connection::CuttingListener;
 use crate::fault::FaultRule;
 use crate::server;
 use crate::service::{Discovery, Limits, Reading};
 use crate::setup::Setup;
+use crate::sinks::{EntryFailure, Received, SinkSettings};
 use crate::state::State;
+use crate::storm::Profile;
 use crate::world::WorldError;
 use crate::world::item::Item;
 use crate::world::sequence::SequenceNumber;
@@ -36,6 +41,8 @@ pub struct Simulator {
 struct Shared {
     address: SocketAddr,
     requests: AtomicU64,
+    /// Told whenever records may have been read or trimmed.
+    moved: Notify,
     state: Mutex<State>,
 }
 
@@ -59,6 +66,7 @@ impl Simulator {
         let shared = Arc::new(Shared {
             address: listener.local_addr()?,
             requests: AtomicU64::new(0),
+            moved: Notify::new(),
             state: Mutex::new(State::new(&setup)),
         });
         let inner = Self {
@@ -84,15 +92,51 @@ impl Simulator {
         self.state().service.world.clock.now()
     }
 
+    /// Does anything that can be said in JSON, and tells what came of it.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be done; see the method that is named as the command.
+    pub fn apply(&self, command: Command) -> Result<Value, CommandError> {
+        self.moving(|state| state.apply(command))
+    }
+
     /// Lets time pass. What is older than the retention is trimmed, what was late is listed.
     pub fn step(&self, by: Duration) {
-        self.state().service.world.step(by);
+        self.moving(|state| state.service.world.step(by));
     }
 
     /// All that ever happened.
     #[must_use]
     pub fn truth(&self) -> Truth {
         self.state().service.world.truth()
+    }
+
+    /// Waits until all records that were not trimmed have been read by somebody.
+    ///
+    /// What is written meanwhile is waited for too.
+    pub async fn all_read(&self) {
+        loop {
+            let moved = self.shared.moved.notified();
+            if self.state().service.world.is_all_read() {
+                return;
+            }
+            moved.await;
+        }
+    }
+
+    /// Notes that records reached a reader.
+    pub(crate) fn mark_read(&self, changes: &[usize]) {
+        if !changes.is_empty() {
+            self.moving(|state| state.service.mark_read(changes));
+        }
+    }
+
+    /// Does what may let [`all_read`](Self::all_read) go on.
+    fn moving<Outcome>(&self, action: impl FnOnce(&mut State) -> Outcome) -> Outcome {
+        let outcome = action(&mut self.state());
+        self.shared.moved.notify_waiters();
+        outcome
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -201,11 +245,7 @@ impl Simulator {
     ///
     /// It never had one.
     pub fn open_shards(&self, table: &str) -> Result<Vec<String>, WorldError> {
-        let state = self.state();
-        let world = &state.service.world;
-        let stream = &world.streams[world.stream_of(table)?];
-        let open = stream.shards.iter().filter(|shard| shard.is_open());
-        Ok(open.map(|shard| shard.id.clone()).collect())
+        self.state().service.world.open_shards(table)
     }
 
     /// Closes a shard (the first open one, if none is named) and opens one child. Returns the child.
@@ -233,7 +273,7 @@ impl Simulator {
     ///
     /// There is no such shard.
     pub fn trim(&self, table: &str, shard: Option<&str>, up_to: Option<&SequenceNumber>) -> Result<usize, WorldError> {
-        self.state().service.world.trim(table, shard, up_to)
+        self.moving(|state| state.service.world.trim(table, shard, up_to))
     }
 
     /// Takes a shard away, with all that it holds.
@@ -242,7 +282,7 @@ impl Simulator {
     ///
     /// There is no such shard.
     pub fn vanish(&self, table: &str, shard: &str) -> Result<(), WorldError> {
-        self.state().service.world.vanish(table, shard)
+        self.moving(|state| state.service.world.vanish(table, shard))
     }
 
     /// Switches the stream of a table off.
@@ -269,12 +309,7 @@ impl Simulator {
     ///
     /// There is no such shard.
     pub fn empty_pages(&self, table: &str, shard: Option<&str>, pages: u32) -> Result<(), WorldError> {
-        let mut state = self.state();
-        let world = &mut state.service.world;
-        let stream = world.stream_with(table, shard)?;
-        let place = world.streams[stream].find(shard)?;
-        world.streams[stream].shards[place].empty_pages = pages;
-        Ok(())
+        self.state().service.world.empty_pages(table, shard, pages)
     }
 }
 
@@ -309,5 +344,51 @@ impl Simulator {
     #[must_use]
     pub fn waiting_faults(&self) -> Vec<FaultRule> {
         self.state().faults.waiting()
+    }
+}
+
+/// Sinks.
+impl Simulator {
+    /// All entries that were answered as accepted, in order.
+    #[must_use]
+    pub fn received(&self) -> Vec<Received> {
+        self.state().sinks.received.clone()
+    }
+
+    /// Lets entries of the next batch of `PutEvents`, `PublishBatch` or `SendMessageBatch` fail, or of the one after those
+    /// that were asked for before.
+    pub fn fail_entries(&self, operation: &str, failures: Vec<EntryFailure>) {
+        self.state().sinks.fail_entries(operation, failures);
+    }
+
+    /// Changes how sinks behave.
+    pub fn sinks(&self, change: impl FnOnce(&mut SinkSettings)) {
+        change(&mut self.state().sinks.settings);
+    }
+}
+
+/// Storms.
+impl Simulator {
+    /// Begins a storm on a table. It goes on with each [`tick`](Self::tick).
+    ///
+    /// # Errors
+    ///
+    /// There is no such table.
+    pub fn storm(&self, table: &str, profile: Profile) -> Result<(), CommandError> {
+        self.state().begin_storm(table, profile)
+    }
+
+    /// Lets the storm go on: time passes, and what chance decides happens.
+    ///
+    /// # Errors
+    ///
+    /// There is no storm.
+    pub fn tick(&self) -> Result<(), CommandError> {
+        self.moving(State::tick)
+    }
+
+    /// Ends the storm and all that misleads: faults, late children, a stream that is off. The world stays as it is.
+    pub fn calm(&self) {
+        self.state().calm();
     }
 }

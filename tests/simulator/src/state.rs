@@ -4,12 +4,16 @@ use crate::fault::{FaultTable, Strike};
 use crate::random::Random;
 use crate::service::Service;
 use crate::setup::Setup;
+use crate::sinks::Sinks;
+use crate::storm::Storm;
 
 /// Everything that a call may look at or change.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) service: Service,
+    pub(crate) sinks: Sinks,
     pub(crate) faults: FaultTable,
+    pub(crate) storm: Option<Storm>,
     /// Chance in faults. The world has a generator of its own, so that callers do not change its course.
     random: Random,
 }
@@ -18,7 +22,9 @@ impl State {
     pub(crate) fn new(setup: &Setup) -> Self {
         Self {
             service: Service::new(setup),
+            sinks: Sinks::new(setup.seed.rotate_left(32)),
             faults: FaultTable::default(),
+            storm: None,
             random: Random::new(!setup.seed),
         }
     }

@@ -125,6 +125,20 @@ impl World {
         truth
     }
 
+    /// Whether every record that was not trimmed has been read.
+    pub(crate) fn is_all_read(&self) -> bool {
+        self.truth
+            .recorded()
+            .all(|change| change.read_at.is_some() || change.trimmed_at.is_some())
+    }
+
+    /// The open shards of the newest stream of a table.
+    pub(crate) fn open_shards(&self, table: &str) -> Result<Vec<String>, WorldError> {
+        let stream = &self.streams[self.stream_of(table)?];
+        let open = stream.shards.iter().filter(|shard| shard.is_open());
+        Ok(open.map(|shard| shard.id.clone()).collect())
+    }
+
     pub(crate) fn table_mut(&mut self, name: &str) -> Result<&mut Table, WorldError> {
         let table = self.tables.get_mut(name);
         table.ok_or_else(|| WorldError::Table { table: name.to_owned() })

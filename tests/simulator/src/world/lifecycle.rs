@@ -183,17 +183,39 @@ impl World {
         Ok(self.trim_to(stream, place, end))
     }
 
-    /// Takes a shard away, with all that nobody read.
+    /// Takes a shard away, with all that nobody read. An open one has a child first, for its items live on.
     pub(crate) fn vanish(&mut self, table: &str, shard: &str) -> Result<(), WorldError> {
-        let now = self.clock.now();
         let stream = self.stream_with(table, Some(shard))?;
         let place = self.streams[stream].find(Some(shard))?;
         if self.streams[stream].shards[place].is_open() {
-            self.streams[stream].shards[place].close(now);
+            self.rotate(table, Some(shard), &Resharding::default())?;
         }
         self.trim_to(stream, place, usize::MAX);
         self.streams[stream].shards[place].gone = true;
         Ok(())
+    }
+
+    /// Answers the next so many reads of a shard without records.
+    pub(crate) fn empty_pages(&mut self, table: &str, shard: Option<&str>, pages: u32) -> Result<(), WorldError> {
+        let stream = self.stream_with(table, shard)?;
+        let place = self.streams[stream].find(shard)?;
+        self.streams[stream].shards[place].empty_pages = pages;
+        Ok(())
+    }
+
+    /// Lists what was late, shows what is closed, gives what was held back, and switches on what is off.
+    pub(crate) fn calm(&mut self) {
+        let now = self.clock.now();
+        for shard in self.streams.iter_mut().flat_map(|stream| &mut stream.shards) {
+            shard.listed_from = shard.listed_from.min(now);
+            shard.looks_open_until = None;
+            shard.empty_pages = 0;
+        }
+        let tables: Vec<String> = self.tables.keys().cloned().collect();
+        for table in tables {
+            // The only other outcome is that it is on.
+            let _ = self.enable(&table, None);
+        }
     }
 
     fn trim_to(&mut self, stream: usize, shard: usize, end: usize) -> usize {

@@ -3,11 +3,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod control;
 mod discovery;
 mod faults;
 mod limits;
 mod reading;
 mod records;
 mod shard_end;
+mod sinks;
+mod storm;
 mod support;
 mod trimming;

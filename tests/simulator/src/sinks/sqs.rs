@@ -1,0 +1,81 @@
+//! SQS: `SendMessageBatch`.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::service::ApiError;
+use crate::sinks::md5::md5_hex;
+use crate::sinks::{ENTRIES_MAX, Entry, Sinks, text};
+
+const OPERATION: &str = "SendMessageBatch";
+
+impl Sinks {
+    /// Takes messages. Some may fail while others are taken: the call is then still a success.
+    pub(crate) fn send_message_batch(&mut self, body: &Value, now: Timestamp) -> Result<Value, ApiError> {
+        let queue = text(body, "QueueUrl").unwrap_or_default();
+        let entries = body["Entries"].as_array().map(Vec::as_slice).unwrap_or_default();
+        check_batch(entries, "")?;
+        let size_bytes: usize = entries
+            .iter()
+            .filter_map(|entry| text(entry, "MessageBody"))
+            .map(str::len)
+            .sum();
+        if size_bytes > self.settings.sqs_bytes_max {
+            return Err(self.too_large("BatchRequestTooLong"));
+        }
+        let failures = self.failures_of(OPERATION, entries.len());
+        let (mut successful, mut failed) = (Vec::new(), Vec::new());
+        for (index, entry) in entries.iter().enumerate() {
+            let id = text(entry, "Id").unwrap_or_default();
+            if let Some(failure) = failures.get(&index) {
+                failed.push(json!({
+                    "Id": id, "Code": failure.code, "SenderFault": failure.sender_fault, "Message": "the entry failed",
+                }));
+                continue;
+            }
+            let message = Entry {
+                target: queue,
+                deduplication: text(entry, "MessageDeduplicationId"),
+                is_discarded: false,
+                entry,
+            };
+            let mut result = json!({
+                "Id": id,
+                "MessageId": self.accept(OPERATION, &message, now),
+                "MD5OfMessageBody": md5_hex(text(entry, "MessageBody").unwrap_or_default().as_bytes()),
+            });
+            if queue.ends_with(".fifo") {
+                result["SequenceNumber"] = self.sequence_number().into();
+            }
+            successful.push(result);
+        }
+        Ok(json!({ "Successful": successful, "Failed": failed }))
+    }
+}
+
+/// Refuses a batch that is empty, too long, or has an id twice. SNS ends the codes otherwise than SQS.
+pub(super) fn check_batch(entries: &[Value], suffix: &str) -> Result<(), ApiError> {
+    let refuse = |code: &str, message: &str| Err(ApiError::new(&format!("{code}{suffix}"), message));
+    if entries.is_empty() {
+        return refuse(
+            "EmptyBatchRequest",
+            "There should be at least one entry in the request.",
+        );
+    }
+    if entries.len() > ENTRIES_MAX {
+        return refuse(
+            "TooManyEntriesInBatchRequest",
+            "Maximum number of entries per request are 10.",
+        );
+    }
+    let ids: BTreeSet<Option<&str>> = entries.iter().map(|entry| text(entry, "Id")).collect();
+    if ids.len() < entries.len() || ids.contains(&None) {
+        return refuse(
+            "BatchEntryIdsNotDistinct",
+            "Two or more batch entries in the request have the same Id.",
+        );
+    }
+    Ok(())
+}
