@@ -9,6 +9,7 @@
 
 mod bus;
 mod database;
+pub mod oracle;
 mod weir;
 mod witness;
 

@@ -1,7 +1,7 @@
 //! Connecting, migrating, and opening a ledger.
 
 use std::str::FromStr as _;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -285,6 +285,8 @@ fn pool_of(options: &PgConnectOptions, role: &'static str, connections_max: u32)
     PgPoolOptions::new()
         .max_connections(connections_max)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire(false)
+        .before_acquire(|conn, _| Box::pin(answers_in_turn(conn)))
         .after_connect(move |conn, _| {
             Box::pin(async move {
                 sqlx::query("select set_config('role', rolname, false) from pg_roles where rolname = $1")
@@ -295,6 +297,20 @@ fn pool_of(options: &PgConnectOptions, role: &'static str, connections_max: u32)
             })
         })
         .connect_lazy_with(options.clone())
+}
+
+/// Whether a connection answers what it is asked, and not what was asked before.
+///
+/// Work that is given up half-way (a time limit, a caller that went away) may leave answers in a connection that nobody
+/// waits for: the client library counts them, but not those of COPY (sqlx 0.9.0). Whoever used it next would take them for
+/// its own. The library's own test of a connection does not notice.
+async fn answers_in_turn(conn: &mut PgConnection) -> sqlx::Result<bool> {
+    static QUESTIONS: AtomicI64 = AtomicI64::new(0);
+    let question = QUESTIONS.fetch_add(1, Ordering::Relaxed);
+    let answer = sqlx::query_scalar!(r#"select $1::bigint as "answer!""#, question)
+        .fetch_one(conn)
+        .await;
+    Ok(answer.is_ok_and(|answer| answer == question))
 }
 
 impl Ledger {

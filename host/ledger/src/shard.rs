@@ -1,11 +1,17 @@
 //! Streams and shards: what there is to record, and how far it was recorded. Who reads it: `lease`.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use jiff_sqlx::Timestamp as StoredTimestamp;
-use weir_model::{SequenceNumber, ShardId, StreamArn};
+use weir_evidence::{Entry, EntryKind};
+use weir_model::{EventId, SequenceNumber, ShardId, StreamArn};
 
 use crate::head::unreadable;
-use crate::{Ledger, in_time};
+use crate::{Ledger, ReadError, from_stored, in_time};
+
+/// Records of a page at most (API model of the service, `GetRecords`).
+const PAGE_RECORDS_MAX: u16 = 1000;
 
 /// One life of a table's stream, known to this ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -205,6 +211,46 @@ impl Ledger {
                 })
             })
             .collect()
+    }
+
+    /// Event ids of the last page with records that was recorded of a shard.
+    ///
+    /// # Errors
+    ///
+    /// Postgres failed, or an entry cannot be read.
+    pub async fn last_page_events(&self, stream: &Stream, shard: &ShardId) -> Result<HashSet<EventId>, ReadError> {
+        let tail = sqlx::query_scalar!(
+            "select tail_position from shard where stream_id = $1 and shard = $2",
+            stream.stream_id,
+            shard.as_str(),
+        )
+        .fetch_optional(&self.shared.pool);
+        let Some(mut from) = in_time::<_, sqlx::Error>(tail).await?.flatten() else {
+            return Ok(HashSet::new());
+        };
+        let end = from + i64::from(PAGE_RECORDS_MAX);
+        let mut events = HashSet::new();
+        while from < end {
+            let rows = in_time(self.stored_from(from_stored(from), PAGE_RECORDS_MAX)).await?;
+            let Some(last) = rows.last() else { break };
+            from = last.position + 1;
+            for row in rows {
+                let position = from_stored(row.position);
+                let entry = Entry::decode(&row.entry).map_err(|error| ReadError::Tampered {
+                    position,
+                    found: error.to_string(),
+                })?;
+                match entry.kind {
+                    EntryKind::Change { origin, event, .. }
+                        if origin.shard == *shard && origin.stream == stream.arn =>
+                    {
+                        events.insert(event);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(events)
     }
 }
 

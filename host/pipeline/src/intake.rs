@@ -17,11 +17,13 @@
 
 mod balance;
 mod discover;
+mod pace;
 mod prepare;
 mod progress;
 mod seal;
 mod shard;
 
+pub use pace::IntakePace;
 pub use prepare::{Images, PrepareError, Source, SourceSettings, SourceTable, Start};
 pub use progress::IntakeStatus;
 
@@ -39,15 +41,6 @@ use self::discover::DiscoverTask;
 use self::shard::{ShardEnd, ShardTask};
 use crate::problem::error_chain;
 
-/// How often a worker beats and looks whether the shards are shared well.
-const ROUND_INTERVAL: Duration = Duration::from_secs(2);
-
-/// How often a worker tells how its shards do.
-const REPORT_INTERVAL: Duration = Duration::from_secs(10);
-
-/// How long a worker may read without a beat that arrived. Below the time after which others take its shards.
-const UNSURE_AFTER: Duration = Duration::from_secs(5);
-
 /// Shards read at a time. More wait for their turn, or for another worker.
 const SHARDS_MAX: usize = 4096;
 
@@ -60,6 +53,7 @@ pub struct Intake {
     name: String,
     sources: Vec<Arc<Source>>,
     status: IntakeStatus,
+    pace: IntakePace,
 }
 
 /// Why intake ended by itself. Everything recorded so far is recorded.
@@ -93,7 +87,14 @@ impl Intake {
             name,
             sources: sources.into_iter().map(Arc::new).collect(),
             status: IntakeStatus::default(),
+            pace: IntakePace::default(),
         }
+    }
+
+    /// At another pace: for tests, which have no time.
+    #[must_use]
+    pub fn at_pace(self, pace: IntakePace) -> Self {
+        Self { pace, ..self }
     }
 
     /// Tells what does not move.
@@ -115,7 +116,13 @@ impl Intake {
         for source in &self.sources {
             let nudge = Arc::new(Notify::new());
             nudges.insert(source.settings.name.clone(), Arc::clone(&nudge));
-            let task = DiscoverTask::new(self.ledger.clone(), Arc::clone(source), nudge, self.status.clone());
+            let task = DiscoverTask::new(
+                self.ledger.clone(),
+                Arc::clone(source),
+                nudge,
+                self.status.clone(),
+                self.pace,
+            );
             discovering.spawn(task.run(stop.clone()));
         }
         let mut work = Work::new(&self, nudges);
@@ -123,7 +130,7 @@ impl Intake {
             work.round().await;
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = tokio::time::sleep(ROUND_INTERVAL) => {}
+                () = tokio::time::sleep(self.pace.round_interval) => {}
                 Some(ended) = work.tasks.join_next_with_id() => work.settle(ended).await?,
                 Some(ended) = discovering.join_next() => {
                     if let Err(error) = ended { return Err(IntakeError::Task(error)); }
@@ -159,7 +166,7 @@ impl<'a> Work<'a> {
             .tell("Postgres cannot be asked who reads which shard", result.is_err());
         if let Err(error) = result {
             tracing::warn!(problem = error_chain(&error), "the work cannot be shared now");
-            if self.beaten_at.elapsed() >= UNSURE_AFTER && !self.held.is_empty() {
+            if self.beaten_at.elapsed() >= self.intake.pace.unsure_after && !self.held.is_empty() {
                 tracing::warn!(
                     shards = self.held.len(),
                     "no heartbeat arrived for too long: others may read what we read"
@@ -215,7 +222,7 @@ impl<'a> Work<'a> {
                 .ask_for_shard(me, shards[index].stream_id, &shards[index].shard)
                 .await?;
         }
-        if self.reported_at.elapsed() >= REPORT_INTERVAL {
+        if self.reported_at.elapsed() >= self.intake.pace.report_interval {
             self.reported_at = Instant::now();
             ledger.report_shards(&self.intake.status.reports()).await?;
         }
@@ -255,6 +262,7 @@ impl<'a> Work<'a> {
             stream: stream.clone(),
             shard: shard.shard.clone(),
             status: self.intake.status.clone(),
+            pace: self.intake.pace,
         };
         let stop = CancellationToken::new();
         self.held.insert(key, stop.clone());

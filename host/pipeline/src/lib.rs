@@ -31,7 +31,9 @@ mod scrub;
 pub use activity::{Activities, Activity};
 pub use eraser::EraserTask;
 pub use index::IndexTask;
-pub use intake::{Images, Intake, IntakeError, IntakeStatus, PrepareError, Source, SourceSettings, SourceTable, Start};
+pub use intake::{
+    Images, Intake, IntakeError, IntakePace, IntakeStatus, PrepareError, Source, SourceSettings, SourceTable, Start,
+};
 pub use publisher::{
     Guard, GuardError, Publication, PublicationStatus, PublishError, Publisher, PublisherSettings, Witness,
 };

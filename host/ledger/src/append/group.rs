@@ -30,6 +30,8 @@ pub(super) struct LockedShard {
     pub(super) has_moved: bool,
     /// Gaps that are recorded now.
     pub(super) gaps: i64,
+    /// Where the last batch with records begins that is recorded now.
+    pub(super) tail: Option<Position>,
 }
 
 /// What is written for one batch.
@@ -64,9 +66,7 @@ impl Ledger {
         let (mut results, mut written) = (Vec::with_capacity(batches.len()), Vec::with_capacity(batches.len()));
         let mut finished = HashSet::new();
         for batch in batches {
-            let shard = shards
-                .iter_mut()
-                .find(|shard| shard.stream_id == batch.lease.stream_id && shard.shard == batch.lease.shard);
+            let shard = shards.iter_mut().find(|shard| shard.is_of(batch));
             let shard = shard.ok_or_else(|| unreadable("shard of a lease"))?;
             match shard.check(batch, &finished) {
                 Ok(Check::Write) => {
@@ -104,7 +104,13 @@ impl Ledger {
                     .as_deref()
                     .map(|entry| (Row::bare(entry), leaf_hash(entry))),
             );
-            firsts.push(first + rows.len() as u64);
+            let begin = first + rows.len() as u64;
+            firsts.push(begin);
+            if !batch.records.is_empty()
+                && let Some(shard) = shards.iter_mut().find(|shard| shard.is_of(batch))
+            {
+                shard.tail = Some(Position(begin));
+            }
             rows.extend(batch.records.iter().map(|record| (Row::of(record), record.leaf)));
             rows.extend(
                 written
@@ -223,6 +229,7 @@ impl Ledger {
                     now: row.now.to_jiff(),
                     has_moved: false,
                     gaps: 0,
+                    tail: None,
                 })
             })
             .collect()
@@ -230,6 +237,10 @@ impl Ledger {
 }
 
 impl LockedShard {
+    fn is_of(&self, batch: &ShardBatch) -> bool {
+        self.stream_id == batch.lease.stream_id && self.shard == batch.lease.shard
+    }
+
     /// Whether a batch may be written now, after those before it in the group.
     fn check(&self, batch: &ShardBatch, finished: &HashSet<(i32, ShardId)>) -> Result<Check, AppendError> {
         let lease = &batch.lease;

@@ -16,6 +16,7 @@ mod together;
 
 mod faults;
 mod frozen;
+mod given_up;
 mod kills;
 
 mod accounts;

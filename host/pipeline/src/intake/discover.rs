@@ -19,16 +19,11 @@ use weir_ledger::{Ledger, NewShard, Shard, Stream};
 use weir_model::ShardId;
 use weir_streams::{FindError, StreamDescription, made_at};
 
+use super::pace::IntakePace;
 use super::prepare::{self, Source, SourceTable};
 use super::progress::IntakeStatus;
 use crate::pace::Backoff;
 use crate::problem::error_chain;
-
-/// How often a stream is described while nothing happens. A shard that ends has its stream described at once.
-const DESCRIBE_INTERVAL: Duration = Duration::from_secs(10);
-
-/// How soon a stream is described again when a parent was missing in the answer.
-const DOUBT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Age of a parent from which on it has been trimmed: a shard lives for hours, its records for 24 h, and both count from
 /// its making at the earliest.
@@ -40,6 +35,7 @@ pub(super) struct DiscoverTask {
     source: Arc<Source>,
     nudge: Arc<Notify>,
     status: IntakeStatus,
+    pace: IntakePace,
     /// Parents that the last answer named and did not have.
     missing: HashSet<ShardId>,
 }
@@ -56,29 +52,36 @@ enum Found {
 }
 
 impl DiscoverTask {
-    pub(super) fn new(ledger: Ledger, source: Arc<Source>, nudge: Arc<Notify>, status: IntakeStatus) -> Self {
+    pub(super) fn new(
+        ledger: Ledger,
+        source: Arc<Source>,
+        nudge: Arc<Notify>,
+        status: IntakeStatus,
+        pace: IntakePace,
+    ) -> Self {
         Self {
             ledger,
             source,
             nudge,
             status,
+            pace,
             missing: HashSet::new(),
         }
     }
 
     /// Looks for shards until `stop` is cancelled. Failures are waited out.
     pub(super) async fn run(mut self, stop: CancellationToken) {
-        let mut backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
+        let mut backoff = Backoff::new(self.pace.retry_first, self.pace.retry_max);
         let mut is_urgent = true;
         let what = format!("source {} cannot be asked for its shards", self.source.settings.name);
         while !stop.is_cancelled() {
             let result = self.round(is_urgent).await;
             self.status.tell(&what, result.is_err());
             let wait = match result {
-                Ok(Found::Doubt) => DOUBT_INTERVAL,
+                Ok(Found::Doubt) => self.pace.doubt_interval,
                 Ok(Found::Open | Found::Drained) => {
                     backoff.succeeded();
-                    DESCRIBE_INTERVAL
+                    self.pace.describe_interval
                 }
                 Err(problem) => {
                     if backoff.is_news() {
@@ -90,7 +93,7 @@ impl DiscoverTask {
             is_urgent = false;
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = tokio::time::sleep(wait) => is_urgent = wait == DOUBT_INTERVAL,
+                () = tokio::time::sleep(wait) => is_urgent = wait == self.pace.doubt_interval,
                 () = self.nudge.notified() => is_urgent = true,
             }
         }
@@ -102,7 +105,11 @@ impl DiscoverTask {
         let Some(stream) = self.current().await.map_err(database)? else {
             return Ok(Found::Open);
         };
-        let interval = if is_urgent { Duration::ZERO } else { DESCRIBE_INTERVAL };
+        let interval = if is_urgent {
+            Duration::ZERO
+        } else {
+            self.pace.describe_interval
+        };
         if !self
             .ledger
             .take_describe_turn(stream.stream_id, interval)

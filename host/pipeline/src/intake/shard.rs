@@ -8,26 +8,22 @@
 
 mod record;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use weir_evidence::{Closed, Gap, GapCause, Loss};
-use weir_ledger::{Appended, Ledger, SealedRecord, ShardBatch, ShardLease, Stream};
-use weir_model::{Position, Record, SequenceNumber, ShardId};
+use weir_ledger::{Appended, Ledger, ReadError as ReadLedgerError, SealedRecord, ShardBatch, ShardLease, Stream};
+use weir_model::{EventId, Position, Record, SequenceNumber, ShardId};
 use weir_streams::{FindError, Page, ReadError, ShardReader};
 
+use super::pace::IntakePace;
 use super::prepare::Source;
 use super::progress::IntakeStatus;
 use crate::Activity;
 use crate::pace::{Backoff, pause};
 use crate::problem::error_chain;
-
-/// Between two reads while records come: about four reads a second and shard (streams.md 24).
-const ACTIVE_INTERVAL: Duration = Duration::from_millis(250);
-
-/// Between two reads while none come.
-const IDLE_INTERVAL_MAX: Duration = Duration::from_secs(1);
 
 /// How long records may be in the ledger without being accounted for, while nothing more comes.
 const BATCH_INTERVAL: Duration = Duration::from_secs(1);
@@ -45,6 +41,7 @@ pub(super) struct ShardTask {
     pub(super) stream: Stream,
     pub(super) shard: ShardId,
     pub(super) status: IntakeStatus,
+    pub(super) pace: IntakePace,
 }
 
 /// Why a shard's task ended.
@@ -58,14 +55,22 @@ pub(super) enum ShardEnd {
     Fenced,
 }
 
+/// How a parent ended: its child may begin with the same records again (streams.md 43).
+struct ParentEnd {
+    /// The last record.
+    last: SequenceNumber,
+    /// Event ids of the last page: the child may have them under other sequence numbers.
+    events: HashSet<EventId>,
+}
+
 /// A shard that is held, and where it stands.
 struct Held {
     lease: ShardLease,
     reader: ShardReader,
     /// The last record in the ledger.
     after: Option<SequenceNumber>,
-    /// The last record of the parent, until the shard has one of its own.
-    parent_end: Option<SequenceNumber>,
+    /// How the parent ended, until the shard has a record of its own.
+    parent_end: Option<ParentEnd>,
     /// Found, and not yet in the ledger.
     gap: Option<Gap>,
     /// Since when records of ours may be in the ledger without being accounted for.
@@ -78,7 +83,7 @@ impl ShardTask {
     /// Stopping waits for the page in hand: `stop` interrupts the wait for the next page, never the work on this one.
     pub(super) async fn run(self, lease: ShardLease, stop: CancellationToken) -> ShardEnd {
         self.status.begins(lease.stream_id, &lease.shard);
-        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(15));
+        let mut backoff = Backoff::new(self.pace.retry_first, self.pace.retry_max);
         loop {
             match self.hold(&lease).await {
                 Ok(held) => return self.record_to_end(held, &stop).await,
@@ -90,7 +95,7 @@ impl ShardTask {
         }
     }
 
-    async fn hold(&self, lease: &ShardLease) -> Result<Held, weir_ledger::DatabaseError> {
+    async fn hold(&self, lease: &ShardLease) -> Result<Held, ReadLedgerError> {
         let after = lease.position.clone();
         let reader = self
             .source
@@ -112,12 +117,17 @@ impl ShardTask {
         })
     }
 
-    /// Where the parent ended: a child may begin with the last records of its parent again (streams.md 43).
-    async fn parent_end(&self) -> Result<Option<SequenceNumber>, weir_ledger::DatabaseError> {
+    async fn parent_end(&self) -> Result<Option<ParentEnd>, ReadLedgerError> {
         let shards = self.ledger.shards(self.stream.stream_id).await?;
         let find = |id: &ShardId| shards.iter().find(|shard| shard.shard == *id);
-        let parent = find(&self.shard).and_then(|shard| find(shard.parent.as_ref()?));
-        Ok(parent.and_then(|parent| parent.position.clone()))
+        let Some(parent) = find(&self.shard).and_then(|shard| find(shard.parent.as_ref()?)) else {
+            return Ok(None);
+        };
+        let Some(last) = parent.position.clone() else {
+            return Ok(None);
+        };
+        let events = self.ledger.last_page_events(&self.stream, &parent.shard).await?;
+        Ok(Some(ParentEnd { last, events }))
     }
 
     fn waits(&self, problem: &str) {
@@ -149,8 +159,8 @@ impl ShardTask {
     }
 
     async fn record_pages(&self, held: &mut Held, stop: &CancellationToken) -> ShardEnd {
-        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(15));
-        let mut idle_interval = ACTIVE_INTERVAL;
+        let mut backoff = Backoff::new(self.pace.retry_first, self.pace.retry_max);
+        let mut idle_interval = self.pace.active_interval;
         loop {
             let Some(read) = stop.run_until_cancelled(held.reader.next_page()).await else {
                 return ShardEnd::Stopped;
@@ -177,9 +187,9 @@ impl ShardTask {
                         Err(end) => return end,
                     }
                     idle_interval = if count > 0 {
-                        ACTIVE_INTERVAL
+                        self.pace.active_interval
                     } else {
-                        (idle_interval * 2).min(IDLE_INTERVAL_MAX)
+                        (idle_interval * 2).min(self.pace.idle_interval_max)
                     };
                     if count >= FULL_PAGE_RECORDS {
                         Duration::ZERO
@@ -202,7 +212,7 @@ impl ShardTask {
                     }
                     if matches!(error, ReadError::Throttled) {
                         // The pace was too much: half of it from here on, until pages are full again.
-                        idle_interval = (idle_interval * 2).min(IDLE_INTERVAL_MAX);
+                        idle_interval = (idle_interval * 2).min(self.pace.idle_interval_max);
                     }
                     backoff.next()
                 }

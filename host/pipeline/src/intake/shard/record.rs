@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use weir_ledger::{AppendError, AppendTo, SealedRecord, ShardBatch};
-use weir_model::{Record, SequenceNumber};
+use weir_model::{EventId, Record, SequenceNumber};
 use weir_streams::Page;
 
 use super::{Held, ShardEnd, ShardTask};
@@ -153,8 +153,13 @@ impl ShardTask {
     /// Drops what is in the ledger already (streams.md 32), also as the end of the shard's parent (43), and sets aside what
     /// is older than the configured start (44).
     fn came(&self, held: &Held, records: Vec<Record>) -> Came {
-        let recorded_to = held.after.as_ref().or(held.parent_end.as_ref());
-        let is_new = |record: &Record| recorded_to.is_none_or(|recorded| record.sequence() > recorded);
+        let is_new = |record: &Record| match (&held.after, &held.parent_end) {
+            (Some(after), _) => record.sequence() > after,
+            (None, Some(parent)) => {
+                record.sequence() > &parent.last && !parent.events.iter().any(|event| is_event(record, event))
+            }
+            (None, None) => true,
+        };
         let count = records.len();
         let new: Vec<Record> = records.into_iter().filter(is_new).collect();
         if new.len() < count {
@@ -176,4 +181,8 @@ impl ShardTask {
             _ => false,
         }
     }
+}
+
+fn is_event(record: &Record, event: &EventId) -> bool {
+    matches!(record, Record::Change(change) if change.event_id == *event)
 }

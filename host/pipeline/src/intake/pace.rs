@@ -1,0 +1,43 @@
+//! How often a worker asks: the source for records and shards, Postgres for its share.
+
+use std::time::Duration;
+
+/// How often a worker asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IntakePace {
+    /// Between two beats, and looks at who reads what.
+    pub round_interval: Duration,
+    /// How long a worker may read without a beat that arrived. Below the time after which others take its shards
+    /// (`LedgerSettings::lease_expiry`).
+    pub unsure_after: Duration,
+    /// Between two reports of how shards do.
+    pub report_interval: Duration,
+    /// Between two questions for a stream's shards while nothing happens. A shard that ends has its stream asked at once.
+    pub describe_interval: Duration,
+    /// How soon is asked again when an answer cannot be right.
+    pub doubt_interval: Duration,
+    /// Between two reads of a shard while records come: four reads a second and shard (streams.md 24).
+    pub active_interval: Duration,
+    /// Between two reads of a shard while none come, and between two after a throttle, at most.
+    pub idle_interval_max: Duration,
+    /// Before the first repeat of a question that failed; every further one waits twice as long.
+    pub retry_first: Duration,
+    /// Between two repeats at most.
+    pub retry_max: Duration,
+}
+
+impl Default for IntakePace {
+    fn default() -> Self {
+        Self {
+            round_interval: Duration::from_secs(2),
+            unsure_after: Duration::from_secs(5),
+            report_interval: Duration::from_secs(10),
+            describe_interval: Duration::from_secs(10),
+            doubt_interval: Duration::from_secs(1),
+            active_interval: Duration::from_millis(250),
+            idle_interval_max: Duration::from_secs(1),
+            retry_first: Duration::from_millis(200),
+            retry_max: Duration::from_secs(15),
+        }
+    }
+}
