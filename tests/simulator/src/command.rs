@@ -229,30 +229,66 @@ impl State {
             Command::Trim { table, shard, up_to } => {
                 json!({ "trimmed": world.trim(&table, shard.as_deref(), up_to.as_ref())? })
             }
-            Command::Vanish { table, shard } => done(world.vanish(&table, &shard)?),
-            Command::Disable { table } => done(world.disable(&table)?),
+            Command::Vanish { table, shard } => {
+                world.vanish(&table, &shard)?;
+                done()
+            }
+            Command::Disable { table } => {
+                world.disable(&table)?;
+                done()
+            }
             Command::Enable { table, view } => json!({ "stream": world.enable(&table, view)? }),
-            Command::EmptyPages { table, shard, pages } => done(world.empty_pages(&table, shard.as_deref(), pages)?),
-            Command::Discovery(discovery) => done(self.service.discovery = discovery),
-            Command::Reading(reading) => done(self.service.reading = reading),
-            Command::Limits(limits) => done(self.service.limits = limits),
-            Command::Sinks(settings) => done(self.sinks.settings = settings),
-            Command::Fault(rule) => done(self.faults.add(rule)),
-            Command::ClearFaults {} => done(self.faults.clear()),
-            Command::FailEntries { operation, failures } => done(self.sinks.fail_entries(&operation, failures)),
-            Command::Storm { table, profile } => done(self.begin_storm(&table, profile)?),
+            Command::EmptyPages { table, shard, pages } => {
+                world.empty_pages(&table, shard.as_deref(), pages)?;
+                done()
+            }
+            Command::Discovery(discovery) => {
+                self.service.discovery = discovery;
+                done()
+            }
+            Command::Reading(reading) => {
+                self.service.reading = reading;
+                done()
+            }
+            Command::Limits(limits) => {
+                self.service.limits = limits;
+                done()
+            }
+            Command::Sinks(settings) => {
+                self.sinks.settings = settings;
+                done()
+            }
+            Command::Fault(rule) => {
+                self.faults.add(rule);
+                done()
+            }
+            Command::ClearFaults {} => {
+                self.faults.clear();
+                done()
+            }
+            Command::FailEntries { operation, failures } => {
+                self.sinks.fail_entries(&operation, failures);
+                done()
+            }
+            Command::Storm { table, profile } => {
+                self.begin_storm(&table, profile)?;
+                done()
+            }
             Command::Tick { times } => {
                 for _ in 0..times {
                     self.tick()?;
                 }
                 json!({ "now": self.service.world.clock.now() })
             }
-            Command::Calm {} => done(self.calm()),
+            Command::Calm {} => {
+                self.calm();
+                done()
+            }
         })
     }
 }
 
 /// The answer of a command that has nothing to tell.
-fn done((): ()) -> Value {
+fn done() -> Value {
     json!({})
 }

@@ -1,4 +1,4 @@
-//! The only source of chance: a seeded generator, SplitMix64.
+//! The only source of chance: a seeded generator, `SplitMix64`.
 //!
 //! Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators" (2014). Small, and the same on every machine.
 

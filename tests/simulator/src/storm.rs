@@ -258,6 +258,7 @@ impl Storm {
                 write = Write::Odd {
                     id: format!("item-{}", self.random.below(items)),
                     event_name: "ARCHIVE".to_owned(),
+                    event_version: None,
                 };
             }
             world.write(&self.table, &write)?;

@@ -13,7 +13,7 @@ pub enum Profile {
     /// And records are trimmed unread, shards vanish, the stream is switched off.
     Hurricane,
     /// Settings of one's own.
-    Custom(Settings),
+    Custom(Box<Settings>),
 }
 
 /// What happens in a tick, each with its probability (0 to 1).
@@ -148,7 +148,7 @@ impl Profile {
                 recreate: 0.003,
                 ..rough
             },
-            Self::Custom(settings) => settings.clone(),
+            Self::Custom(settings) => (**settings).clone(),
         }
     }
 }

@@ -135,13 +135,14 @@ impl Stream {
         if how.parent_looks_open_ms > 0 {
             closing.looks_open_until = Some(later(now, Duration::from_millis(how.parent_looks_open_ms)));
         }
-        let closed = closing.clone();
-        let children = ranges.iter().map(|range| {
-            let child = child_of(&closed, *range, how, now, random);
-            self.shards.push(child);
-            self.shards.len() - 1
-        });
-        Ok(children.collect())
+        let closed = &self.shards[parent];
+        let children: Vec<Shard> = ranges
+            .iter()
+            .map(|range| child_of(closed, *range, how, now, random))
+            .collect();
+        let first = self.shards.len();
+        self.shards.extend(children);
+        Ok((first..self.shards.len()).collect())
     }
 
     pub(crate) fn end(&mut self, now: Timestamp) {

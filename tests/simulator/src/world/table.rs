@@ -10,6 +10,9 @@ use crate::world::shard::ShardRecord;
 use crate::world::truth::{TrueChange, TrueRecord};
 use crate::world::{World, WorldError};
 
+/// The version that records have today (API reference, `Record`).
+const EVENT_VERSION: &str = "1.1";
+
 /// Part of the random writes that delete.
 const DELETE_PROBABILITY: f64 = 0.15;
 
@@ -32,12 +35,15 @@ pub enum Write {
     Delete(String),
     /// The database deletes the item of this key, for its time to live is over.
     Expire(String),
-    /// The stream tells of the item of this key under an event name that nobody knows. The item stays.
+    /// The stream tells of the item of this key in words that nobody knows. The item stays.
     Odd {
         /// The key.
         id: String,
-        /// The name.
+        /// The name of the event.
         event_name: String,
+        /// The version of the event, if that is a new one too.
+        #[serde(default)]
+        event_version: Option<String>,
     },
 }
 
@@ -141,7 +147,11 @@ impl World {
             read_at: None,
             trimmed_at: None,
         };
-        change.record = self.append(&change);
+        let version = match write {
+            Write::Odd { event_version, .. } => event_version.as_deref(),
+            _ => None,
+        };
+        change.record = self.append(&change, version.unwrap_or(EVENT_VERSION));
         if change.record.is_none()
             && let Some(period) = self.truth.off.iter_mut().rfind(|period| period.table == name)
         {
@@ -153,7 +163,7 @@ impl World {
     }
 
     /// Puts the record of a change into the stream that is on.
-    fn append(&mut self, change: &TrueChange) -> Option<TrueRecord> {
+    fn append(&mut self, change: &TrueChange, event_version: &str) -> Option<TrueRecord> {
         let stream = self
             .streams
             .iter_mut()
@@ -186,7 +196,7 @@ impl World {
             "eventID": record.event_id,
             "eventName": change.operation,
             "eventSource": "aws:dynamodb",
-            "eventVersion": "1.1",
+            "eventVersion": event_version,
         });
         if change.by_ttl {
             wire["userIdentity"] = json!({ "Type": "Service", "PrincipalId": "dynamodb.amazonaws.com" });

@@ -7,13 +7,19 @@ use crate::support::http::{post, send};
 use crate::support::{TABLE, id, start};
 
 async fn obey(simulator: &Simulator, command: &str, body: Value) -> Value {
-    let answer = post(simulator, &format!("/_simulator/{command}"), &[], &body.to_string()).await;
+    let answer = post(
+        &simulator.endpoint(),
+        &format!("/_simulator/{command}"),
+        &[],
+        &body.to_string(),
+    )
+    .await;
     assert_eq!(answer.status, 200, "{command} {}", answer.body);
     answer.json()
 }
 
 async fn tell(simulator: &Simulator, what: &str) -> Value {
-    send(simulator, "GET", &format!("/_simulator/{what}"), &[], "")
+    send(&simulator.endpoint(), "GET", &format!("/_simulator/{what}"), &[], "")
         .await
         .json()
 }
@@ -119,7 +125,7 @@ async fn what_cannot_be_done_is_refused_with_the_reason() {
         ("GET", "lies", "", 404, "there is nothing to tell of lies"),
         ("PUT", "step", "", 405, "GET tells"),
     ] {
-        let answer = send(&simulator, method, &format!("/_simulator/{path}"), &[], body).await;
+        let answer = send(&simulator.endpoint(), method, &format!("/_simulator/{path}"), &[], body).await;
         assert_eq!(answer.status, status, "{path} {}", answer.body);
         let error = answer.json()["error"].as_str().unwrap().to_owned();
         assert!(error.contains(reason), "{error}");

@@ -251,6 +251,6 @@ async fn the_filter_for_children_works_or_is_empty_at_first_or_ignored_or_answer
 async fn the_header_date_follows_the_clock_of_the_world() {
     let (simulator, _) = start().await;
     simulator.step(Duration::from_secs(3600));
-    let answer = crate::support::http::post(&simulator, "/", &[("X-Amz-Target", "None.None")], "{}").await;
+    let answer = crate::support::http::post(&simulator.endpoint(), "/", &[("X-Amz-Target", "None.None")], "{}").await;
     assert_eq!(answer.header("date"), Some("Thu, 01 Jan 2026 01:00:00 GMT"));
 }

@@ -7,6 +7,7 @@ mod control;
 mod discovery;
 mod faults;
 mod limits;
+mod process;
 mod reading;
 mod records;
 mod shard_end;

@@ -189,16 +189,18 @@ async fn a_delete_by_the_database_names_the_database() {
 
 /// Line 31.
 #[tokio::test]
-async fn an_event_may_have_a_name_that_nobody_knows() {
+async fn an_event_may_have_a_name_and_a_version_that_nobody_knows() {
     let (simulator, streams) = start().await;
     put(&simulator, "o1");
     let odd = Write::Odd {
         id: "o1".to_owned(),
         event_name: "ARCHIVE".to_owned(),
+        event_version: Some("2.0".to_owned()),
     };
     simulator.write(TABLE, &odd).unwrap();
     let records = streams.read(&streams.shard()).await;
     assert_eq!(records[1].event_name().unwrap().as_str(), "ARCHIVE");
+    assert_eq!(records[1].event_version(), Some("2.0"));
     assert_eq!(simulator.truth().changes[1].operation, "ARCHIVE");
 }
 

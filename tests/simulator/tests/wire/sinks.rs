@@ -284,7 +284,7 @@ async fn a_batch_of_messages_has_at_most_ten_and_each_id_once() {
 async fn publish(simulator: &Simulator, fields: &str) -> Answer {
     let body = format!("Action=PublishBatch&Version=2010-03-31&TopicArn=arn%3Aaws%3Asns%3Aus-east-1%3A0%3At&{fields}");
     post(
-        simulator,
+        &simulator.endpoint(),
         "/",
         &[("Content-Type", "application/x-www-form-urlencoded")],
         &body,

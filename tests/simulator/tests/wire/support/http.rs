@@ -2,7 +2,6 @@
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use weir_simulator::Simulator;
 
 /// What came back.
 pub(crate) struct Answer {
@@ -25,18 +24,11 @@ impl Answer {
     }
 }
 
-pub(crate) async fn post(simulator: &Simulator, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-    send(simulator, "POST", path, headers, body).await
+pub(crate) async fn post(endpoint: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    send(endpoint, "POST", path, headers, body).await
 }
 
-pub(crate) async fn send(
-    simulator: &Simulator,
-    method: &str,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: &str,
-) -> Answer {
-    let endpoint = simulator.endpoint();
+pub(crate) async fn send(endpoint: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
     let mut stream = TcpStream::connect(endpoint.trim_start_matches("http://"))
         .await
         .unwrap();
