@@ -43,9 +43,9 @@ async fn a_storm_is_the_same_for_a_seed_whoever_reads_meanwhile() {
     let run = async |reads: bool| {
         let (simulator, streams) = start_with(seeded(7)).await;
         simulator.storm(TABLE, Profile::Hurricane).unwrap();
-        for _ in 0..300 {
+        for tick in 0..300 {
             simulator.tick().unwrap();
-            if reads {
+            if reads && tick % 5 == 0 {
                 let _ = streams.client.list_streams().send().await;
                 let _ = streams.client.describe_stream().stream_arn(streams.arn()).send().await;
             }
@@ -64,10 +64,10 @@ async fn a_storm_is_the_same_for_a_seed_whoever_reads_meanwhile() {
 
 #[tokio::test]
 async fn after_a_rough_storm_every_change_can_be_read_in_order_of_its_item() {
-    for seed in 0..5 {
+    for seed in 0..3 {
         let (simulator, streams) = start_with(seeded(seed)).await;
         simulator.storm(TABLE, Profile::Rough).unwrap();
-        for _ in 0..200 {
+        for _ in 0..120 {
             simulator.tick().unwrap();
         }
         simulator.calm();
