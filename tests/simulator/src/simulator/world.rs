@@ -28,7 +28,7 @@ impl Simulator {
         self.state().service.world.recreate_table(table)
     }
 
-    /// Puts an item. Returns the number of the change, see [`Truth::changes`]; none if the item was the same before.
+    /// Puts an item. Returns the number of the change, see [`Truth::changes`](crate::Truth::changes); none if the item was the same before.
     ///
     /// # Errors
     ///
