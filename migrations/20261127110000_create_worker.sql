@@ -21,7 +21,10 @@ comment on column shard.gaps is 'gap entries that were recorded of it: records t
 comment on column shard.worker_id is 'who reads it; null, or a worker whose heartbeat stopped: it is free';
 comment on column shard.wanted_by is 'who asks its worker to hand it over; ignored once the asker''s heartbeat stopped';
 
-alter table stream add column described_at timestamptz;
+alter table stream
+    add column described_at timestamptz,
+    add column drained_at timestamptz;
+comment on column stream.drained_at is 'when it was off, and everything of it was recorded: from then on the next stream of its table is';
 comment on column stream.described_at is 'when a worker last asked for its shards: one worker asks for all';
 
 -- What workers tell of the shards that they read. Beside `shard`, whose rows every append rewrites.

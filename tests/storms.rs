@@ -27,8 +27,11 @@ const TICKS: usize = 60;
 /// Real time of a tick: what a worker gets done in it differs from run to run, and has to make no difference.
 const TICK: Duration = Duration::from_millis(8);
 
+/// Findings of one storm that are told.
+const FINDINGS_TOLD: usize = 5;
+
 /// How long the rest may take to arrive once the storm is over.
-const CALM_MAX: Duration = Duration::from_secs(90);
+const CALM_MAX: Duration = Duration::from_secs(30);
 
 fn pace() -> IntakePace {
     let millis = Duration::from_millis;
@@ -37,7 +40,7 @@ fn pace() -> IntakePace {
         unsure_after: millis(700),
         report_interval: millis(200),
         describe_interval: millis(50),
-        doubt_interval: millis(20),
+        doubt_interval: millis(40),
         active_interval: millis(2),
         idle_interval_max: millis(20),
         retry_first: millis(2),
@@ -223,7 +226,13 @@ async fn check(profile: Profile, first_seed: u64, count: u64) {
         let Some(ended) = storms.join_next().await else { break };
         let (seed, findings) = ended.unwrap();
         if !findings.is_empty() {
-            failed.push(format!("WEIR_STORM_SEED={seed}\n  {}", findings.join("\n  ")));
+            let count = findings.len();
+            let told = findings
+                .into_iter()
+                .take(FINDINGS_TOLD)
+                .collect::<Vec<_>>()
+                .join("\n  ");
+            failed.push(format!("WEIR_STORM_SEED={seed}: {count} findings\n  {told}"));
         }
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
@@ -236,10 +245,10 @@ async fn on_an_everyday_stream_each_change_is_recorded_once_and_in_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_stream_that_reshards_misleads_and_fails_each_change_is_recorded_once_and_in_order() {
-    check(Profile::Rough, 2000, 60).await;
+    check(Profile::Rough, 2000, 40).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_stream_loses_is_inside_of_a_recorded_gap_and_all_else_is_recorded_once() {
-    check(Profile::Hurricane, 3000, 60).await;
+    check(Profile::Hurricane, 3000, 40).await;
 }

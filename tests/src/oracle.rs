@@ -2,7 +2,9 @@
 //!
 //! # What has to hold
 //!
-//! - Each change that had a record is in the ledger exactly once, or was trimmed and lies inside a recorded gap.
+//! - Each change that had a record is in the ledger exactly once, or was trimmed and lies inside a recorded gap. A shard that
+//!   was trimmed before anybody read of it is begun behind that, and nothing in the protocol tells; the service keeps
+//!   records for a day, so that needs a worker that is a day late.
 //! - A gap stands only where records were trimmed, or where a stream was not the first of its table.
 //! - The changes of an item stand in the order in which they were made.
 //! - Nothing of a shard stands before the last of its parent, and positions in a shard only rise.
@@ -103,14 +105,22 @@ impl Told {
     }
 
     fn check_changes(&self, truth: &Truth, findings: &mut Vec<String>) {
+        let mut odd = 0;
         for change in truth.recorded() {
             let number = change.number;
             match self.positions(change)[..] {
                 [_] => {}
+                // What is not understood has no event id in the ledger: a child that has it again under another sequence
+                // number has another record.
+                [_, ..] if !["INSERT", "MODIFY", "REMOVE"].contains(&change.operation.as_str()) => odd += 1,
                 [] if change.trimmed_at.is_none() => {
                     findings.push(format!("change {number} is missing, and was never trimmed"))
                 }
-                [] if !change.record.iter().any(|record| self.is_in_gap(record)) => {
+                [] if !change
+                    .record
+                    .iter()
+                    .any(|record| self.is_in_gap(record) || self.is_before_first(record)) =>
+                {
                     findings.push(format!(
                         "change {number} was trimmed and lies in no gap: {:?}",
                         change.record
@@ -128,11 +138,18 @@ impl Told {
             .filter(|change| !self.positions(change).is_empty())
             .count();
         let stands: usize = self.records.values().map(Vec::len).sum();
-        if findings.is_empty() && known != stands {
+        if findings.is_empty() && odd == 0 && known != stands {
             findings.push(format!(
                 "{stands} records stand in the ledger, but {known} changes are known"
             ));
         }
+    }
+
+    /// Nothing of the shard before this place is in the ledger.
+    fn is_before_first(&self, record: &TrueRecord) -> bool {
+        let records = self.records.get(&(record.stream.clone(), record.shard.clone()));
+        let first = records.and_then(|records| records.first());
+        first.is_none_or(|(_, first)| sequence(record) < *first)
     }
 
     fn is_in_gap(&self, record: &TrueRecord) -> bool {

@@ -13,6 +13,9 @@ use crate::{Ledger, ReadError, from_stored, in_time};
 /// Records of a page at most (API model of the service, `GetRecords`).
 const PAGE_RECORDS_MAX: u16 = 1000;
 
+/// Entries before a shard's last page that are looked through for records of the shard.
+const LAST_ENTRIES: i64 = 4000;
+
 /// One life of a table's stream, known to this ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stream {
@@ -28,6 +31,8 @@ pub struct Stream {
     pub key_names: Vec<String>,
     /// Records older than this are skipped.
     pub records_from: Option<Timestamp>,
+    /// It was off, and everything of it was recorded.
+    pub is_drained: bool,
 }
 
 /// A stream as it was found.
@@ -113,7 +118,8 @@ impl Ledger {
     pub async fn streams(&self) -> sqlx::Result<Vec<Stream>> {
         let rows = sqlx::query!(
             r#"
-            select stream_id, source, arn, table_name, key_names, records_from as "records_from: StoredTimestamp"
+            select stream_id, source, arn, table_name, key_names, records_from as "records_from: StoredTimestamp",
+                drained_at is not null as "is_drained!"
             from stream
             where ledger_id = $1
             order by stream_id
@@ -131,6 +137,7 @@ impl Ledger {
                     table: row.table_name,
                     key_names: row.key_names,
                     records_from: row.records_from.map(StoredTimestamp::to_jiff),
+                    is_drained: row.is_drained,
                 })
             })
             .collect()
@@ -161,6 +168,21 @@ impl Ledger {
             .execute(&self.shared.pool),
         )
         .await?;
+        Ok(())
+    }
+
+    /// Notes that a stream is off and that everything of it is recorded.
+    ///
+    /// # Errors
+    ///
+    /// Postgres failed. Noting it again is safe.
+    pub async fn drained_stream(&self, stream_id: i32) -> sqlx::Result<()> {
+        let drained = sqlx::query!(
+            "update stream set drained_at = coalesce(drained_at, clock_timestamp()) where stream_id = $1",
+            stream_id,
+        )
+        .execute(&self.shared.pool);
+        in_time::<_, sqlx::Error>(drained).await?;
         Ok(())
     }
 
@@ -213,22 +235,23 @@ impl Ledger {
             .collect()
     }
 
-    /// Event ids of the last page with records that was recorded of a shard.
+    /// Event ids of the last records that were recorded of a shard: of its last page for sure, and of those close before it
+    /// in the ledger.
     ///
     /// # Errors
     ///
     /// Postgres failed, or an entry cannot be read.
-    pub async fn last_page_events(&self, stream: &Stream, shard: &ShardId) -> Result<HashSet<EventId>, ReadError> {
+    pub async fn last_events(&self, stream: &Stream, shard: &ShardId) -> Result<HashSet<EventId>, ReadError> {
         let tail = sqlx::query_scalar!(
             "select tail_position from shard where stream_id = $1 and shard = $2",
             stream.stream_id,
             shard.as_str(),
         )
         .fetch_optional(&self.shared.pool);
-        let Some(mut from) = in_time::<_, sqlx::Error>(tail).await?.flatten() else {
+        let Some(tail) = in_time::<_, sqlx::Error>(tail).await?.flatten() else {
             return Ok(HashSet::new());
         };
-        let end = from + i64::from(PAGE_RECORDS_MAX);
+        let (mut from, end) = ((tail - LAST_ENTRIES).max(0), tail + i64::from(PAGE_RECORDS_MAX));
         let mut events = HashSet::new();
         while from < end {
             let rows = in_time(self.stored_from(from_stored(from), PAGE_RECORDS_MAX)).await?;

@@ -140,7 +140,39 @@ impl DynamoDbStreams {
     ///
     /// There is none, or the service cannot be asked.
     pub async fn find(&self, table: &str) -> Result<StreamDescription, FindError> {
-        let mut arns: Vec<String> = Vec::new();
+        for arn in self.list(table).await?.into_iter().rev() {
+            match self.describe(&arn).await {
+                Ok(description) if description.enabled => return Ok(description),
+                Ok(_) | Err(FindError::Missing { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(FindError::NoStream {
+            table: table.to_owned(),
+        })
+    }
+
+    /// Finds the stream that a table had right after another one. It may be off by now, and still have records.
+    ///
+    /// # Errors
+    ///
+    /// There is none, or the service cannot be asked.
+    pub async fn find_after(&self, table: &str, earlier: &StreamArn) -> Result<StreamDescription, FindError> {
+        let arns = self.list(table).await?;
+        for arn in arns.into_iter().filter(|arn| arn.as_str() > earlier.as_str()) {
+            match self.describe(&arn).await {
+                Err(FindError::Missing { .. }) => {}
+                found => return found,
+            }
+        }
+        Err(FindError::NoStream {
+            table: table.to_owned(),
+        })
+    }
+
+    /// Every stream of a table that is still there, oldest first.
+    async fn list(&self, table: &str) -> Result<Vec<StreamArn>, FindError> {
+        let mut arns: Vec<StreamArn> = Vec::new();
         let mut start = None;
         for _ in 0..PAGES_MAX {
             let page = self
@@ -156,28 +188,17 @@ impl DynamoDbStreams {
                     },
                     _ => FindError::Service(explain(&error)),
                 })?;
-            arns.extend(
-                page.streams()
-                    .iter()
-                    .filter_map(|stream| stream.stream_arn().map(str::to_owned)),
-            );
+            for arn in page.streams().iter().filter_map(|stream| stream.stream_arn()) {
+                arns.push(StreamArn::parse(arn)?);
+            }
             start = page.last_evaluated_stream_arn().map(str::to_owned);
             if start.is_none() {
                 break;
             }
         }
-        // The label at the end of an ARN is the time of its making: the newest last.
-        arns.sort_unstable();
-        for arn in arns.into_iter().rev() {
-            match self.describe(&StreamArn::parse(arn)?).await {
-                Ok(description) if description.enabled => return Ok(description),
-                Ok(_) | Err(FindError::Missing { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Err(FindError::NoStream {
-            table: table.to_owned(),
-        })
+        // The label at the end of an ARN is the time of its making.
+        arns.sort_unstable_by(|left, right| left.as_str().cmp(right.as_str()));
+        Ok(arns)
     }
 
     /// Describes a stream with all its shards, page by page (streams.md 3).

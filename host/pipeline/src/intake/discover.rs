@@ -9,7 +9,7 @@
 //!   shard out that is there (streams.md 5, 6).
 //! - A shard that was entered is never forgotten.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,13 +17,21 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use weir_ledger::{Ledger, NewShard, Shard, Stream};
 use weir_model::ShardId;
-use weir_streams::{FindError, StreamDescription, made_at};
+use weir_streams::{FindError, FoundShard, StreamDescription, made_at};
 
 use super::pace::IntakePace;
 use super::prepare::{self, Source, SourceTable};
 use super::progress::IntakeStatus;
 use crate::pace::Backoff;
 use crate::problem::error_chain;
+
+/// In how many answers in a row a parent has to be missing before it counts as gone. An answer that leaves a shard out is
+/// followed by one that has it, sooner or later (streams.md 5, 6); a child that is read too early is out of order for good.
+const MISSING_LOOKS: u32 = 30;
+
+/// How often in a row a stream has to look drained: the last child of a shard may be listed late (streams.md 5), and once
+/// the next stream is taken up, nobody looks for it.
+const DRAINED_LOOKS: u32 = 6;
 
 /// Age of a parent from which on it has been trimmed: a shard lives for hours, its records for 24 h, and both count from
 /// its making at the earliest.
@@ -36,8 +44,10 @@ pub(super) struct DiscoverTask {
     nudge: Arc<Notify>,
     status: IntakeStatus,
     pace: IntakePace,
-    /// Parents that the last answer named and did not have.
-    missing: HashSet<ShardId>,
+    /// Parents that the last answers named and did not have, and in how many of them in a row.
+    missing: HashMap<ShardId, u32>,
+    /// How often in a row the stream looked drained.
+    drained_looks: u32,
 }
 
 /// What a round found.
@@ -65,7 +75,8 @@ impl DiscoverTask {
             nudge,
             status,
             pace,
-            missing: HashSet::new(),
+            missing: HashMap::new(),
+            drained_looks: 0,
         }
     }
 
@@ -118,6 +129,10 @@ impl DiscoverTask {
         {
             return Ok(Found::Open);
         }
+        if stream.is_drained {
+            self.take_next_stream(&stream).await;
+            return Ok(Found::Drained);
+        }
         let described = match self.source.streams.describe(&stream.arn).await {
             Ok(described) => Some(described),
             Err(FindError::Missing { .. }) => None,
@@ -138,45 +153,73 @@ impl DiscoverTask {
         let is_drained =
             known.iter().all(|shard| shard.finished) && sure.iter().all(|new| is_known(&known, &new.shard));
         if described.is_some_and(|described| described.enabled) || !is_drained {
+            self.drained_looks = 0;
             return Ok(Found::Open);
         }
+        self.drained_looks += 1;
+        if self.drained_looks < DRAINED_LOOKS {
+            return Ok(Found::Open);
+        }
+        self.ledger.drained_stream(stream.stream_id).await.map_err(database)?;
         self.take_next_stream(&stream).await;
         Ok(Found::Drained)
     }
 
-    /// The stream that is recorded now: the newest of this source. An older one was drained before it was entered.
+    /// The stream that is recorded now: the oldest of this source that is not drained, or else the last one.
     async fn current(&self) -> Result<Option<Stream>, weir_ledger::DatabaseError> {
-        let streams = self.ledger.streams().await?;
-        Ok(streams
-            .into_iter()
-            .rev()
-            .find(|stream| stream.source == self.source.settings.name))
+        let mut streams = self.ledger.streams().await?;
+        streams.retain(|stream| stream.source == self.source.settings.name);
+        let open = streams.iter().position(|stream| !stream.is_drained);
+        Ok(match open {
+            Some(open) => Some(streams.swap_remove(open)),
+            None => streams.pop(),
+        })
     }
 
     /// The shards of an answer that may be entered: those without a parent, with a parent that is known, and those whose
-    /// parent is gone, which two answers say or its age.
+    /// parent is gone, which its age says, or many answers in a row.
     fn sure(&mut self, described: &StreamDescription, known: &[Shard]) -> Vec<NewShard> {
         let listed: HashSet<&ShardId> = described.shards.iter().map(|found| &found.shard).collect();
         let before = std::mem::take(&mut self.missing);
-        let mut sure = Vec::new();
-        for found in &described.shards {
+        let mut doubted: HashSet<&ShardId> = HashSet::new();
+        for found in described.shards.iter().filter(|found| !is_known(known, &found.shard)) {
             if let Some(parent) = &found.parent
                 && !listed.contains(parent)
                 && !is_known(known, parent)
-                && !is_known(known, &found.shard)
                 && !is_trimmed(parent, described.answered_at)
-                && !before.contains(parent)
+                && before.get(parent).is_none_or(|looks| *looks < MISSING_LOOKS)
             {
-                tracing::debug!(shard.id = %found.shard, parent = %parent, "the parent is missing in the answer");
-                self.missing.insert(parent.clone());
-                continue;
+                let looks = before.get(parent).copied().unwrap_or_default();
+                if looks == 0 {
+                    tracing::info!(shard.id = %found.shard, parent = %parent, "the parent is missing in the answer; the shard waits");
+                }
+                self.missing.insert(parent.clone(), looks + 1);
+                doubted.insert(&found.shard);
             }
-            sure.push(NewShard {
-                shard: found.shard.clone(),
-                parent: found.parent.clone(),
-            });
         }
-        sure
+        // Whoever descends from a shard that waits, waits too.
+        loop {
+            let descends = |found: &&FoundShard| {
+                let waits = found.parent.as_ref().is_some_and(|parent| doubted.contains(parent));
+                waits && !doubted.contains(&found.shard) && !is_known(known, &found.shard)
+            };
+            let more: Vec<&ShardId> = described
+                .shards
+                .iter()
+                .filter(descends)
+                .map(|found| &found.shard)
+                .collect();
+            if more.is_empty() {
+                break;
+            }
+            doubted.extend(more);
+        }
+        let sure = described.shards.iter().filter(|found| !doubted.contains(&found.shard));
+        sure.map(|found| NewShard {
+            shard: found.shard.clone(),
+            parent: found.parent.clone(),
+        })
+        .collect()
     }
 
     /// The stream is off and read to its end: goes on with the one that its table has now, if it has one.
@@ -185,21 +228,19 @@ impl DiscoverTask {
             tracing::warn!(stream.arn = %drained.arn, "the stream was switched off and is recorded to its end");
             return;
         };
-        match self.source.streams.find(table).await {
-            Ok(found) if found.arn != drained.arn => {
-                match prepare::enter(&self.ledger, &self.source.settings, &found, None).await {
-                    Ok(stream) => {
-                        tracing::warn!(
-                            stream.arn = %stream.arn,
-                            table,
-                            "the table has a new stream: what was written between the two is lost, and recorded as a gap"
-                        );
-                        self.nudge.notify_one();
-                    }
-                    Err(error) => tracing::warn!(table, error = %error, "the table's new stream cannot be recorded"),
+        match self.source.streams.find_after(table, &drained.arn).await {
+            Ok(found) => match prepare::enter(&self.ledger, &self.source.settings, &found, None).await {
+                Ok(stream) => {
+                    tracing::warn!(
+                        stream.arn = %stream.arn,
+                        table,
+                        "the table has a new stream: what was written between the two is lost, and recorded as a gap"
+                    );
+                    self.nudge.notify_one();
                 }
-            }
-            Ok(_) | Err(FindError::NoStream { .. }) => {
+                Err(error) => tracing::warn!(table, error = %error, "the table's new stream cannot be recorded"),
+            },
+            Err(FindError::NoStream { .. }) => {
                 tracing::warn!(table, "the table's stream is switched off and recorded to its end");
             }
             Err(error) => tracing::warn!(table, error = %error, "cannot look for the table's new stream"),

@@ -144,11 +144,11 @@ impl Source {
             SourceTable::Table(table) => streams.find(table).await,
             SourceTable::Stream(arn) => streams.describe(arn).await,
         };
-        match (found, unfinished(&ledger, known).await?) {
-            (Ok(found), unfinished) => {
+        match (found, known.into_iter().next_back()) {
+            (Ok(found), known) => {
                 check_view(&settings, &found)?;
-                // What is not recorded to its end goes first; the stream that was found follows when it is drained.
-                if unfinished.is_none_or(|earlier| earlier.arn == found.arn) {
+                // What was recorded before goes first, to its end; then comes what followed it, stream by stream.
+                if known.is_none() {
                     enter(&ledger, &settings, &found, records_from(settings.start, &found)).await?;
                 }
             }
@@ -201,21 +201,6 @@ pub(super) async fn enter(
             records_from: records_from.filter(|_| is_first),
         })
         .await
-}
-
-/// The oldest of these streams that was not recorded to its end: it goes first.
-async fn unfinished(ledger: &Ledger, known: Vec<Stream>) -> Result<Option<Stream>, weir_ledger::DatabaseError> {
-    for stream in known {
-        if ledger
-            .shards(stream.stream_id)
-            .await?
-            .iter()
-            .any(|shard| !shard.finished)
-        {
-            return Ok(Some(stream));
-        }
-    }
-    Ok(None)
 }
 
 /// "Latest" is a time of the service's clock, because the records' times are (streams.md 44).

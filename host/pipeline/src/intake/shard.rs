@@ -55,11 +55,14 @@ pub(super) enum ShardEnd {
     Fenced,
 }
 
+/// Ancestors whose last records a shard may begin with.
+const ANCESTORS_MAX: usize = 4;
+
 /// How a parent ended: its child may begin with the same records again (streams.md 43).
 struct ParentEnd {
     /// The last record.
     last: SequenceNumber,
-    /// Event ids of the last page: the child may have them under other sequence numbers.
+    /// Event ids of the last records: the child may have them under other sequence numbers.
     events: HashSet<EventId>,
 }
 
@@ -120,14 +123,16 @@ impl ShardTask {
     async fn parent_end(&self) -> Result<Option<ParentEnd>, ReadLedgerError> {
         let shards = self.ledger.shards(self.stream.stream_id).await?;
         let find = |id: &ShardId| shards.iter().find(|shard| shard.shard == *id);
-        let Some(parent) = find(&self.shard).and_then(|shard| find(shard.parent.as_ref()?)) else {
-            return Ok(None);
-        };
-        let Some(last) = parent.position.clone() else {
-            return Ok(None);
-        };
-        let events = self.ledger.last_page_events(&self.stream, &parent.shard).await?;
-        Ok(Some(ParentEnd { last, events }))
+        let (mut last, mut events) = (None, HashSet::new());
+        // A parent may have begun with records of its own parent, and ended with them.
+        let mut ancestor = find(&self.shard).and_then(|shard| find(shard.parent.as_ref()?));
+        for _ in 0..ANCESTORS_MAX {
+            let Some(shard) = ancestor else { break };
+            events.extend(self.ledger.last_events(&self.stream, &shard.shard).await?);
+            last = last.or_else(|| shard.position.clone());
+            ancestor = shard.parent.as_ref().and_then(find);
+        }
+        Ok(last.map(|last| ParentEnd { last, events }))
     }
 
     fn waits(&self, problem: &str) {
