@@ -3,7 +3,7 @@
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 WEIR := $(TARGET)/debug/weir
 
-.PHONY: run test check plugins verifier-wasm bench test-peers queries
+.PHONY: run test check plugins verifier-wasm bench test-peers storms queries
 
 # Weir on an embedded default: a private Postgres, a local DynamoDB, a small shop. Ctrl-C stops it.
 # Options for `weir dev` go into ARGS: make run ARGS="--fresh --no-traffic"
@@ -42,6 +42,12 @@ bench: plugins
 test-peers: test
 	@tests/setup tests
 	@WEIR_KILLS=60 tests/with-postgres cargo nextest run --package weir-tests --all-features -E 'binary(kills) + binary(values)'
+
+# Storms of a simulated source, so many of each kind (STORMS=1000). A seed that fails prints itself; WEIR_STORM_SEED=... runs
+# it alone.
+storms:
+	@tests/setup tests
+	@WEIR_STORMS=$(or $(STORMS),200) tests/with-postgres cargo nextest run --workspace --all-features -E 'binary(storms)'
 
 # What the compile-time check of SQL knows about the schema; after a change of a query or a migration.
 queries:

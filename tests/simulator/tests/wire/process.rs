@@ -49,13 +49,13 @@ async fn the_clock_stands_until_it_is_stepped() {
 
 #[tokio::test]
 async fn a_storm_waits_for_its_ticks() {
-    let process = Process::start(&["--storm", "everyday"]);
-    post(&process.endpoint, "/_simulator/tick", &[], r#"{"times": 5}"#).await;
+    let process = Process::start(&["--seed", "7", "--storm", "everyday"]);
+    post(&process.endpoint, "/_simulator/tick", &[], r#"{"times": 20}"#).await;
     let truth = send(&process.endpoint, "GET", "/_simulator/truth", &[], "")
         .await
         .json();
     assert!(!truth["changes"].as_array().unwrap().is_empty());
-    assert_eq!(process.clock().await, "{\"now\":\"2026-01-01T00:00:05Z\"}\n");
+    assert_eq!(process.clock().await, "{\"now\":\"2026-01-01T00:00:20Z\"}\n");
 }
 
 #[tokio::test]
