@@ -55,10 +55,11 @@ async fn main() -> anyhow::Result<()> {
     let script = script.transpose()?;
     let simulator = Simulator::start(setup(&arguments)).await;
     let simulator = simulator.with_context(|| format!("cannot listen at {}", arguments.listen))?;
-    announce(&simulator, &arguments);
-    if let (Some(profile), Some(table)) = (arguments.storm, arguments.tables.first()) {
-        simulator.storm(table, profile)?;
+    if let (Some(profile), Some(table)) = (&arguments.storm, arguments.tables.first()) {
+        simulator.storm(table, profile.clone())?;
     }
+    // Who reads the address may use it at once.
+    announce(&simulator, &arguments);
     let steps = async {
         if let Some(script) = script {
             script.run(&simulator).await?;
