@@ -32,7 +32,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
-use tokio::task::{Id, JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use weir_ledger::{ClaimError, Ledger, OpenShard, ShardLease, Stream, WorkerId};
 use weir_model::ShardId;
@@ -74,8 +74,8 @@ struct Work<'a> {
     /// What is read now.
     held: HashMap<(i32, ShardId), CancellationToken>,
     tasks: JoinSet<(ShardLease, ShardEnd)>,
-    /// Wake those who look for shards, by name of the source.
-    nudges: HashMap<String, Arc<Notify>>,
+    /// Wake those who look for shards.
+    nudges: Vec<Arc<Notify>>,
 }
 
 impl Intake {
@@ -112,10 +112,10 @@ impl Intake {
     /// A task of ours is broken.
     pub async fn run(self, stop: CancellationToken) -> Result<(), IntakeError> {
         let mut discovering: JoinSet<()> = JoinSet::new();
-        let mut nudges = HashMap::new();
+        let mut nudges = Vec::new();
         for source in &self.sources {
             let nudge = Arc::new(Notify::new());
-            nudges.insert(source.settings.name.clone(), Arc::clone(&nudge));
+            nudges.push(Arc::clone(&nudge));
             let task = DiscoverTask::new(
                 self.ledger.clone(),
                 Arc::clone(source),
@@ -131,7 +131,7 @@ impl Intake {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep(self.pace.round_interval) => {}
-                Some(ended) = work.tasks.join_next_with_id() => work.settle(ended).await?,
+                Some(ended) = work.tasks.join_next() => work.settle(ended).await?,
                 Some(ended) = discovering.join_next() => {
                     if let Err(error) = ended { return Err(IntakeError::Task(error)); }
                 }
@@ -146,7 +146,7 @@ impl Intake {
 }
 
 impl<'a> Work<'a> {
-    fn new(intake: &'a Intake, nudges: HashMap<String, Arc<Notify>>) -> Self {
+    fn new(intake: &'a Intake, nudges: Vec<Arc<Notify>>) -> Self {
         Self {
             intake,
             worker: None,
@@ -195,15 +195,15 @@ impl<'a> Work<'a> {
         let mut shards = ledger.open_shards().await?;
         // Of sources that this process is not configured for, others take care.
         shards.retain(|shard| self.source_of(&streams, shard.stream_id).is_some());
-        self.tell_unread(&shards);
+        let unread = shards.iter().filter(|shard| shard.is_ready && shard.worker.is_none());
+        self.intake
+            .status
+            .unread(unread.map(|shard| (shard.stream_id, shard.shard.clone())));
         let moves = balance::moves(me, &workers, &shards);
         for index in moves.let_go {
             let shard = &shards[index];
             if let Some(stop) = self.held.get(&(shard.stream_id, shard.shard.clone())) {
                 stop.cancel();
-            } else {
-                // Ours in Postgres and read by nobody: what an earlier hand-over left behind.
-                self.take(me, &streams, shard).await?;
             }
         }
         for index in moves.take {
@@ -281,27 +281,19 @@ impl<'a> Work<'a> {
             .find(|source| source.settings.name == stream.source)
     }
 
-    /// Shards that may be read and that nobody reads: that is well for a moment only.
-    fn tell_unread(&self, shards: &[OpenShard]) {
-        for shard in shards.iter().filter(|shard| shard.is_ready) {
-            let what = format!("shard {} is read by no worker", shard.shard);
-            self.intake.status.tell(&what, shard.worker.is_none());
-        }
-    }
-
     /// Lets go of a shard that is read no more.
     async fn settle(
         &mut self,
-        ended: Result<(Id, (ShardLease, ShardEnd)), tokio::task::JoinError>,
+        ended: Result<(ShardLease, ShardEnd), tokio::task::JoinError>,
     ) -> Result<(), IntakeError> {
-        let (_, (lease, end)) = ended.map_err(IntakeError::Task)?;
+        let (lease, end) = ended.map_err(IntakeError::Task)?;
         self.held.remove(&(lease.stream_id, lease.shard.clone()));
         self.intake.status.ends(lease.stream_id, &lease.shard);
         match end {
             ShardEnd::Recorded => {
                 tracing::info!(shard.id = %lease.shard, "shard recorded to its end");
                 // Its children are looked for at once.
-                self.nudges.values().for_each(|nudge| nudge.notify_one());
+                self.nudges.iter().for_each(|nudge| nudge.notify_one());
             }
             ShardEnd::Fenced => tracing::info!(shard.id = %lease.shard, "another worker has the shard"),
             ShardEnd::Stopped => {
@@ -316,7 +308,7 @@ impl<'a> Work<'a> {
     /// Stops reading, lets go of everything, and leaves.
     async fn leave(mut self) -> Result<(), IntakeError> {
         self.held.values().for_each(CancellationToken::cancel);
-        while let Some(ended) = self.tasks.join_next_with_id().await {
+        while let Some(ended) = self.tasks.join_next().await {
             self.settle(ended).await?;
         }
         if let Some(worker) = self.worker {

@@ -24,6 +24,8 @@ struct State {
     shards: BTreeMap<(i32, ShardId), ShardProgress>,
     /// Everything else that has to move, by what people call it.
     others: BTreeMap<String, Instant>,
+    /// Shards that nobody reads although they may be read, and since when.
+    unread: BTreeMap<(i32, ShardId), Instant>,
 }
 
 /// How one shard does that this process reads.
@@ -60,7 +62,14 @@ impl IntakeStatus {
         });
         let others = state.others.iter().filter(|(_, since)| since.elapsed() >= limit);
         let others = others.map(|(what, since)| format!("{what} (for {} s)", since.elapsed().as_secs()));
-        shards.chain(others).collect()
+        let unread = state.unread.iter().filter(|(_, since)| since.elapsed() >= limit);
+        let unread = unread.map(|((_, shard), since)| {
+            format!(
+                "shard {shard} is read by no worker (for {} s)",
+                since.elapsed().as_secs()
+            )
+        });
+        shards.chain(others).chain(unread).collect()
     }
 
     /// The shard is read from here on.
@@ -114,6 +123,14 @@ impl IntakeStatus {
         } else {
             state.others.remove(what);
         }
+    }
+
+    /// These shards may be read, and nobody reads them; of no others is that so.
+    pub(super) fn unread(&self, shards: impl Iterator<Item = (i32, ShardId)>) {
+        let mut state = self.lock();
+        let before = std::mem::take(&mut state.unread);
+        let since = |shard: &(i32, ShardId)| before.get(shard).copied().unwrap_or_else(Instant::now);
+        state.unread = shards.map(|shard| (shard.clone(), since(&shard))).collect();
     }
 
     /// How every shard did since the last reports.
@@ -177,6 +194,32 @@ mod tests {
         status.moved(1, &shard());
         assert!(!status.stuck_for(Duration::ZERO)[0].contains("postgres"));
         status.ends(1, &shard());
+        assert_eq!(status.stuck_for(Duration::ZERO), Vec::<String>::new());
+    }
+
+    /// A shard that was free when a worker looked may be taken and finished before it looks again.
+    #[test]
+    fn a_shard_that_nobody_reads_is_told_until_it_is_read_or_gone() {
+        let status = IntakeStatus::default();
+        let free = |shards: &[&str]| {
+            let shards: Vec<_> = shards
+                .iter()
+                .map(|shard| (1, ShardId::parse(*shard).unwrap()))
+                .collect();
+            status.unread(shards.into_iter());
+        };
+        free(&["a", "b"]);
+        let since = status.lock().unread.clone();
+        free(&["b", "c"]);
+        let stuck = status.stuck_for(Duration::ZERO);
+        assert!(
+            stuck.iter().all(|line| !line.contains("shard a ")) && stuck.len() == 2,
+            "{stuck:?}"
+        );
+        let b = (1, ShardId::parse("b").unwrap());
+        assert_eq!(status.lock().unread[&b], since[&b]);
+        assert_eq!(status.stuck(), Vec::<String>::new());
+        free(&[]);
         assert_eq!(status.stuck_for(Duration::ZERO), Vec::<String>::new());
     }
 
