@@ -17,6 +17,7 @@
 
 mod balance;
 mod discover;
+mod lineage;
 mod pace;
 mod prepare;
 mod progress;

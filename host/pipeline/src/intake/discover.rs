@@ -5,29 +5,25 @@
 //!
 //! # Invariants
 //!
-//! - A child is entered only together with its parent, or once it is sure that the parent is gone: an answer may leave a
-//!   shard out that is there (streams.md 5, 6).
-//! - A shard that was entered is never forgotten.
+//! - A shard that was entered is never forgotten. Which may be entered: `lineage`.
+//! - The next stream of a table is taken up only after the one before was recorded to its end.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use weir_ledger::{Ledger, NewShard, Shard, Stream};
+use weir_ledger::{Ledger, Stream};
 use weir_model::ShardId;
-use weir_streams::{FindError, FoundShard, StreamDescription, made_at};
+use weir_streams::{FindError, StreamDescription};
 
+use super::lineage::Lineage;
 use super::pace::IntakePace;
 use super::prepare::{self, Source, SourceTable};
 use super::progress::IntakeStatus;
 use crate::pace::Backoff;
 use crate::problem::error_chain;
-
-/// Age of a parent from which on it has been trimmed: a shard lives for hours, its records for 24 h, and both count from
-/// its making at the earliest.
-const TRIMMED_AFTER: jiff::SignedDuration = jiff::SignedDuration::from_hours(48);
 
 /// Finds shards of one source.
 pub(super) struct DiscoverTask {
@@ -36,8 +32,7 @@ pub(super) struct DiscoverTask {
     nudge: Arc<Notify>,
     status: IntakeStatus,
     pace: IntakePace,
-    /// Parents that every answer since then named and did not have.
-    missing: HashMap<ShardId, Instant>,
+    lineage: Lineage,
     /// Since when the stream looks drained in every answer.
     drained_since: Option<Instant>,
 }
@@ -45,12 +40,10 @@ pub(super) struct DiscoverTask {
 /// What a round found.
 #[derive(Debug, PartialEq, Eq)]
 enum Found {
-    /// The stream goes on.
-    Open,
+    /// All that there is.
+    All,
     /// A parent is missing in the answer: it is asked for again before its children are read.
     Doubt,
-    /// The stream is off, and everything of it is recorded.
-    Drained,
 }
 
 impl DiscoverTask {
@@ -67,7 +60,7 @@ impl DiscoverTask {
             nudge,
             status,
             pace,
-            missing: HashMap::new(),
+            lineage: Lineage::default(),
             drained_since: None,
         }
     }
@@ -80,9 +73,10 @@ impl DiscoverTask {
         while !stop.is_cancelled() {
             let result = self.round(is_urgent).await;
             self.status.tell(&what, result.is_err());
+            is_urgent = matches!(result, Ok(Found::Doubt));
             let wait = match result {
                 Ok(Found::Doubt) => self.pace.doubt_interval,
-                Ok(Found::Open | Found::Drained) => {
+                Ok(Found::All) => {
                     backoff.succeeded();
                     self.pace.describe_interval
                 }
@@ -93,10 +87,9 @@ impl DiscoverTask {
                     backoff.next()
                 }
             };
-            is_urgent = false;
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = tokio::time::sleep(wait) => is_urgent = wait == self.pace.doubt_interval,
+                () = tokio::time::sleep(wait) => {}
                 () = self.nudge.notified() => is_urgent = true,
             }
         }
@@ -106,7 +99,7 @@ impl DiscoverTask {
     async fn round(&mut self, is_urgent: bool) -> Result<Found, String> {
         let database = |error: weir_ledger::DatabaseError| error_chain(&error);
         let Some(stream) = self.current().await.map_err(database)? else {
-            return Ok(Found::Open);
+            return Ok(Found::All);
         };
         let interval = if is_urgent {
             Duration::ZERO
@@ -119,42 +112,45 @@ impl DiscoverTask {
             .await
             .map_err(database)?
         {
-            return Ok(Found::Open);
+            return Ok(Found::All);
         }
         if stream.is_drained {
             self.take_next_stream(&stream).await;
-            return Ok(Found::Drained);
+            return Ok(Found::All);
         }
         let described = match self.source.streams.describe(&stream.arn).await {
             Ok(described) => Some(described),
             Err(FindError::Missing { .. }) => None,
             Err(error) => return Err(error.to_string()),
         };
-        let known = self.ledger.shards(stream.stream_id).await.map_err(database)?;
-        let sure = described
-            .as_ref()
-            .map(|described| self.sure(described, &known))
-            .unwrap_or_default();
+        let shards = self.ledger.shards(stream.stream_id).await.map_err(database)?;
+        let known: HashSet<ShardId> = shards.iter().map(|shard| shard.shard.clone()).collect();
+        let sure = match &described {
+            Some(StreamDescription {
+                shards, answered_at, ..
+            }) => self.lineage.sure(shards, &known, *answered_at, self.pace.sure_after),
+            None => Vec::new(),
+        };
         self.ledger
             .enter_shards(stream.stream_id, &sure)
             .await
             .map_err(database)?;
-        if !self.missing.is_empty() {
+        if self.lineage.is_in_doubt() {
             return Ok(Found::Doubt);
         }
-        let is_drained =
-            known.iter().all(|shard| shard.finished) && sure.iter().all(|new| is_known(&known, &new.shard));
+        let is_drained = shards.iter().all(|shard| shard.finished) && sure.iter().all(|new| known.contains(&new.shard));
         if described.is_some_and(|described| described.enabled) || !is_drained {
             self.drained_since = None;
-            return Ok(Found::Open);
+            return Ok(Found::All);
         }
         if self.drained_since.get_or_insert_with(Instant::now).elapsed() < self.pace.sure_after {
-            return Ok(Found::Open);
+            return Ok(Found::All);
         }
         self.drained_since = None;
         self.ledger.drained_stream(stream.stream_id).await.map_err(database)?;
+        tracing::warn!(stream.arn = %stream.arn, "the stream was switched off and is recorded to its end");
         self.take_next_stream(&stream).await;
-        Ok(Found::Drained)
+        Ok(Found::All)
     }
 
     /// The stream that is recorded now: the oldest of this source that is not drained, or else the last one.
@@ -168,58 +164,9 @@ impl DiscoverTask {
         })
     }
 
-    /// The shards of an answer that may be entered: those without a parent, with a parent that is known, and those whose
-    /// parent is gone, which its age says, or every answer for a while.
-    fn sure(&mut self, described: &StreamDescription, known: &[Shard]) -> Vec<NewShard> {
-        let listed: HashSet<&ShardId> = described.shards.iter().map(|found| &found.shard).collect();
-        let before = std::mem::take(&mut self.missing);
-        let mut doubted: HashSet<&ShardId> = HashSet::new();
-        for found in described.shards.iter().filter(|found| !is_known(known, &found.shard)) {
-            if let Some(parent) = &found.parent
-                && !listed.contains(parent)
-                && !is_known(known, parent)
-                && !is_trimmed(parent, described.answered_at)
-                && before
-                    .get(parent)
-                    .is_none_or(|since| since.elapsed() < self.pace.sure_after)
-            {
-                if !before.contains_key(parent) {
-                    tracing::info!(shard.id = %found.shard, parent = %parent, "the parent is missing in the answer; the shard waits");
-                }
-                let since = before.get(parent).copied().unwrap_or_else(Instant::now);
-                self.missing.insert(parent.clone(), since);
-                doubted.insert(&found.shard);
-            }
-        }
-        // Whoever descends from a shard that waits, waits too.
-        loop {
-            let descends = |found: &&FoundShard| {
-                let waits = found.parent.as_ref().is_some_and(|parent| doubted.contains(parent));
-                waits && !doubted.contains(&found.shard) && !is_known(known, &found.shard)
-            };
-            let more: Vec<&ShardId> = described
-                .shards
-                .iter()
-                .filter(descends)
-                .map(|found| &found.shard)
-                .collect();
-            if more.is_empty() {
-                break;
-            }
-            doubted.extend(more);
-        }
-        let sure = described.shards.iter().filter(|found| !doubted.contains(&found.shard));
-        sure.map(|found| NewShard {
-            shard: found.shard.clone(),
-            parent: found.parent.clone(),
-        })
-        .collect()
-    }
-
-    /// The stream is off and read to its end: goes on with the one that its table has now, if it has one.
+    /// The stream is off and read to its end: goes on with the one that its table had next, if it had one.
     async fn take_next_stream(&self, drained: &Stream) {
         let SourceTable::Table(table) = &self.source.settings.table else {
-            tracing::warn!(stream.arn = %drained.arn, "the stream was switched off and is recorded to its end");
             return;
         };
         match self.source.streams.find_after(table, &drained.arn).await {
@@ -234,20 +181,8 @@ impl DiscoverTask {
                 }
                 Err(error) => tracing::warn!(table, error = %error, "the table's new stream cannot be recorded"),
             },
-            Err(FindError::NoStream { .. }) => {
-                tracing::warn!(table, "the table's stream is switched off and recorded to its end");
-            }
+            Err(FindError::NoStream { .. }) => {}
             Err(error) => tracing::warn!(table, error = %error, "cannot look for the table's new stream"),
         }
     }
-}
-
-fn is_known(known: &[Shard], shard: &ShardId) -> bool {
-    known.iter().any(|known| known.shard == *shard)
-}
-
-/// Whether a shard is so old that the service cannot have it any more. Its id says when it was made; the form of ids is
-/// not documented, and one that cannot be read says nothing.
-fn is_trimmed(shard: &ShardId, now: jiff::Timestamp) -> bool {
-    made_at(shard).is_some_and(|made_at| now.duration_since(made_at) > TRIMMED_AFTER)
 }
