@@ -31,6 +31,7 @@ mod shard;
 mod shard_state;
 mod tree;
 mod verify;
+mod worker;
 
 pub use append::{AppendError, AppendTo, Appended, KeyedBody, SealedRecord, ShardBatch};
 pub use body_key::{BodyKeyError, NumberedBodyKey};
@@ -41,13 +42,14 @@ pub use dead_letter::DeadLetter;
 pub use erasure::{CarriedOut, Erasure, ErasureError, Hold, HoldError, NewErasure, NewHold, Selector};
 pub use head::Head;
 pub use index::Indexed;
-pub use lease::{ClaimError, LiveWorker, OpenShard, ShardLease, ShardReport, WorkerId};
+pub use lease::{ClaimError, OpenShard, ShardLease, ShardReport};
 pub use read::{ReadError, RecordedEntry};
 pub use route_version::{RouteDefinition, RouteVersion, StoredPlugin};
 pub use shard::{NewShard, NewStream, Shard, Stream};
 pub use shard_state::ShardState;
 pub use tree::TreeError;
 pub use verify::{Verification, VerificationFinding, VerifyError};
+pub use worker::{LiveWorker, WorkerId};
 
 /// What goes wrong between Weir and Postgres.
 pub use sqlx::Error as DatabaseError;
