@@ -27,6 +27,9 @@ const TICKS: usize = 60;
 /// Real time of a tick: what a worker gets done in it differs from run to run, and has to make no difference.
 const TICK: Duration = Duration::from_millis(8);
 
+/// Times that a worker asks for its source at its start. A stream that is off is on again after a few ticks.
+const PREPARES_MAX: usize = 100;
+
 /// Findings of one storm that are told.
 const FINDINGS_TOLD: usize = 5;
 
@@ -111,11 +114,14 @@ impl Storm {
             actor: None,
         };
         // A source that misleads now is asked again, as whoever restarts the process would.
+        let mut tries = 0;
         let source = loop {
-            let prepared = Source::prepare(settings.clone(), ledger.clone(), Activities::new()).await;
-            if let Ok(source) = prepared {
-                break source;
+            match Source::prepare(settings.clone(), ledger.clone(), Activities::new()).await {
+                Ok(source) => break source,
+                Err(error) => assert!(tries < PREPARES_MAX, "{error}"),
             }
+            tries += 1;
+            // Its stream may be off; before the storm, there is nothing to tick.
             let _ = self.simulator.tick();
         };
         let intake = Intake::new(ledger, format!("worker {}", self.workers.len()), vec![source]).at_pace(pace());

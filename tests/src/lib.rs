@@ -20,6 +20,8 @@ pub use witness::TestWitness;
 
 use std::time::{Duration, Instant};
 
+use weir_simulator::Random;
+
 /// Longest wait for anything. Far above what is ever needed; machines may be busy.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -47,8 +49,8 @@ pub fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> im
     }
 }
 
-/// A generator of the same numbers for the same seed (`SplitMix64`, Steele, Lea, Flood 2014).
-pub struct Dice(u64);
+/// A generator of the same numbers for the same seed, which it prints.
+pub struct Dice(Random);
 
 impl Dice {
     /// Prints the seed, so that a failure can be replayed with `WEIR_TEST_SEED`.
@@ -60,16 +62,12 @@ impl Dice {
         {
             eprintln!("replay with WEIR_TEST_SEED={seed}");
         }
-        Self(seed)
+        Self(Random::new(seed))
     }
 
     /// A number below `bound`.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
+        self.0.below(bound)
     }
 }
 

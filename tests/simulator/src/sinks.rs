@@ -13,7 +13,6 @@
 
 pub(crate) mod eventbridge;
 pub(crate) mod form;
-pub(crate) mod md5;
 pub(crate) mod sns;
 pub(crate) mod sqs;
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use md5::{Digest as _, Md5};
 use serde_json::{Value, json};
 
 use crate::service::ApiError;
-use crate::sinks::md5::md5_hex;
 use crate::sinks::{ENTRIES_MAX, Entry, Sinks, text};
 
 const OPERATION: &str = "SendMessageBatch";
@@ -44,7 +44,8 @@ impl Sinks {
             let mut result = json!({
                 "Id": id,
                 "MessageId": self.accept(OPERATION, &message, now),
-                "MD5OfMessageBody": md5_hex(text(entry, "MessageBody").unwrap_or_default().as_bytes()),
+                // Several SDKs refuse an answer that does not carry the digest of what they sent.
+                "MD5OfMessageBody": hex::encode(Md5::digest(text(entry, "MessageBody").unwrap_or_default())),
             });
             if queue.ends_with(".fifo") {
                 result["SequenceNumber"] = self.sequence_number().into();
