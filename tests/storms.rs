@@ -1,8 +1,8 @@
 //! The intake in storms: a simulated source that reshards, misleads, fails, trims and switches its stream off, and workers
 //! that come, are cut off and go. Afterwards the ledger is held against the truth.
 //!
-//! A seed that fails prints itself; `WEIR_STORM_SEED=<seed>` runs it alone, and `WEIR_STORMS=<count>` runs so many of each
-//! kind, from a seed of chance on.
+//! A seed that fails prints itself; `WEIR_STORM_SEED=<seed>` runs it alone and logs what the workers say, and
+//! `WEIR_STORMS=<count>` runs so many of each kind.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -36,6 +36,11 @@ const FINDINGS_TOLD: usize = 5;
 /// How long the rest may take to arrive once the storm is over.
 const CALM_MAX: Duration = Duration::from_secs(90);
 
+/// Steps of the source's clock in the calm, and how often. What is missing then is missing for good, and that takes a
+/// minute of the source's time to be believed.
+const CALM_STEP: Duration = Duration::from_secs(2);
+const CALM_INTERVAL: Duration = Duration::from_millis(50);
+
 fn pace() -> IntakePace {
     let millis = Duration::from_millis;
     IntakePace {
@@ -44,8 +49,8 @@ fn pace() -> IntakePace {
         report_interval: millis(200),
         describe_interval: millis(50),
         doubt_interval: millis(40),
-        // Longer than a storm lasts on a busy machine: a simulated source may mislead for as long as that.
-        sure_after: millis(10_000),
+        // By the source's clock, which the storm steps.
+        sure_after: IntakePace::default().sure_after,
         active_interval: millis(2),
         idle_interval_max: millis(20),
         retry_first: millis(2),
@@ -182,7 +187,8 @@ impl Storm {
                 findings.push(format!("{missing} changes do not arrive"));
                 break;
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            self.simulator.step(CALM_STEP);
+            tokio::time::sleep(CALM_INTERVAL).await;
         }
         for worker in &self.workers {
             worker.stop.cancel();
@@ -215,6 +221,10 @@ async fn check(profile: Profile, first_seed: u64, count: u64) {
         .and_then(|count| count.parse().ok())
         .unwrap_or(count);
     let seeds: Vec<u64> = single.map_or_else(|| (first_seed..first_seed + count).collect(), |seed| vec![seed]);
+    if single.is_some() {
+        // Whoever set a subscriber before logs as well.
+        let _ = tracing_subscriber::fmt().with_test_writer().try_init();
+    }
     let test_database = TestDatabase::create();
     let database = Database::connect(test_database.url(), Role::Writer).await.unwrap();
     let database = database.with_settings(settings());

@@ -114,7 +114,10 @@ impl Told {
                 // number has another record.
                 [_, ..] if !["INSERT", "MODIFY", "REMOVE"].contains(&change.operation.as_str()) => odd += 1,
                 [] if change.trimmed_at.is_none() => {
-                    findings.push(format!("change {number} is missing, and was never trimmed"))
+                    findings.push(format!(
+                        "change {number} is missing, and was never trimmed: {:?}",
+                        change.record
+                    ));
                 }
                 [] if !change
                     .record

@@ -17,6 +17,7 @@
 
 mod balance;
 mod discover;
+mod doubt;
 mod lineage;
 mod pace;
 mod prepare;

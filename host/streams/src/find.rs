@@ -99,6 +99,8 @@ pub enum FindError {
     Missing {
         /// The stream.
         arn: StreamArn,
+        /// When the service said so, by its own clock, in whole seconds.
+        answered_at: Timestamp,
     },
     /// The service said something that cannot be a stream.
     #[error("the service describes a stream without {0}")]
@@ -221,7 +223,10 @@ impl DynamoDbStreams {
                 .send()
                 .await
                 .map_err(|error| match error.code() {
-                    Some("ResourceNotFoundException") => FindError::Missing { arn: arn.clone() },
+                    Some("ResourceNotFoundException") => FindError::Missing {
+                        arn: arn.clone(),
+                        answered_at: time.told(),
+                    },
                     _ => FindError::Service(explain(&error)),
                 })?;
             let page = page.stream_description.ok_or(FindError::Malformed("description"))?;

@@ -13,6 +13,8 @@ pub(crate) mod profile;
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::command::CommandError;
 use crate::fault::{Fault, FaultRule};
 use crate::random::Random;
@@ -20,6 +22,7 @@ use crate::service::{ChildFilter, Discovery};
 use crate::state::State;
 use crate::storm::profile::Settings;
 use crate::world::WorldError;
+use crate::world::clock::later;
 use crate::world::sequence::SequenceNumber;
 use crate::world::stream::Resharding;
 use crate::world::table::Write;
@@ -51,6 +54,8 @@ pub(crate) struct Storm {
     random: Random,
     /// Ticks until the stream, which is off, is switched on.
     off_ticks: u64,
+    /// Until when listings mislead in the way that they do now.
+    misleads_until: Timestamp,
 }
 
 impl State {
@@ -64,6 +69,7 @@ impl State {
             settings,
             random: Random::new(self.service.world.random.bits()),
             off_ticks: 0,
+            misleads_until: Timestamp::MAX,
         });
         Ok(())
     }
@@ -87,12 +93,16 @@ impl State {
         self.storm = None;
         self.faults.clear();
         self.sinks.calm();
+        self.list_honestly();
+        self.service.world.calm();
+    }
+
+    fn list_honestly(&mut self) {
         let page_shards_max = self.service.discovery.page_shards_max;
         self.service.discovery = Discovery {
             page_shards_max,
             ..Discovery::default()
         };
-        self.service.world.calm();
     }
 }
 
@@ -102,6 +112,10 @@ impl Storm {
         let leap = self.random.chance(settings.leap);
         let step_ms = if leap { settings.leap_ms } else { settings.tick_ms };
         state.service.world.step(Duration::from_millis(step_ms));
+        if state.service.world.clock.now() >= self.misleads_until {
+            state.list_honestly();
+            self.misleads_until = Timestamp::MAX;
+        }
         self.switch(state)?;
         self.reshard(state)?;
         self.trim(state)?;
@@ -207,9 +221,18 @@ impl Storm {
         let filters = [ChildFilter::Works, ChildFilter::Ignored, ChildFilter::AnswersParent];
         let world = &state.service.world;
         let stream = &world.streams[world.stream_of(&self.table)?];
-        let shards: Vec<String> = stream.shards.iter().map(|shard| shard.id.clone()).collect();
+        // A shard is left out only while it is young: whoever waits for as long as that has seen it, however often listings
+        // misled meanwhile.
+        let now = world.clock.now();
+        let young = Duration::from_millis(settings.mislead_age_ms_max);
+        let shards = stream.shards.iter().filter(|shard| now < later(shard.opened_at, young));
+        let shards: Vec<(String, Timestamp)> = shards
+            .map(|shard| (shard.id.clone(), later(shard.opened_at, young)))
+            .collect();
         let missing = self.random.pick(&shards).cloned();
         let hides = self.random.chance(0.5);
+        self.misleads_until = missing.as_ref().map_or(later(now, young), |(_, until)| *until);
+        let missing = missing.map(|(shard, _)| shard);
         state.service.discovery = Discovery {
             page_shards_max: 1 + self.random.index(10),
             shuffled: true,

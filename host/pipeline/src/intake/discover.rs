@@ -10,14 +10,15 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use weir_ledger::{Ledger, Stream};
 use weir_model::ShardId;
-use weir_streams::{FindError, StreamDescription};
+use weir_streams::FindError;
 
+use super::doubt::Doubt;
 use super::lineage::Lineage;
 use super::pace::IntakePace;
 use super::prepare::{self, Source, SourceTable};
@@ -33,8 +34,8 @@ pub(super) struct DiscoverTask {
     status: IntakeStatus,
     pace: IntakePace,
     lineage: Lineage,
-    /// Since when the stream looks drained in every answer.
-    drained_since: Option<Instant>,
+    /// The stream looks drained in every answer.
+    drained: Option<Doubt>,
 }
 
 /// What a round found.
@@ -42,7 +43,7 @@ pub(super) struct DiscoverTask {
 enum Found {
     /// All that there is.
     All,
-    /// A parent is missing in the answer: it is asked for again before its children are read.
+    /// Something that one answer alone does not tell: it is asked again soon.
     Doubt,
 }
 
@@ -61,7 +62,7 @@ impl DiscoverTask {
             status,
             pace,
             lineage: Lineage::default(),
-            drained_since: None,
+            drained: None,
         }
     }
 
@@ -118,19 +119,14 @@ impl DiscoverTask {
             self.take_next_stream(&stream).await;
             return Ok(Found::All);
         }
-        let described = match self.source.streams.describe(&stream.arn).await {
-            Ok(described) => Some(described),
-            Err(FindError::Missing { .. }) => None,
+        let (found, is_on, answered_at) = match self.source.streams.describe(&stream.arn).await {
+            Ok(described) => (described.shards, described.enabled, described.answered_at),
+            Err(FindError::Missing { answered_at, .. }) => (Vec::new(), false, answered_at),
             Err(error) => return Err(error.to_string()),
         };
         let shards = self.ledger.shards(stream.stream_id).await.map_err(database)?;
         let known: HashSet<ShardId> = shards.iter().map(|shard| shard.shard.clone()).collect();
-        let sure = match &described {
-            Some(StreamDescription {
-                shards, answered_at, ..
-            }) => self.lineage.sure(shards, &known, *answered_at, self.pace.sure_after),
-            None => Vec::new(),
-        };
+        let sure = self.lineage.sure(&found, &known, answered_at, self.pace.sure_after);
         self.ledger
             .enter_shards(stream.stream_id, &sure)
             .await
@@ -139,14 +135,15 @@ impl DiscoverTask {
             return Ok(Found::Doubt);
         }
         let is_drained = shards.iter().all(|shard| shard.finished) && sure.iter().all(|new| known.contains(&new.shard));
-        if described.is_some_and(|described| described.enabled) || !is_drained {
-            self.drained_since = None;
+        if is_on || !is_drained {
+            self.drained = None;
             return Ok(Found::All);
         }
-        if self.drained_since.get_or_insert_with(Instant::now).elapsed() < self.pace.sure_after {
-            return Ok(Found::All);
+        let drained = Doubt::more(self.drained.take(), answered_at);
+        if !drained.is_settled(answered_at, self.pace.sure_after) {
+            self.drained = Some(drained);
+            return Ok(Found::Doubt);
         }
-        self.drained_since = None;
         self.ledger.drained_stream(stream.stream_id).await.map_err(database)?;
         tracing::warn!(stream.arn = %stream.arn, "the stream was switched off and is recorded to its end");
         self.take_next_stream(&stream).await;

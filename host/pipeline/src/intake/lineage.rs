@@ -10,22 +10,23 @@
 //!   service keeps records, or every answer left it out for a while (streams.md 6).
 
 use std::collections::{HashMap, HashSet};
-use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use weir_ledger::NewShard;
 use weir_model::ShardId;
 use weir_streams::{FoundShard, made_at};
 
+use super::doubt::Doubt;
+
 /// Age of a parent from which on it has been trimmed: a shard lives for hours and its records for 24 h, both counted from
 /// its making at the earliest.
-const TRIMMED_AFTER: jiff::SignedDuration = jiff::SignedDuration::from_hours(48);
+const TRIMMED_AFTER: SignedDuration = SignedDuration::from_hours(48);
 
 /// What answers so far left open.
 #[derive(Debug, Default)]
 pub(super) struct Lineage {
     /// Parents that every answer since then named and did not have.
-    missing: HashMap<ShardId, Instant>,
+    missing: HashMap<ShardId, Doubt>,
 }
 
 impl Lineage {
@@ -36,7 +37,7 @@ impl Lineage {
         found: &[FoundShard],
         known: &HashSet<ShardId>,
         answered_at: Timestamp,
-        sure_after: Duration,
+        sure_after: SignedDuration,
     ) -> Vec<NewShard> {
         let listed: HashSet<&ShardId> = found.iter().map(|found| &found.shard).collect();
         let before = std::mem::take(&mut self.missing);
@@ -46,14 +47,14 @@ impl Lineage {
             if listed.contains(parent) || known.contains(parent) || is_trimmed(parent, answered_at) {
                 continue;
             }
-            let since = before.get(parent).copied().unwrap_or_else(Instant::now);
-            if since.elapsed() >= sure_after {
+            let doubt = Doubt::more(before.get(parent).cloned(), answered_at);
+            if doubt.is_settled(answered_at, sure_after) {
                 continue;
             }
-            if !before.contains_key(parent) {
+            if doubt.is_new() {
                 tracing::info!(shard.id = %shard.shard, parent = %parent, "the parent is missing in the answer; the shard waits");
             }
-            self.missing.insert(parent.clone(), since);
+            self.missing.insert(parent.clone(), doubt);
             waiting.insert(&shard.shard);
         }
         // Whoever descends from a shard that waits, waits too. Answers are in no order, so until nobody is left.
@@ -92,14 +93,12 @@ fn is_trimmed(shard: &ShardId, now: Timestamp) -> bool {
 mod tests {
     use super::*;
 
-    const HOUR: Duration = Duration::from_secs(3600);
-
     fn id(text: &str) -> ShardId {
         ShardId::parse(text).unwrap()
     }
 
-    /// An answer as `child<parent`, and the ids of those that may be entered.
-    fn sure(lineage: &mut Lineage, answer: &str, known: &str, sure_after: Duration) -> String {
+    /// An answer as `child<parent`, given so many seconds after noon, and the ids of those that may be entered.
+    fn sure(lineage: &mut Lineage, answer: &str, known: &str, second: i64) -> String {
         let found: Vec<FoundShard> = answer
             .split_whitespace()
             .map(|text| {
@@ -113,15 +112,16 @@ mod tests {
             })
             .collect();
         let known = known.split_whitespace().map(id).collect();
-        let now = "2026-03-03T12:00:01Z".parse().unwrap();
-        let sure = lineage.sure(&found, &known, now, sure_after);
+        let noon: Timestamp = "2026-03-03T12:00:00Z".parse().unwrap();
+        let now = noon + SignedDuration::from_secs(second);
+        let sure = lineage.sure(&found, &known, now, SignedDuration::from_secs(60));
         let ids: Vec<&str> = sure.iter().map(|new| new.shard.as_str()).collect();
         ids.join(" ")
     }
 
     #[track_caller]
     fn check(answer: &str, known: &str, expected: &str) {
-        assert_eq!(sure(&mut Lineage::default(), answer, known, HOUR), expected);
+        assert_eq!(sure(&mut Lineage::default(), answer, known, 1), expected);
     }
 
     /// streams.md 4: in whatever order they are listed.
@@ -147,25 +147,28 @@ mod tests {
         check("b<shard-without-a-time", "", "");
     }
 
+    /// streams.md 6.
     #[test]
     fn a_parent_that_every_answer_leaves_out_for_long_enough_is_gone() {
         let mut lineage = Lineage::default();
-        assert_eq!(sure(&mut lineage, "c<b b<a", "", HOUR), "");
-        assert!(lineage.is_in_doubt());
-        assert_eq!(sure(&mut lineage, "c<b b<a", "", Duration::ZERO), "c b");
+        for second in [0, 10, 20, 30, 59] {
+            assert_eq!(sure(&mut lineage, "c<b b<a", "", second), "");
+            assert!(lineage.is_in_doubt());
+        }
+        assert_eq!(sure(&mut lineage, "c<b b<a", "", 60), "c b");
         assert!(!lineage.is_in_doubt());
     }
 
+    /// streams.md 5.
     #[test]
     fn a_parent_that_comes_back_ends_the_doubt_and_the_wait_begins_anew() {
         let mut lineage = Lineage::default();
-        sure(&mut lineage, "b<a", "", HOUR);
-        let since = lineage.missing[&id("a")];
-        sure(&mut lineage, "b<a", "", HOUR);
-        assert_eq!(lineage.missing[&id("a")], since);
-        assert_eq!(sure(&mut lineage, "b<a a", "", HOUR), "b a");
+        for second in [0, 10, 20, 30, 40] {
+            sure(&mut lineage, "b<a", "", second);
+        }
+        assert_eq!(sure(&mut lineage, "b<a a", "", 59), "b a");
         assert!(!lineage.is_in_doubt());
-        sure(&mut lineage, "b<a", "", HOUR);
-        assert!(lineage.missing[&id("a")] > since);
+        assert_eq!(sure(&mut lineage, "b<a", "", 60), "");
+        assert!(lineage.is_in_doubt());
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 /// How often a worker asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IntakePace {
@@ -17,9 +19,9 @@ pub struct IntakePace {
     /// How soon is asked again when an answer cannot be right.
     pub doubt_interval: Duration,
     /// How long every answer has to leave a parent out before it counts as gone, and how long a stream that is off has to look
-    /// drained: an answer that leaves a shard out is followed by one that has it, sooner or later (streams.md 5, 6). A child
+    /// drained, by the service's clock: an answer that leaves a shard out is followed by one that has it, sooner or later (streams.md 5, 6). A child
     /// that is read too early is out of order for good, and a shard of a stream that was given up is lost.
-    pub sure_after: Duration,
+    pub sure_after: SignedDuration,
     /// Between two reads of a shard while records come: four reads a second and shard (streams.md 24).
     pub active_interval: Duration,
     /// Between two reads of a shard while none come, and between two after a throttle, at most.
@@ -38,7 +40,7 @@ impl Default for IntakePace {
             report_interval: Duration::from_secs(10),
             describe_interval: Duration::from_secs(10),
             doubt_interval: Duration::from_secs(1),
-            sure_after: Duration::from_secs(60),
+            sure_after: SignedDuration::from_secs(60),
             active_interval: Duration::from_millis(250),
             idle_interval_max: Duration::from_secs(1),
             retry_first: Duration::from_millis(200),

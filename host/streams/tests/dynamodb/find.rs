@@ -175,7 +175,7 @@ async fn what_is_not_there_is_told_from_what_cannot_be_asked() {
     let streams = service.streams().await;
     let missing = streams.describe(&arn()).await.unwrap_err();
     assert!(
-        matches!(&missing, FindError::Missing { arn } if arn.as_str() == ARN),
+        matches!(&missing, FindError::Missing { arn, .. } if arn.as_str() == ARN),
         "{missing}"
     );
     let refused = streams.describe(&arn()).await.unwrap_err();

@@ -68,6 +68,8 @@ pub struct Settings {
     pub empty_pages: f64,
     /// Listings begin to mislead in another way.
     pub mislead: f64,
+    /// They leave out a shard that is no older than this: every shard is listed from then on.
+    pub mislead_age_ms_max: u64,
     /// A fault is queued.
     pub fault: f64,
     /// Calls that hang are among the faults.
@@ -105,6 +107,7 @@ impl Default for Settings {
             leap_ms: 16 * 60 * 1_000,
             empty_pages: 0.0,
             mislead: 0.0,
+            mislead_age_ms_max: 45_000,
             fault: 0.0,
             hangs: false,
             entry_failure: 0.0,
