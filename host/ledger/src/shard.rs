@@ -31,6 +31,10 @@ pub struct Stream {
     pub key_names: Vec<String>,
     /// Records older than this are skipped.
     pub records_from: Option<Timestamp>,
+    /// When it was entered, by the source's clock; `None` for one that was entered before this was noted.
+    pub entered_at: Option<Timestamp>,
+    /// When the source last told its shards, by the source's clock.
+    pub told_at: Option<Timestamp>,
     /// It was off, and everything of it was recorded.
     pub is_drained: bool,
 }
@@ -48,6 +52,8 @@ pub struct NewStream<'a> {
     pub key_names: &'a [String],
     /// Where to start if the stream is new: skip what is older.
     pub records_from: Option<Timestamp>,
+    /// When it was found, by the source's clock.
+    pub entered_at: Timestamp,
 }
 
 /// A shard as it was found.
@@ -57,6 +63,10 @@ pub struct NewShard {
     pub shard: ShardId,
     /// The shard it came from.
     pub parent: Option<ShardId>,
+    /// From when on its records are to be recorded, by the source's clock.
+    pub owed_from: Option<Timestamp>,
+    /// Its parent left the stream before it was ever in the ledger.
+    pub is_orphan: bool,
 }
 
 /// A shard and how far it was recorded.
@@ -82,8 +92,8 @@ impl Ledger {
         in_time::<_, sqlx::Error>(
             sqlx::query!(
                 "
-            insert into stream (ledger_id, source, arn, table_name, key_names, records_from)
-            values ($1, $2, $3, $4, $5, $6)
+            insert into stream (ledger_id, source, arn, table_name, key_names, records_from, entered_at)
+            values ($1, $2, $3, $4, $5, $6, $7)
             on conflict (arn) do nothing
             ",
                 self.shared.id,
@@ -92,6 +102,7 @@ impl Ledger {
                 new.table,
                 new.key_names,
                 new.records_from.map(StoredTimestamp::from) as Option<StoredTimestamp>,
+                StoredTimestamp::from(new.entered_at) as StoredTimestamp,
             )
             .execute(&self.shared.pool),
         )
@@ -119,6 +130,7 @@ impl Ledger {
         let rows = sqlx::query!(
             r#"
             select stream_id, source, arn, table_name, key_names, records_from as "records_from: StoredTimestamp",
+                entered_at as "entered_at: StoredTimestamp", told_at as "told_at: StoredTimestamp",
                 drained_at is not null as "is_drained!"
             from stream
             where ledger_id = $1
@@ -137,37 +149,50 @@ impl Ledger {
                     table: row.table_name,
                     key_names: row.key_names,
                     records_from: row.records_from.map(StoredTimestamp::to_jiff),
+                    entered_at: row.entered_at.map(StoredTimestamp::to_jiff),
+                    told_at: row.told_at.map(StoredTimestamp::to_jiff),
                     is_drained: row.is_drained,
                 })
             })
             .collect()
     }
 
-    /// Enters shards that are not there yet.
+    /// Enters shards that are not there yet, from what the source told at a time of its own clock.
     ///
     /// # Errors
     ///
     /// Postgres failed. Entering them again is safe.
-    pub async fn enter_shards(&self, stream_id: i32, shards: &[NewShard]) -> sqlx::Result<()> {
+    pub async fn enter_shards(&self, stream_id: i32, shards: &[NewShard], told_at: Timestamp) -> sqlx::Result<()> {
         let ids: Vec<String> = shards.iter().map(|shard| shard.shard.as_str().to_owned()).collect();
         let parents: Vec<Option<String>> = shards
             .iter()
             .map(|shard| shard.parent.as_ref().map(|parent| parent.as_str().to_owned()))
             .collect();
-        in_time::<_, sqlx::Error>(
-            sqlx::query!(
-                "
-            insert into shard (stream_id, shard, parent)
-            select $1, found.shard, found.parent from unnest($2::text[], $3::text[]) as found (shard, parent)
+        let owed_from: Vec<Option<StoredTimestamp>> = shards
+            .iter()
+            .map(|shard| shard.owed_from.map(StoredTimestamp::from))
+            .collect();
+        let orphans: Vec<bool> = shards.iter().map(|shard| shard.is_orphan).collect();
+        let entered = sqlx::query!(
+            "
+            with told as (
+                update stream set told_at = greatest(told_at, $6) where stream_id = $1
+            )
+            insert into shard (stream_id, shard, parent, owed_from, is_orphan)
+            select $1, found.shard, found.parent, found.owed_from, found.is_orphan
+            from unnest($2::text[], $3::text[], $4::timestamptz[], $5::boolean[])
+                as found (shard, parent, owed_from, is_orphan)
             on conflict do nothing
             ",
-                stream_id,
-                &ids,
-                &parents as &[Option<String>],
-            )
-            .execute(&self.shared.pool),
+            stream_id,
+            &ids,
+            &parents as &[Option<String>],
+            &owed_from as &[Option<StoredTimestamp>],
+            &orphans,
+            StoredTimestamp::from(told_at) as StoredTimestamp,
         )
-        .await?;
+        .execute(&self.shared.pool);
+        in_time::<_, sqlx::Error>(entered).await?;
         Ok(())
     }
 

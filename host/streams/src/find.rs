@@ -1,15 +1,15 @@
-//! Finds the stream of a table, and the shards of a stream.
+//! Finds the streams of a table.
 
-use aws_sdk_dynamodbstreams::Client;
 use aws_sdk_dynamodbstreams::error::ProvideErrorMetadata;
-use aws_sdk_dynamodbstreams::types::{StreamDescription as SdkDescription, StreamStatus, StreamViewType};
+use aws_sdk_dynamodbstreams::{Client, config};
 use jiff::Timestamp;
-use weir_model::{IdError, ShardId, StreamArn};
+use weir_model::{IdError, StreamArn};
 
+use crate::describe::StreamDescription;
 use crate::service_time::ServiceTime;
 use crate::{AwsAccess, explain};
 
-/// `DescribeStream` pages read at most: 100 shards each, far more than a stream of the largest tables has in 24 hours.
+/// `ListStreams` pages read at most: 100 streams each.
 const PAGES_MAX: usize = 1000;
 
 /// DynamoDB Streams, as seen with one set of credentials in one region.
@@ -17,72 +17,7 @@ const PAGES_MAX: usize = 1000;
 pub struct DynamoDbStreams {
     pub(crate) client: Client,
     region: Option<String>,
-}
-
-/// A stream and every shard that it has now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StreamDescription {
-    /// Its ARN.
-    pub arn: StreamArn,
-    /// Its table.
-    pub table: String,
-    /// Key attributes of the table, partition key first.
-    pub key_names: Vec<String>,
-    /// What its records carry.
-    pub view: ViewType,
-    /// Whether changes are still written to it.
-    pub enabled: bool,
-    /// Its shards, in no particular order.
-    pub shards: Vec<FoundShard>,
-    /// When the service answered, by its own clock, in whole seconds.
-    pub answered_at: Timestamp,
-}
-
-/// A shard of a stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FoundShard {
-    /// Its id.
-    pub shard: ShardId,
-    /// The shard it came from; may have left the stream.
-    pub parent: Option<ShardId>,
-}
-
-/// What the records of a stream carry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ViewType {
-    /// Keys alone.
-    KeysOnly,
-    /// The item after the change.
-    NewImage,
-    /// The item before the change.
-    OldImage,
-    /// Both.
-    NewAndOldImages,
-}
-
-impl ViewType {
-    /// As the service writes it: `NEW_AND_OLD_IMAGES`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::KeysOnly => "KEYS_ONLY",
-            Self::NewImage => "NEW_IMAGE",
-            Self::OldImage => "OLD_IMAGE",
-            Self::NewAndOldImages => "NEW_AND_OLD_IMAGES",
-        }
-    }
-
-    /// Whether records carry the item after the change.
-    #[must_use]
-    pub fn has_new(self) -> bool {
-        matches!(self, Self::NewImage | Self::NewAndOldImages)
-    }
-
-    /// Whether records carry the item before the change.
-    #[must_use]
-    pub fn has_old(self) -> bool {
-        matches!(self, Self::OldImage | Self::NewAndOldImages)
-    }
+    time: ServiceTime,
 }
 
 /// Why a stream was not found.
@@ -122,10 +57,19 @@ impl DynamoDbStreams {
             .region()
             .map(ToString::to_string)
             .filter(|_| access.endpoint.is_none());
+        let time = ServiceTime::default();
+        let config = config::Builder::from(&config).interceptor(time.clone()).build();
         Self {
-            client: Client::new(&config),
+            client: Client::from_conf(config),
             region,
+            time,
         }
+    }
+
+    /// What time the service said it was in its last answer, in whole seconds; our time if it said nothing yet.
+    #[must_use]
+    pub fn service_time(&self) -> Timestamp {
+        self.time.told()
     }
 
     /// Whether a stream is in the region that is asked here. One that is not looks as if it did not exist.
@@ -202,89 +146,4 @@ impl DynamoDbStreams {
         arns.sort_unstable_by(|left, right| left.as_str().cmp(right.as_str()));
         Ok(arns)
     }
-
-    /// Describes a stream with all its shards, page by page (streams.md 3).
-    ///
-    /// # Errors
-    ///
-    /// It does not exist, or the service cannot be asked.
-    pub async fn describe(&self, arn: &StreamArn) -> Result<StreamDescription, FindError> {
-        let mut description = None;
-        let mut start = None;
-        let time = ServiceTime::default();
-        for _ in 0..PAGES_MAX {
-            let page = self
-                .client
-                .describe_stream()
-                .stream_arn(arn.as_str())
-                .set_exclusive_start_shard_id(start)
-                .customize()
-                .interceptor(time.clone())
-                .send()
-                .await
-                .map_err(|error| match error.code() {
-                    Some("ResourceNotFoundException") => FindError::Missing {
-                        arn: arn.clone(),
-                        answered_at: time.told(),
-                    },
-                    _ => FindError::Service(explain(&error)),
-                })?;
-            let page = page.stream_description.ok_or(FindError::Malformed("description"))?;
-            start = page.last_evaluated_shard_id().map(str::to_owned);
-            let shards = read_shards(&page)?;
-            let described = match &mut description {
-                Some(described) => described,
-                None => description.insert(read_description(arn, page, time.told())?),
-            };
-            described.shards.extend(shards);
-            if start.is_none() {
-                return description.ok_or(FindError::Malformed("description"));
-            }
-        }
-        Err(FindError::Malformed("an end to its shards"))
-    }
-}
-
-fn read_description(
-    arn: &StreamArn,
-    page: SdkDescription,
-    answered_at: Timestamp,
-) -> Result<StreamDescription, FindError> {
-    let view = match page.stream_view_type() {
-        Some(StreamViewType::KeysOnly) => ViewType::KeysOnly,
-        Some(StreamViewType::NewImage) => ViewType::NewImage,
-        Some(StreamViewType::OldImage) => ViewType::OldImage,
-        Some(StreamViewType::NewAndOldImages) => ViewType::NewAndOldImages,
-        _ => return Err(FindError::Malformed("a view type that is known")),
-    };
-    let mut keys: Vec<_> = page.key_schema().iter().collect();
-    keys.sort_by_key(|key| key.key_type().as_str() != "HASH");
-    Ok(StreamDescription {
-        arn: arn.clone(),
-        key_names: keys.into_iter().map(|key| key.attribute_name().to_owned()).collect(),
-        view,
-        enabled: matches!(
-            page.stream_status(),
-            Some(StreamStatus::Enabled | StreamStatus::Enabling)
-        ),
-        shards: Vec::new(),
-        answered_at,
-        table: page.table_name.ok_or(FindError::Malformed("table name"))?,
-    })
-}
-
-fn read_shards(page: &SdkDescription) -> Result<Vec<FoundShard>, FindError> {
-    let shards = page.shards().iter().map(|shard| {
-        let id = shard.shard_id().ok_or(FindError::Malformed("shard id"))?;
-        let parent = shard
-            .parent_shard_id()
-            .filter(|parent| !parent.is_empty())
-            .map(ShardId::parse)
-            .transpose()?;
-        Ok(FoundShard {
-            shard: ShardId::parse(id)?,
-            parent,
-        })
-    });
-    shards.collect()
 }

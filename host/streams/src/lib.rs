@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! table ──▶ stream ──▶ shards and their parents ──▶ pages of records ──▶ changes
-//!           find       find, lineage               reader               decode
+//!           find       describe, lineage           reader               decode
 //! ```
 //!
 //! # Invariants
@@ -14,12 +14,14 @@
 
 mod access;
 mod decode;
+mod describe;
 mod find;
 mod lineage;
 mod reader;
 mod service_time;
 
 pub use access::{AwsAccess, explain};
-pub use find::{DynamoDbStreams, FindError, FoundShard, StreamDescription, ViewType};
+pub use describe::{Describing, FoundShard, StreamDescription, ViewType};
+pub use find::{DynamoDbStreams, FindError};
 pub use lineage::made_at;
 pub use reader::{Page, ReadError, ShardReader};

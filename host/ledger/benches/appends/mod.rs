@@ -60,9 +60,11 @@ impl Appends {
         let new_shard = NewShard {
             shard: shard.clone(),
             parent: None,
+            owed_from: None,
+            is_orphan: false,
         };
         ledger
-            .enter_shards(stream_id, &[new_shard])
+            .enter_shards(stream_id, &[new_shard], jiff::Timestamp::UNIX_EPOCH)
             .await
             .expect("the shard is entered");
         let worker = ledger.enter_worker("bench").await.expect("Postgres answers");

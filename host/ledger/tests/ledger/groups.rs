@@ -415,8 +415,13 @@ async fn ledgers_of_one_database_do_not_see_each_other() {
             let new = weir_ledger::NewShard {
                 shard: shard.clone(),
                 parent: None,
+                owed_from: None,
+                is_orphan: false,
             };
-            ledger.enter_shards(stream_id, &[new]).await.unwrap();
+            ledger
+                .enter_shards(stream_id, &[new], jiff::Timestamp::UNIX_EPOCH)
+                .await
+                .unwrap();
             leases.push(ledger.claim_shard(worker, stream_id, &shard).await.unwrap());
         }
         ledgers.push((ledger, leases));

@@ -13,6 +13,7 @@ fn again(known: &Stream) -> NewStream<'_> {
         table: &known.table,
         key_names: &known.key_names,
         records_from: known.records_from,
+        entered_at: jiff::Timestamp::UNIX_EPOCH,
     }
 }
 
@@ -64,6 +65,7 @@ async fn a_stream_is_found_by_every_process_as_it_was_entered() {
         table: "loaves",
         key_names: &["kind".to_owned(), "baked_at".to_owned()],
         records_from: Some("2026-03-01T12:00:00.123456Z".parse().unwrap()),
+        entered_at: jiff::Timestamp::UNIX_EPOCH,
     };
     let entered = world.ledger.enter_stream(new).await.unwrap();
     let told = (

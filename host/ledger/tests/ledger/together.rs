@@ -148,8 +148,13 @@ async fn ledgers_of_one_database_begin_and_grow_beside_each_other() {
             let new = weir_ledger::NewShard {
                 shard: shard.clone(),
                 parent: None,
+                owed_from: None,
+                is_orphan: false,
             };
-            ledger.enter_shards(stream_id, &[new]).await.unwrap();
+            ledger
+                .enter_shards(stream_id, &[new], jiff::Timestamp::UNIX_EPOCH)
+                .await
+                .unwrap();
             let lease = ledger.claim_shard(worker, stream_id, &shard).await.unwrap();
             for after in 0..5 {
                 append(&ledger, &lease, after, after + 1).await.unwrap();

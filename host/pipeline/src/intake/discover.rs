@@ -14,17 +14,20 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use weir_ledger::{Ledger, Stream};
+use weir_ledger::{Ledger, Shard, Stream};
 use weir_model::ShardId;
-use weir_streams::FindError;
+use weir_streams::{Describing, FindError, FoundShard, StreamDescription};
 
 use super::doubt::Doubt;
-use super::lineage::Lineage;
+use super::lineage::{KnownStream, Lineage};
 use super::pace::IntakePace;
 use super::prepare::{self, Source, SourceTable};
 use super::progress::IntakeStatus;
 use crate::pace::Backoff;
 use crate::problem::error_chain;
+
+/// Shards at their end whose children are asked for one by one. For more, going through everything is fewer calls.
+const CHILDREN_ASKED_MAX: usize = 4;
 
 /// Finds shards of one source.
 pub(super) struct DiscoverTask {
@@ -34,6 +37,8 @@ pub(super) struct DiscoverTask {
     status: IntakeStatus,
     pace: IntakePace,
     lineage: Lineage,
+    /// An answer of many pages that a failure interrupted.
+    describing: Option<(i32, Describing)>,
     /// The stream looks drained in every answer.
     drained: Option<Doubt>,
 }
@@ -62,6 +67,7 @@ impl DiscoverTask {
             status,
             pace,
             lineage: Lineage::default(),
+            describing: None,
             drained: None,
         }
     }
@@ -119,16 +125,22 @@ impl DiscoverTask {
             self.take_next_stream(&stream).await;
             return Ok(Found::All);
         }
-        let (found, is_on, answered_at) = match self.source.streams.describe(&stream.arn).await {
+        let shards = self.ledger.shards(stream.stream_id).await.map_err(database)?;
+        if is_urgent && !self.lineage.is_in_doubt() && self.enter_children(&stream, &shards).await? {
+            return Ok(Found::All);
+        }
+        let (found, is_on, answered_at) = match self.describe(&stream).await {
             Ok(described) => (described.shards, described.enabled, described.answered_at),
             Err(FindError::Missing { answered_at, .. }) => (Vec::new(), false, answered_at),
             Err(error) => return Err(error.to_string()),
         };
-        let shards = self.ledger.shards(stream.stream_id).await.map_err(database)?;
         let known: HashSet<ShardId> = shards.iter().map(|shard| shard.shard.clone()).collect();
-        let sure = self.lineage.sure(&found, &known, answered_at, self.pace.sure_after);
+        let known_stream = known_stream(&stream, &known);
+        let sure = self
+            .lineage
+            .sure(&found, &known_stream, answered_at, self.pace.sure_after);
         self.ledger
-            .enter_shards(stream.stream_id, &sure)
+            .enter_shards(stream.stream_id, &sure, answered_at)
             .await
             .map_err(database)?;
         if self.lineage.is_in_doubt() {
@@ -148,6 +160,53 @@ impl DiscoverTask {
         tracing::warn!(stream.arn = %stream.arn, "the stream was switched off and is recorded to its end");
         self.take_next_stream(&stream).await;
         Ok(Found::All)
+    }
+
+    /// All that the service tells of a stream. What a failed call did not bring, the next one does.
+    async fn describe(&mut self, stream: &Stream) -> Result<StreamDescription, FindError> {
+        let begun = self
+            .describing
+            .take()
+            .filter(|(stream_id, _)| *stream_id == stream.stream_id);
+        let mut describing = match begun {
+            Some((_, describing)) => describing,
+            None => self.source.streams.describing(&stream.arn),
+        };
+        let described = describing.finish().await;
+        if matches!(described, Err(FindError::Service(_))) {
+            self.describing = Some((stream.stream_id, describing));
+        }
+        described
+    }
+
+    /// Asks for the children of shards that came to their end, if they are few; enters them, and returns whether that were
+    /// all. What the filter leaves out is found by going through everything (streams.md 7).
+    async fn enter_children(&self, stream: &Stream, shards: &[Shard]) -> Result<bool, String> {
+        let has_child = |parent: &Shard| shards.iter().any(|child| child.parent.as_ref() == Some(&parent.shard));
+        let childless: Vec<&Shard> = shards
+            .iter()
+            .filter(|shard| shard.finished && !has_child(shard))
+            .collect();
+        if childless.is_empty() || childless.len() > CHILDREN_ASKED_MAX {
+            return Ok(false);
+        }
+        let mut found: Vec<FoundShard> = Vec::new();
+        for parent in childless {
+            match self.source.streams.children(&stream.arn, &parent.shard).await {
+                Ok(children) if !children.is_empty() => found.extend(children),
+                Ok(_) | Err(FindError::Missing { .. }) => return Ok(false),
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        let known: HashSet<ShardId> = shards.iter().map(|shard| shard.shard.clone()).collect();
+        let answered_at = self.source.streams.service_time();
+        // Their parents are known, so nothing is in doubt.
+        let sure = Lineage::default().sure(&found, &known_stream(stream, &known), answered_at, self.pace.sure_after);
+        // This answer says nothing of other shards, so it is no time at which all of them were told.
+        let told_at = stream.told_at.unwrap_or(answered_at);
+        let entered = self.ledger.enter_shards(stream.stream_id, &sure, told_at).await;
+        entered.map_err(|error| error_chain(&error))?;
+        Ok(true)
     }
 
     /// The stream that is recorded now: the oldest of this source that is not drained, or else the last one.
@@ -181,5 +240,13 @@ impl DiscoverTask {
             Err(FindError::NoStream { .. }) => {}
             Err(error) => tracing::warn!(table, error = %error, "cannot look for the table's new stream"),
         }
+    }
+}
+
+fn known_stream<'a>(stream: &Stream, shards: &'a HashSet<ShardId>) -> KnownStream<'a> {
+    KnownStream {
+        shards,
+        entered_at: stream.entered_at,
+        told_at: stream.told_at,
     }
 }

@@ -39,6 +39,11 @@ impl Doubt {
         self.answers >= ANSWERS_MIN && answered_at.duration_since(self.since) >= sure_after
     }
 
+    /// When an answer said so first.
+    pub(super) fn since(&self) -> Timestamp {
+        self.since
+    }
+
     /// Whether this is the first answer that says so.
     pub(super) fn is_new(&self) -> bool {
         self.answers == 1

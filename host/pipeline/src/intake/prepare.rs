@@ -199,6 +199,7 @@ pub(super) async fn enter(
             table: &found.table,
             key_names: &found.key_names,
             records_from: records_from.filter(|_| is_first),
+            entered_at: found.answered_at,
         })
         .await
 }

@@ -151,8 +151,13 @@ impl World {
         let new = NewShard {
             shard: ShardId::parse(shard).unwrap(),
             parent: parent.map(|parent| ShardId::parse(parent).unwrap()),
+            owed_from: None,
+            is_orphan: false,
         };
-        self.ledger.enter_shards(self.stream_id, &[new]).await.unwrap();
+        self.ledger
+            .enter_shards(self.stream_id, &[new], jiff::Timestamp::UNIX_EPOCH)
+            .await
+            .unwrap();
     }
 
     pub(crate) async fn claim(&self, ledger: &Ledger, shard: &str) -> Result<ShardLease, ClaimError> {
@@ -189,6 +194,7 @@ pub(crate) async fn enter_stream(ledger: &Ledger, arn: &str) -> i32 {
         table: TABLE,
         key_names: &["id".to_owned()],
         records_from: None,
+        entered_at: jiff::Timestamp::UNIX_EPOCH,
     };
     ledger.enter_stream(new).await.unwrap().stream_id
 }
