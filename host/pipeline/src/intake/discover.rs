@@ -78,9 +78,12 @@ impl DiscoverTask {
         let mut is_urgent = true;
         let what = format!("source {} cannot be asked for its shards", self.source.settings.name);
         while !stop.is_cancelled() {
+            // From here on, for a question that hangs fails late.
+            self.status.tell(&what, true);
             let result = self.round(is_urgent).await;
             self.status.tell(&what, result.is_err());
-            is_urgent = matches!(result, Ok(Found::Doubt));
+            // A failure is followed by another question, and not by a round in which it is not our turn: that would be well.
+            is_urgent = matches!(result, Ok(Found::Doubt) | Err(_));
             let wait = match result {
                 Ok(Found::Doubt) => self.pace.doubt_interval,
                 Ok(Found::All) => {
