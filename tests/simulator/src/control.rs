@@ -26,10 +26,11 @@ fn tell(simulator: &Simulator, name: &str) -> Result<Value, (u16, String)> {
         "truth" => serde_json::to_value(simulator.truth()),
         "received" => serde_json::to_value(simulator.received()),
         "faults" => serde_json::to_value(simulator.waiting_faults()),
+        "calls" => serde_json::to_value(simulator.calls()),
         "streams" => serde_json::to_value(simulator.truth().streams),
         _ => {
             let message =
-                format!("there is nothing to tell of {name}: ask for clock, truth, received, faults or streams");
+                format!("there is nothing to tell of {name}: ask for clock, truth, received, faults, calls or streams");
             return Err((404, message));
         }
     };

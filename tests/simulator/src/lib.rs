@@ -13,6 +13,7 @@
 //! - One seed and the same steps give the same world, whoever reads it and however often.
 //! - The simulator answers as the service may, never as the service cannot: what misleads a consumer here can happen there.
 
+mod calls;
 mod command;
 mod connection;
 mod control;
@@ -30,6 +31,7 @@ mod state;
 mod storm;
 mod world;
 
+pub use calls::CallCount;
 pub use command::{Command, CommandError};
 pub use fault::{Fault, FaultRule};
 pub use random::Random;

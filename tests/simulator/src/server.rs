@@ -54,7 +54,7 @@ async fn handle(
     }
     let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok());
     let request = Request::parse(target, &body);
-    let strike = simulator.state().strike(&request.operation, request.shard.as_deref());
+    let strike = simulator.state().arrive(&request.operation, request.shard.as_deref());
     match strike {
         None => whole(&simulator, make(&simulator, &request)),
         Some(strike) => spoil(&simulator, &cutter, &request, strike).await,

@@ -1,5 +1,6 @@
 //! Everything that a call may look at or change, under one lock.
 
+use crate::calls::Calls;
 use crate::fault::{FaultTable, Strike};
 use crate::random::Random;
 use crate::service::Service;
@@ -13,6 +14,7 @@ pub(crate) struct State {
     pub(crate) service: Service,
     pub(crate) sinks: Sinks,
     pub(crate) faults: FaultTable,
+    pub(crate) calls: Calls,
     pub(crate) storm: Option<Storm>,
     /// Chance in faults. The world has a generator of its own, so that callers do not change its course.
     random: Random,
@@ -24,13 +26,15 @@ impl State {
             service: Service::new(setup),
             sinks: Sinks::new(setup.seed.rotate_left(32)),
             faults: FaultTable::default(),
+            calls: Calls::default(),
             storm: None,
             random: Random::new(!setup.seed),
         }
     }
 
-    /// What goes wrong with this call.
-    pub(crate) fn strike(&mut self, operation: &str, shard: Option<&str>) -> Option<Strike> {
+    /// Counts a call that arrives, and says what goes wrong with it.
+    pub(crate) fn arrive(&mut self, operation: &str, shard: Option<&str>) -> Option<Strike> {
+        self.calls.count(operation, shard, self.service.world.clock.now());
         self.faults.strike(operation, shard, &mut self.random)
     }
 }

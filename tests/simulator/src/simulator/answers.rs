@@ -1,5 +1,8 @@
 //! The handle on what is answered: faults, misleading listings, limits, sinks, and storms of all of these.
 
+use std::collections::BTreeMap;
+
+use crate::calls::CallCount;
 use crate::command::CommandError;
 use crate::fault::FaultRule;
 use crate::service::{Discovery, Limits, Reading};
@@ -39,6 +42,12 @@ impl Simulator {
     #[must_use]
     pub fn waiting_faults(&self) -> Vec<FaultRule> {
         self.state().faults.waiting()
+    }
+
+    /// How often each operation was called so far, whatever was answered.
+    #[must_use]
+    pub fn calls(&self) -> BTreeMap<String, CallCount> {
+        self.state().calls.told()
     }
 }
 

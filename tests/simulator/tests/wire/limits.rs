@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodbstreams::error::ProvideErrorMetadata;
-use weir_simulator::{Limits, ThrottleCode};
+use weir_simulator::{CallCount, Fault, FaultRule, Limits, ThrottleCode};
 
 use crate::support::{TABLE, start};
 
@@ -63,4 +63,29 @@ async fn too_many_reads_of_a_shard_in_a_second_are_throttled() {
     simulator.step(Duration::from_secs(1));
     assert!(streams.page(&iterator).await.is_ok());
     assert_eq!(simulator.truth().recorded().count(), 0, "{TABLE} has no changes");
+}
+
+#[tokio::test]
+async fn calls_are_counted_by_operation_second_and_shard_also_those_that_fail() {
+    let (simulator, streams) = start().await;
+    let iterator = streams.horizon(&streams.shard()).await;
+    simulator.queue_fault(FaultRule::next("GetRecords", Fault::Throttling));
+    for _ in 0..3 {
+        let _ = streams.page(&iterator).await;
+    }
+    simulator.step(Duration::from_secs(1));
+    streams.page(&iterator).await.unwrap();
+    streams.describe().await;
+    let count = |calls, per_second_max, per_second_and_shard_max| CallCount {
+        calls,
+        per_second_max,
+        per_second_and_shard_max,
+    };
+    let expected = [
+        ("DescribeStream", count(1, 1, 0)),
+        ("GetRecords", count(4, 3, 3)),
+        ("GetShardIterator", count(1, 1, 1)),
+    ];
+    let expected = expected.map(|(operation, count)| (operation.to_owned(), count));
+    assert_eq!(simulator.calls(), expected.into());
 }
