@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use weir_dev::LocalDynamoDb;
 use weir_evidence::LedgerSecret;
 use weir_ledger::{Database, Ledger, RecordedEntry};
 use weir_model::{LedgerName, Position};
+use weir_simulator::Simulator;
 
 use crate::{Bus, TestDatabase, eventually};
 
@@ -85,6 +88,19 @@ impl Weir {
             bus.sink(),
             dynamodb.endpoint(),
             component(plugin).display(),
+        ))
+    }
+
+    /// Configures a Weir that records a table of a simulator, as source `shop`.
+    ///
+    /// # Panics
+    ///
+    /// The folder cannot be written.
+    #[must_use]
+    pub fn of_simulator(simulator: &Simulator, table: &str) -> Self {
+        Self::configure(&format!(
+            "[source.shop]\ntable = \"{table}\"\nendpoint = \"{}\"\ntest_credentials = true\n",
+            simulator.endpoint(),
         ))
     }
 
@@ -237,12 +253,34 @@ impl Weir {
         serde_json::from_str(&answer.stdout).unwrap_or_else(|_| panic!("{answer:?}"))
     }
 
+    /// What the API answers at a path to whoever asks: the status and the body. Nothing, while nobody listens.
+    pub async fn get(&self, path: &str) -> Option<(u16, String)> {
+        let host = self.api.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(host).await.ok()?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        let status = head.split(' ').nth(1)?.parse().ok()?;
+        Some((status, body.to_owned()))
+    }
+
+    /// Waits until `/readyz` answers with this status, and returns what it says.
+    pub async fn ready_is(&self, status: u16) -> String {
+        eventually(&format!("readiness is {status}"), async || {
+            let (is, body) = self.get("/readyz").await?;
+            (is == status).then_some(body)
+        })
+        .await
+    }
+
     fn prepare(&self, arguments: &[&str]) -> Command {
         self.prepare_with(arguments, "weir.toml")
     }
 
     fn prepare_with(&self, arguments: &[&str], config: &str) -> Command {
-        let binary = target_folder().join("debug/weir");
+        let binary = profile_folder().join("weir");
         assert!(binary.exists(), "{} is not there: run `make test`", binary.display());
         let mut command = Command::new(binary);
         command
@@ -334,11 +372,18 @@ pub async fn ask(process: u32, signal: &str) {
 /// This is no test that cargo built.
 #[must_use]
 pub fn target_folder() -> PathBuf {
-    let test = std::env::current_exe().expect("a test knows its path");
-    test.ancestors()
-        .nth(3)
+    let profile = profile_folder();
+    profile
+        .parent()
         .map(Path::to_owned)
-        .expect("tests are in <target>/debug/deps")
+        .expect("tests are in <target>/<profile>/deps")
+}
+
+/// The folder of binaries that were built as this test was: an optimised test runs an optimised Weir.
+fn profile_folder() -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows its path");
+    let folder = test.ancestors().nth(2);
+    folder.map(Path::to_owned).expect("tests are in <target>/<profile>/deps")
 }
 
 /// A plugin of this repository.
