@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use weir_evidence::{Closed, Gap, GapCause, Loss};
-use weir_ledger::{Appended, Ledger, ReadError as ReadLedgerError, SealedRecord, ShardBatch, ShardLease, Stream};
+use weir_ledger::{
+    Appended, Ledger, ReadError as ReadLedgerError, SealedRecord, Shard, ShardBatch, ShardLease, Stream,
+};
 use weir_model::{EventId, Position, Record, SequenceNumber, ShardId};
 use weir_streams::{FindError, Page, ReadError, ShardReader};
 
@@ -56,7 +58,7 @@ pub(super) enum ShardEnd {
 }
 
 /// Ancestors whose last records a shard may begin with.
-const ANCESTORS_MAX: usize = 4;
+const ANCESTORS_MAX: i32 = 4;
 
 /// How a parent ended: its child may begin with the same records again (streams.md 43).
 struct ParentEnd {
@@ -106,8 +108,13 @@ impl ShardTask {
             .read(&self.stream.arn, &self.stream.table, &self.shard, after.clone());
         let (mut gap, mut parent_end) = (None, None);
         if after.is_none() {
-            gap = self.gap_before_stream(lease).await?;
-            parent_end = self.parent_end().await?;
+            // Itself, and its ancestors.
+            let lineage = self
+                .ledger
+                .lineage(self.stream.stream_id, &self.shard, 1 + ANCESTORS_MAX);
+            let lineage = lineage.await?;
+            gap = self.gap_before_stream(lease, lineage.len() > 1).await?;
+            parent_end = self.parent_end(lineage.get(1..).unwrap_or_default()).await?;
         }
         tracing::info!(shard.id = %self.shard, epoch = lease.epoch, position = ?after.as_ref().map(SequenceNumber::as_str), "shard taken");
         Ok(Held {
@@ -120,17 +127,12 @@ impl ShardTask {
         })
     }
 
-    async fn parent_end(&self) -> Result<Option<ParentEnd>, ReadLedgerError> {
-        let shards = self.ledger.shards(self.stream.stream_id).await?;
-        let find = |id: &ShardId| shards.iter().find(|shard| shard.shard == *id);
+    async fn parent_end(&self, ancestors: &[Shard]) -> Result<Option<ParentEnd>, ReadLedgerError> {
         let (mut last, mut events) = (None, HashSet::new());
         // A parent may have begun with records of its own parent, and ended with them.
-        let mut ancestor = find(&self.shard).and_then(|shard| find(shard.parent.as_ref()?));
-        for _ in 0..ANCESTORS_MAX {
-            let Some(shard) = ancestor else { break };
+        for shard in ancestors {
             events.extend(self.ledger.last_events(&self.stream, &shard.shard).await?);
             last = last.or_else(|| shard.position.clone());
-            ancestor = shard.parent.as_ref().and_then(find);
         }
         Ok(last.map(|last| ParentEnd { last, events }))
     }
@@ -141,15 +143,13 @@ impl ShardTask {
 
     /// A stream that is not the first of its source begins with a gap: nobody knows what was written while there was
     /// none (streams.md 15). It stands before the first records of the shards that have no parent.
-    async fn gap_before_stream(&self, lease: &ShardLease) -> Result<Option<Gap>, weir_ledger::DatabaseError> {
+    async fn gap_before_stream(
+        &self,
+        lease: &ShardLease,
+        has_parent: bool,
+    ) -> Result<Option<Gap>, weir_ledger::DatabaseError> {
         let streams = self.ledger.streams().await?;
         let is_first = streams.iter().find(|stream| stream.source == self.stream.source) == Some(&self.stream);
-        let shards = self.ledger.shards(self.stream.stream_id).await?;
-        let parent = shards
-            .iter()
-            .find(|shard| shard.shard == self.shard)
-            .and_then(|shard| shard.parent.as_ref());
-        let has_parent = shards.iter().any(|shard| Some(&shard.shard) == parent);
         let gap = gap(lease, None, GapCause::StreamReplaced, Loss::Possible);
         Ok((!is_first && !has_parent).then_some(gap))
     }
