@@ -46,6 +46,9 @@ use crate::problem::error_chain;
 /// Shards read at a time. More wait for their turn, or for another worker.
 const SHARDS_MAX: usize = 4096;
 
+/// How much sooner than usual the next round comes when a shard ended.
+const SOON: u32 = 8;
+
 /// How long stopping waits for letting go of what was read. Others take it anyway when the worker's time is over.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -128,12 +131,21 @@ impl Intake {
             discovering.spawn(task.run(stop.clone()));
         }
         let mut work = Work::new(&self, nudges);
+        let mut next_round = tokio::time::Instant::now();
         while !stop.is_cancelled() {
-            work.round().await;
             tokio::select! {
+                biased;
                 () = stop.cancelled() => {}
-                () = tokio::time::sleep(self.pace.round_interval) => {}
-                Some(ended) = work.tasks.join_next() => work.settle(ended).await?,
+                () = tokio::time::sleep_until(next_round) => {
+                    let is_done = work.round().await;
+                    let wait = if is_done { self.pace.round_interval } else { Duration::ZERO };
+                    next_round = tokio::time::Instant::now() + wait;
+                }
+                Some(ended) = work.tasks.join_next() => {
+                    work.settle(ended).await?;
+                    // Its children are looked for, and may be there soon. When many end, one look is for all of them.
+                    next_round = next_round.min(tokio::time::Instant::now() + self.pace.round_interval / SOON);
+                }
                 Some(ended) = discovering.join_next() => {
                     if let Err(error) = ended { return Err(IntakeError::Task(error)); }
                 }
@@ -160,8 +172,9 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Beats, looks at all shards, and does what is to be done. A failure is made good by the next round.
-    async fn round(&mut self) {
+    /// Beats, looks at all shards, and does what is to be done. A failure is made good by the next round. Returns whether
+    /// there was time for everything.
+    async fn round(&mut self) -> bool {
         let result = self.look().await;
         self.intake
             .status
@@ -175,10 +188,13 @@ impl<'a> Work<'a> {
                 );
                 self.held.values().for_each(CancellationToken::cancel);
             }
+            return true;
         }
+        result.unwrap_or(true)
     }
 
-    async fn look(&mut self) -> Result<(), weir_ledger::DatabaseError> {
+    /// Returns whether there was time to take all that it should take.
+    async fn look(&mut self) -> Result<bool, weir_ledger::DatabaseError> {
         let ledger = &self.intake.ledger;
         let sent_at = Instant::now();
         let me = match self.worker {
@@ -190,7 +206,7 @@ impl<'a> Work<'a> {
             // Our row is gone, and our shards with it: what we have of them was fenced or will be.
             self.worker = None;
             self.held.values().for_each(CancellationToken::cancel);
-            return Ok(());
+            return Ok(true);
         }
         self.beaten_at = sent_at;
         let streams = ledger.streams().await?;
@@ -209,6 +225,10 @@ impl<'a> Work<'a> {
             }
         }
         for index in moves.take {
+            // The heart has to beat, however many there are to take.
+            if sent_at.elapsed() >= self.intake.pace.round_interval {
+                return Ok(false);
+            }
             self.take(me, &streams, &shards[index]).await?;
         }
         // What is ours in Postgres, but was given up here (a beat was late), is taken up anew.
@@ -228,7 +248,7 @@ impl<'a> Work<'a> {
             self.reported_at = Instant::now();
             ledger.report_shards(&self.intake.status.reports()).await?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Takes a shard and has it read.
