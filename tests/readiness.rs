@@ -112,7 +112,8 @@ async fn a_stream_cannot_be_described(fault: Fault) {
     // Its child is not found.
     case.simulator.rotate(TABLE, None, &Resharding::default()).unwrap();
     case.write();
-    case.turns_red(since, "source shop cannot be asked for its shards").await;
+    case.turns_red(since, "source shop cannot be asked for its shards")
+        .await;
     case.recovers().await;
 }
 

@@ -383,7 +383,9 @@ pub fn target_folder() -> PathBuf {
 fn profile_folder() -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its path");
     let folder = test.ancestors().nth(2);
-    folder.map(Path::to_owned).expect("tests are in <target>/<profile>/deps")
+    folder
+        .map(Path::to_owned)
+        .expect("tests are in <target>/<profile>/deps")
 }
 
 /// A plugin of this repository.

@@ -5,6 +5,8 @@
 //! - What a call that failed did not bring, the next one does: pages that were read are not read again (streams.md 10).
 //! - Nothing here decides whether an answer can be true. Which shards may be read: the pipeline's `lineage`.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodbstreams::error::ProvideErrorMetadata;
 use aws_sdk_dynamodbstreams::types::{
     ShardFilter, ShardFilterType, StreamDescription as SdkDescription, StreamStatus, StreamViewType,
@@ -17,6 +19,11 @@ use crate::{DynamoDbStreams, FindError, explain};
 
 /// `DescribeStream` pages read at most: 100 shards each, far more than a stream of the largest tables has in 24 hours.
 const PAGES_MAX: usize = 1000;
+
+/// Between two `DescribeStream` calls on the average, and how many may come at once: together they stay within the ten a second
+/// that the service takes (API reference, `DescribeStream`), whatever the number of shards.
+pub(crate) const DESCRIBE_INTERVAL: Duration = Duration::from_millis(125);
+pub(crate) const DESCRIBES_AT_ONCE: u32 = 2;
 
 /// A stream and every shard that it has now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,6 +146,7 @@ impl DynamoDbStreams {
         start: Option<String>,
         filter: Option<ShardFilter>,
     ) -> Result<(SdkDescription, Timestamp), FindError> {
+        self.describe_turnstile.pass().await;
         let time = ServiceTime::default();
         let page = self
             .client

@@ -1,12 +1,15 @@
 //! Finds the streams of a table.
 
+use std::sync::Arc;
+
 use aws_sdk_dynamodbstreams::error::ProvideErrorMetadata;
 use aws_sdk_dynamodbstreams::{Client, config};
 use jiff::Timestamp;
 use weir_model::{IdError, StreamArn};
 
-use crate::describe::StreamDescription;
+use crate::describe::{DESCRIBE_INTERVAL, DESCRIBES_AT_ONCE, StreamDescription};
 use crate::service_time::ServiceTime;
+use crate::turnstile::Turnstile;
 use crate::{AwsAccess, explain};
 
 /// `ListStreams` pages read at most: 100 streams each.
@@ -18,6 +21,7 @@ pub struct DynamoDbStreams {
     pub(crate) client: Client,
     region: Option<String>,
     time: ServiceTime,
+    pub(crate) describe_turnstile: Arc<Turnstile>,
 }
 
 /// Why a stream was not found.
@@ -63,6 +67,7 @@ impl DynamoDbStreams {
             client: Client::from_conf(config),
             region,
             time,
+            describe_turnstile: Arc::new(Turnstile::new(DESCRIBE_INTERVAL, DESCRIBES_AT_ONCE)),
         }
     }
 

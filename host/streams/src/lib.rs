@@ -19,6 +19,7 @@ mod find;
 mod lineage;
 mod reader;
 mod service_time;
+mod turnstile;
 
 pub use access::{AwsAccess, explain};
 pub use describe::{Describing, FoundShard, StreamDescription, ViewType};
