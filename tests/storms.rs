@@ -13,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 use weir_evidence::LedgerSecret;
 use weir_ledger::{Database, Ledger, LedgerSettings, RecordedEntry, Role};
 use weir_model::{LedgerName, Position};
-use weir_pipeline::{Activities, Images, Intake, IntakeError, IntakePace, Source, SourceSettings, SourceTable, Start};
+use weir_pipeline::{
+    Activities, AtGap, Images, Intake, IntakeError, IntakePace, Source, SourceSettings, SourceTable, Start,
+};
 use weir_simulator::{Profile, Random, Setup, Simulator, TableSetup};
 use weir_streams::AwsAccess;
 use weir_tests::{TestDatabase, oracle};
@@ -38,7 +40,7 @@ const CALM_MAX: Duration = Duration::from_secs(90);
 
 /// Steps of the source's clock in the calm, and how often. What is missing then is missing for good, and that takes a
 /// minute of the source's time to be believed.
-const CALM_STEP: Duration = Duration::from_secs(2);
+const CALM_STEP: Duration = Duration::from_secs(5);
 const CALM_INTERVAL: Duration = Duration::from_millis(50);
 
 fn pace() -> IntakePace {
@@ -51,8 +53,7 @@ fn pace() -> IntakePace {
         doubt_interval: millis(40),
         // By the source's clock, which the storm steps.
         sure_after: IntakePace::default().sure_after,
-        active_interval: millis(2),
-        idle_interval_max: millis(20),
+        idle_interval_max: millis(40),
         retry_first: millis(2),
         retry_max: millis(100),
     }
@@ -73,6 +74,8 @@ struct Storm {
     database: Database,
     ledger: Ledger,
     workers: Vec<Worker>,
+    /// What was recorded, as far as it was read.
+    entries: Vec<RecordedEntry>,
 }
 
 struct Worker {
@@ -100,6 +103,7 @@ impl Storm {
             database: database.clone(),
             ledger,
             workers: Vec::new(),
+            entries: Vec::new(),
         }
     }
 
@@ -117,6 +121,8 @@ impl Storm {
             start: Start::TrimHorizon,
             images: Images::Both,
             actor: None,
+            reads_per_second: 200,
+            at_gap: AtGap::Record,
         };
         // A source that misleads now is asked again, as whoever restarts the process would.
         let mut tries = 0;
@@ -158,18 +164,15 @@ impl Storm {
         self.simulator.calm();
     }
 
-    async fn entries(&self) -> Vec<RecordedEntry> {
-        let mut entries = Vec::new();
+    /// Reads what was recorded since the last time.
+    async fn read_on(&mut self) {
         loop {
-            let page = self
-                .ledger
-                .read_from(Position(entries.len() as u64), 1000)
-                .await
-                .unwrap();
+            let from = Position(self.entries.len() as u64);
+            let page = self.ledger.read_from(from, 1000).await.unwrap();
             if page.is_empty() {
-                return entries;
+                return;
             }
-            entries.extend(page);
+            self.entries.extend(page);
         }
     }
 
@@ -179,7 +182,8 @@ impl Storm {
         let mut findings = Vec::new();
         loop {
             let truth = self.simulator.truth();
-            let missing = oracle::missing(&truth, &self.entries().await);
+            self.read_on().await;
+            let missing = oracle::missing(&truth, &self.entries);
             if missing == 0 {
                 break;
             }
@@ -198,7 +202,8 @@ impl Storm {
                 findings.push(format!("a worker ended: {error}"));
             }
         }
-        findings.extend(oracle::findings(&self.simulator.truth(), &self.entries().await));
+        self.read_on().await;
+        findings.extend(oracle::findings(&self.simulator.truth(), &self.entries));
         let verified = self.ledger.verify(|_, _| ()).await.unwrap();
         findings.extend(verified.findings.iter().map(ToString::to_string));
         findings
@@ -258,15 +263,15 @@ async fn check(profile: Profile, first_seed: u64, count: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_an_everyday_stream_each_change_is_recorded_once_and_in_order() {
-    check(Profile::Everyday, 1000, 6).await;
+    check(Profile::Everyday, 1000, 40).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_stream_that_reshards_misleads_and_fails_each_change_is_recorded_once_and_in_order() {
-    check(Profile::Rough, 2000, 12).await;
+    check(Profile::Rough, 2000, 80).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_stream_loses_is_inside_of_a_recorded_gap_and_all_else_is_recorded_once() {
-    check(Profile::Hurricane, 3000, 12).await;
+    check(Profile::Hurricane, 3000, 80).await;
 }

@@ -18,15 +18,15 @@ use tokio_util::sync::CancellationToken;
 use weir_api::{Api, Token, Tokens};
 use weir_ledger::{Database, Ledger, Role, RouteDefinition, RouteVersion, StoredPlugin};
 use weir_pipeline::{
-    Activities, Activity, EraserTask, Images, Intake, Publisher, RouteTask, ScrubTask, Sinks, Source, SourceSettings,
-    SourceTable, Start,
+    Activities, Activity, AtGap, EraserTask, Images, Intake, Publisher, RouteTask, ScrubTask, Sinks, Source,
+    SourceSettings, SourceTable, Start,
 };
 use weir_runtime::{Limits, Runtime};
 use weir_sinks::{AwsAccess, EventBridge, Log, Sink};
 
 use self::lead::Lead;
 use self::team::Team;
-use crate::config::{AwsConfig, ImagesConfig, Loaded, RouteConfig, SinkConfig, SourceConfig, StartConfig};
+use crate::config::{AtGapConfig, AwsConfig, ImagesConfig, Loaded, RouteConfig, SinkConfig, SourceConfig, StartConfig};
 
 /// How long tasks may take to finish what they have in hand.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(20);
@@ -296,6 +296,11 @@ fn source_settings(name: &str, source: &SourceConfig) -> SourceSettings {
             ImagesConfig::Any => Images::Any,
         },
         actor: source.actor.clone(),
+        reads_per_second: source.reads_per_second.0,
+        at_gap: match source.at_gap {
+            AtGapConfig::Record => AtGap::Record,
+            AtGapConfig::Stop => AtGap::Stop,
+        },
     }
 }
 

@@ -154,9 +154,52 @@ pub(crate) struct SourceConfig {
     /// Where items say who wrote them. Without it only services of the database are known by name.
     pub(crate) actor: Option<ActorRule>,
 
+    /// Reads a second and shard while records come (1 to 10), more only while pages are full. Each costs money, and a shard
+    /// takes two readers. Default: 4.
+    #[serde(default)]
+    pub(crate) reads_per_second: ReadsPerSecond,
+
+    /// What happens where records were lost before they were read: `record` the gap and go on (default), or `stop` that shard
+    /// until somebody decides.
+    #[serde(default)]
+    pub(crate) at_gap: AtGapConfig,
+
     /// How AWS is reached.
     #[serde(flatten)]
     pub(crate) aws: AwsConfig,
+}
+
+/// Reads a second and shard: 1 to 10.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(try_from = "u32")]
+pub(crate) struct ReadsPerSecond(pub(crate) u32);
+
+impl Default for ReadsPerSecond {
+    fn default() -> Self {
+        Self(4)
+    }
+}
+
+impl TryFrom<u32> for ReadsPerSecond {
+    type Error = String;
+
+    fn try_from(reads: u32) -> Result<Self, String> {
+        match reads {
+            1..=10 => Ok(Self(reads)),
+            _ => Err(format!("`reads_per_second` is {reads}; give a number from 1 to 10")),
+        }
+    }
+}
+
+/// What happens where records were lost before they were read.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum AtGapConfig {
+    /// The gap is recorded, and what stands behind it.
+    #[default]
+    Record,
+    /// The shard waits.
+    Stop,
 }
 
 /// Where to begin with a stream that was never read.

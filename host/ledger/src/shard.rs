@@ -305,6 +305,18 @@ impl Ledger {
             .collect()
     }
 
+    /// Shards of a stream that were recorded to their end and have no child in the ledger.
+    ///
+    /// # Errors
+    ///
+    /// Postgres failed.
+    pub async fn finished_leaves(&self, stream_id: i32) -> sqlx::Result<Vec<Shard>> {
+        let mut shards = self.shards(stream_id).await?;
+        let parents: HashSet<ShardId> = shards.iter().filter_map(|shard| shard.parent.clone()).collect();
+        shards.retain(|shard| shard.finished && !parents.contains(&shard.shard));
+        Ok(shards)
+    }
+
     /// Event ids of the last records that were recorded of a shard: of its last page for sure, and of those close before it
     /// in the ledger.
     ///

@@ -20,13 +20,14 @@ mod discover;
 mod doubt;
 mod lineage;
 mod pace;
+mod polling;
 mod prepare;
 mod progress;
 mod seal;
 mod shard;
 
 pub use pace::IntakePace;
-pub use prepare::{Images, PrepareError, Source, SourceSettings, SourceTable, Start};
+pub use prepare::{AtGap, Images, PrepareError, Source, SourceSettings, SourceTable, Start};
 pub use progress::IntakeStatus;
 
 use std::collections::HashMap;
@@ -134,7 +135,6 @@ impl Intake {
         let mut next_round = tokio::time::Instant::now();
         while !stop.is_cancelled() {
             tokio::select! {
-                biased;
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep_until(next_round) => {
                     let is_done = work.round().await;

@@ -32,7 +32,8 @@ pub use activity::{Activities, Activity};
 pub use eraser::EraserTask;
 pub use index::IndexTask;
 pub use intake::{
-    Images, Intake, IntakeError, IntakePace, IntakeStatus, PrepareError, Source, SourceSettings, SourceTable, Start,
+    AtGap, Images, Intake, IntakeError, IntakePace, IntakeStatus, PrepareError, Source, SourceSettings, SourceTable,
+    Start,
 };
 pub use publisher::{
     Guard, GuardError, Publication, PublicationStatus, PublishError, Publisher, PublisherSettings, Witness,

@@ -22,9 +22,7 @@ pub struct IntakePace {
     /// drained, by the service's clock: an answer that leaves a shard out is followed by one that has it, sooner or later (streams.md 5, 6). A child
     /// that is read too early is out of order for good, and a shard of a stream that was given up is lost.
     pub sure_after: SignedDuration,
-    /// Between two reads of a shard while records come: four reads a second and shard (streams.md 24).
-    pub active_interval: Duration,
-    /// Between two reads of a shard while none come, and between two after a throttle, at most.
+    /// Between two reads of a shard while none come, at most.
     pub idle_interval_max: Duration,
     /// Before the first repeat of a question that failed; every further one waits twice as long.
     pub retry_first: Duration,
@@ -41,7 +39,6 @@ impl Default for IntakePace {
             describe_interval: Duration::from_secs(10),
             doubt_interval: Duration::from_secs(1),
             sure_after: SignedDuration::from_secs(60),
-            active_interval: Duration::from_millis(250),
             idle_interval_max: Duration::from_secs(1),
             retry_first: Duration::from_millis(200),
             retry_max: Duration::from_secs(15),

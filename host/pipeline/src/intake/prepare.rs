@@ -1,6 +1,7 @@
 //! What a source is configured to be, and whether its stream can serve that: found out before anything runs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
@@ -27,6 +28,26 @@ pub struct SourceSettings {
     pub images: Images,
     /// Where items say who wrote them.
     pub actor: Option<ActorRule>,
+    /// Reads a second and shard while records come, at most; more only while pages are full. At least 1.
+    pub reads_per_second: u32,
+    /// What happens where records were lost.
+    pub at_gap: AtGap,
+}
+
+impl SourceSettings {
+    /// Between two reads of a shard while records come.
+    pub(super) fn read_interval(&self) -> Duration {
+        Duration::from_secs(1) / self.reads_per_second.max(1)
+    }
+}
+
+/// What happens where records were lost before they were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtGap {
+    /// The gap is recorded, and what stands behind it.
+    Record,
+    /// The shard waits until somebody decides. Others go on.
+    Stop,
 }
 
 /// What a source reads.

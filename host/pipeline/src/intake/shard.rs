@@ -6,6 +6,7 @@
 //! - A page is appended whole or not at all, and again until it is known to be there.
 //! - What was trimmed before it was read becomes a `gap` entry, in the same transaction as what stands behind it.
 
+mod gaps;
 mod record;
 
 use std::collections::HashSet;
@@ -13,14 +14,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
-use weir_evidence::{Closed, Gap, GapCause, Loss};
+use weir_evidence::{Closed, Gap};
 use weir_ledger::{
     Appended, Ledger, ReadError as ReadLedgerError, SealedRecord, Shard, ShardBatch, ShardLease, Stream,
 };
 use weir_model::{EventId, Position, Record, SequenceNumber, ShardId};
-use weir_streams::{FindError, Page, ReadError, ShardReader};
+use weir_streams::{ReadError, ShardReader};
 
+use self::gaps::Beginning;
 use super::pace::IntakePace;
+use super::polling::Polling;
 use super::prepare::Source;
 use super::progress::IntakeStatus;
 use crate::Activity;
@@ -60,10 +63,13 @@ pub(super) enum ShardEnd {
 /// Ancestors whose last records a shard may begin with.
 const ANCESTORS_MAX: i32 = 4;
 
+/// Shards without a known child that are looked at for a shard without a known parent.
+const LEAVES_MAX: usize = 16;
+
 /// How a parent ended: its child may begin with the same records again (streams.md 43).
 struct ParentEnd {
-    /// The last record.
-    last: SequenceNumber,
+    /// The last record, if the parent is known: without it, event ids alone tell.
+    last: Option<SequenceNumber>,
     /// Event ids of the last records: the child may have them under other sequence numbers.
     events: HashSet<EventId>,
 }
@@ -74,6 +80,7 @@ struct Held {
     reader: ShardReader,
     /// The last record in the ledger.
     after: Option<SequenceNumber>,
+    beginning: Beginning,
     /// How the parent ended, until the shard has a record of its own.
     parent_end: Option<ParentEnd>,
     /// Found, and not yet in the ledger.
@@ -106,52 +113,54 @@ impl ShardTask {
             .source
             .streams
             .read(&self.stream.arn, &self.stream.table, &self.shard, after.clone());
-        let (mut gap, mut parent_end) = (None, None);
+        let (mut beginning, mut gap, mut parent_end) = (Beginning::default(), None, None);
         if after.is_none() {
             // Itself, and its ancestors.
             let lineage = self
                 .ledger
                 .lineage(self.stream.stream_id, &self.shard, 1 + ANCESTORS_MAX);
             let lineage = lineage.await?;
-            gap = self.gap_before_stream(lease, lineage.len() > 1).await?;
-            parent_end = self.parent_end(lineage.get(1..).unwrap_or_default()).await?;
+            let ancestors = lineage.get(1..).unwrap_or_default();
+            (beginning, gap) = self.beginning(lease, ancestors).await?;
+            // Behind a parent that came and went unseen, any shard that ended may be the one before it.
+            let is_cut_off = ancestors.is_empty() && lineage.first().is_some_and(|shard| shard.parent.is_some());
+            parent_end = if is_cut_off {
+                let leaves = self.ledger.finished_leaves(self.stream.stream_id).await?;
+                let last_leaves = leaves.len().saturating_sub(LEAVES_MAX);
+                let events = self.last_events(&leaves[last_leaves..]).await?;
+                (!events.is_empty()).then_some(ParentEnd { last: None, events })
+            } else {
+                let events = self.last_events(ancestors).await?;
+                let last = ancestors.iter().find_map(|shard| shard.position.clone());
+                last.map(|last| ParentEnd {
+                    last: Some(last),
+                    events,
+                })
+            };
         }
         tracing::info!(shard.id = %self.shard, epoch = lease.epoch, position = ?after.as_ref().map(SequenceNumber::as_str), "shard taken");
         Ok(Held {
             lease: lease.clone(),
             reader,
             after,
+            beginning,
             parent_end,
             gap,
             open_since: None,
         })
     }
 
-    async fn parent_end(&self, ancestors: &[Shard]) -> Result<Option<ParentEnd>, ReadLedgerError> {
-        let (mut last, mut events) = (None, HashSet::new());
+    async fn last_events(&self, shards: &[Shard]) -> Result<HashSet<EventId>, ReadLedgerError> {
+        let mut events = HashSet::new();
         // A parent may have begun with records of its own parent, and ended with them.
-        for shard in ancestors {
+        for shard in shards {
             events.extend(self.ledger.last_events(&self.stream, &shard.shard).await?);
-            last = last.or_else(|| shard.position.clone());
         }
-        Ok(last.map(|last| ParentEnd { last, events }))
+        Ok(events)
     }
 
     fn waits(&self, problem: &str) {
         self.status.waits(self.stream.stream_id, &self.shard, problem);
-    }
-
-    /// A stream that is not the first of its source begins with a gap: nobody knows what was written while there was
-    /// none (streams.md 15). It stands before the first records of the shards that have no parent.
-    async fn gap_before_stream(
-        &self,
-        lease: &ShardLease,
-        has_parent: bool,
-    ) -> Result<Option<Gap>, weir_ledger::DatabaseError> {
-        let streams = self.ledger.streams().await?;
-        let is_first = streams.iter().find(|stream| stream.source == self.stream.source) == Some(&self.stream);
-        let gap = gap(lease, None, GapCause::StreamReplaced, Loss::Possible);
-        Ok((!is_first && !has_parent).then_some(gap))
     }
 
     async fn record_to_end(&self, mut held: Held, stop: &CancellationToken) -> ShardEnd {
@@ -165,7 +174,7 @@ impl ShardTask {
 
     async fn record_pages(&self, held: &mut Held, stop: &CancellationToken) -> ShardEnd {
         let mut backoff = Backoff::new(self.pace.retry_first, self.pace.retry_max);
-        let mut idle_interval = self.pace.active_interval;
+        let mut polling = Polling::new(self.source.settings.read_interval(), self.pace.idle_interval_max);
         loop {
             let Some(read) = stop.run_until_cancelled(held.reader.next_page()).await else {
                 return ShardEnd::Stopped;
@@ -177,6 +186,10 @@ impl ShardTask {
                     let record_at = page.records.last().map(Record::created_at);
                     self.status
                         .answered(self.stream.stream_id, &self.shard, count, record_at);
+                    self.looks_for_late_beginning(held);
+                    if let Some(end) = self.stops_at_gap(held, stop).await {
+                        return end;
+                    }
                     let recorded = self.record(held, page, stop).await;
                     if recorded.is_ok() {
                         self.status.moved(self.stream.stream_id, &self.shard);
@@ -191,16 +204,7 @@ impl ShardTask {
                         Ok(()) => {}
                         Err(end) => return end,
                     }
-                    idle_interval = if count > 0 {
-                        self.pace.active_interval
-                    } else {
-                        (idle_interval * 2).min(self.pace.idle_interval_max)
-                    };
-                    if count >= FULL_PAGE_RECORDS {
-                        Duration::ZERO
-                    } else {
-                        idle_interval
-                    }
+                    polling.after_page(count > 0, count >= FULL_PAGE_RECORDS)
                 }
                 Err(ReadError::Trimmed { .. }) => {
                     self.found_gap(held);
@@ -216,53 +220,16 @@ impl ShardTask {
                         tracing::warn!(shard.id = %self.shard, error = %error, "reading waits");
                     }
                     if matches!(error, ReadError::Throttled) {
-                        // The pace was too much: half of it from here on, until pages are full again.
-                        idle_interval = (idle_interval * 2).min(self.pace.idle_interval_max);
+                        polling.throttled().max(backoff.next())
+                    } else {
+                        backoff.next()
                     }
-                    backoff.next()
                 }
             };
             if !pause(stop, wait).await {
                 return ShardEnd::Stopped;
             }
         }
-    }
-
-    fn found_gap(&self, held: &mut Held) {
-        // The last recorded record itself may be what was trimmed, and nothing else (streams.md 45).
-        let loss = if held.after.is_some() {
-            Loss::Possible
-        } else {
-            Loss::Certain
-        };
-        tracing::error!(
-            shard.id = %self.shard,
-            after = ?held.after.as_ref().map(SequenceNumber::as_str),
-            loss = loss.as_str(),
-            "records were trimmed before they were read; a gap will be recorded"
-        );
-        let after = held.after.clone();
-        held.gap
-            .get_or_insert_with(|| gap(&held.lease, after, GapCause::Trimmed, loss));
-        held.reader.skip_to_horizon();
-    }
-
-    /// The service says that there is no such shard. Asks for the stream before believing it (streams.md 20).
-    async fn shard_is_gone(&self, held: &mut Held, stop: &CancellationToken) -> Option<ShardEnd> {
-        match self.source.streams.describe(&self.stream.arn).await {
-            Ok(described) if described.shards.iter().any(|found| found.shard == self.shard) => return None,
-            Ok(_) | Err(FindError::Missing { .. }) => {}
-            Err(_) => return None,
-        }
-        tracing::error!(shard.id = %self.shard, "the shard left the stream before it was read to its end; a gap is recorded");
-        let after = held.after.clone();
-        held.gap
-            .get_or_insert_with(|| gap(&held.lease, after, GapCause::ShardExpired, Loss::Possible));
-        let end = Page {
-            records: Vec::new(),
-            is_last: true,
-        };
-        Some(self.record(held, end, stop).await.err().unwrap_or(ShardEnd::Recorded))
     }
 
     /// Accounts for what was recorded so far. A failure is made good by the next append.
@@ -314,18 +281,5 @@ impl ShardTask {
             size: head.size,
             root: head.root,
         });
-    }
-}
-
-fn gap(lease: &ShardLease, after: Option<SequenceNumber>, cause: GapCause, loss: Loss) -> Gap {
-    Gap {
-        origin: lease.origin(),
-        commitment: None,
-        after,
-        next: None,
-        since: None,
-        until: None,
-        cause,
-        loss,
     }
 }

@@ -156,7 +156,8 @@ impl ShardTask {
         let is_new = |record: &Record| match (&held.after, &held.parent_end) {
             (Some(after), _) => record.sequence() > after,
             (None, Some(parent)) => {
-                record.sequence() > &parent.last && !parent.events.iter().any(|event| is_event(record, event))
+                let is_behind = parent.last.as_ref().is_none_or(|last| record.sequence() > last);
+                is_behind && !parent.events.iter().any(|event| is_event(record, event))
             }
             (None, None) => true,
         };
