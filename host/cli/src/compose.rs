@@ -120,13 +120,13 @@ impl Service {
             tokens,
         );
         team.spawn("intake", intake.run(stop.clone()));
+        let (handle, configured) = (routes.clone(), config.route.clone());
         let lead = Lead {
             ledger: ledger.clone(),
-            routes: config
-                .route
-                .iter()
-                .map(|(name, route)| routes.task(name, route, &sinks))
-                .collect(),
+            routes: Box::new(move || {
+                let tasks = configured.iter().map(|(name, route)| handle.task(name, route, &sinks));
+                tasks.collect()
+            }),
             publisher,
             eraser,
             scrub,

@@ -65,9 +65,12 @@ async fn measure(options: &PgConnectOptions, path: &str, count: usize, changes: 
         witnesses: Vec::new(),
     };
     let prepared = Publisher::prepare(ledger.clone(), settings).await;
-    let (publisher, publication) = prepared.expect("the guard is made");
+    let (mut publisher, publication) = prepared.expect("the guard is made");
     let stop = CancellationToken::new();
-    let running = tokio::spawn(publisher.run(stop.clone()));
+    let running = tokio::spawn({
+        let stop = stop.clone();
+        async move { publisher.run(stop).await }
+    });
     let mut appends = Appends::new(&ledger, "shard", changes).await;
 
     let mut waiting = Vec::new();

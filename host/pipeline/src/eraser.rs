@@ -24,7 +24,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// How long after an erasure its keys are wiped again and again: a transaction that old has ended, or never will.
 const WIPE_AGAIN: SignedDuration = SignedDuration::from_hours(24);
 
-/// Carries out the erasures of one ledger.
+/// Carries out the erasures of one ledger. Clones are the same task.
+#[derive(Clone)]
 pub struct EraserTask {
     ledger: Ledger,
     guard: Guard,

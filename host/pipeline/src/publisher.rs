@@ -126,7 +126,7 @@ impl Publisher {
     /// # Errors
     ///
     /// None: a publisher that cannot sign does not end, so that recording goes on.
-    pub async fn run(mut self, stop: CancellationToken) -> Result<(), PublishError> {
+    pub async fn run(&mut self, stop: CancellationToken) -> Result<(), PublishError> {
         let mut size = self.ledger.watch_size();
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
         while !stop.is_cancelled() {

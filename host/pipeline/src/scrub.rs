@@ -30,7 +30,8 @@ pub struct Scrubbed {
     pub findings: Vec<String>,
 }
 
-/// Scrubs one ledger.
+/// Scrubs one ledger. Clones tell the same watchers.
+#[derive(Clone)]
 pub struct ScrubTask {
     ledger: Ledger,
     scrubbed: watch::Sender<Scrubbed>,

@@ -1,14 +1,15 @@
 //! What one process of a ledger does, while all share the recording: route, index, sign, erase, scrub.
 //!
 //! Whoever has the ledger's mandate leads. The others stand by, tell what is signed, and one of them leads as soon as the
-//! mandate is free.
+//! mandate is free. A leader that lost the mandate without its notice, for its line to Postgres was cut or it froze, learns that
+//! when a consumer is fenced: it resigns, and stands by. It goes on recording.
 
 use std::time::Duration;
 
 use anyhow::Result;
 use tokio_util::sync::CancellationToken;
-use weir_ledger::{Ledger, Mandate};
-use weir_pipeline::{EraserTask, IndexTask, Publisher, RouteTask, ScrubTask};
+use weir_ledger::{ConsumerError, Ledger, Mandate};
+use weir_pipeline::{EraserTask, IndexTask, Publisher, RouteError, RouteTask, ScrubTask};
 
 use super::team::Team;
 
@@ -21,40 +22,59 @@ const LEAD_GRACE: Duration = Duration::from_secs(18);
 /// Everything that one process does for all.
 pub(super) struct Lead {
     pub(super) ledger: Ledger,
-    pub(super) routes: Vec<RouteTask>,
+    /// Makes the routes' tasks, each time that this process leads.
+    pub(super) routes: Box<dyn Fn() -> Vec<RouteTask> + Send + Sync>,
     pub(super) publisher: Publisher,
     pub(super) eraser: EraserTask,
     pub(super) scrub: ScrubTask,
 }
 
 impl Lead {
-    /// Stands by until the mandate is free, then leads until `stop` is cancelled.
+    /// Stands by until the mandate is free, then leads, until `stop` is cancelled.
     ///
     /// # Errors
     ///
-    /// A task ended by itself.
+    /// A task ended by itself, and not because another process leads.
     pub(super) async fn run(mut self, stop: CancellationToken) -> Result<()> {
-        let stand_by = async {
-            tokio::select! {
-                mandate = take_mandate(&self.ledger) => mandate,
-                () = self.publisher.stand_by() => unreachable!("standing by has no end"),
+        loop {
+            let stand_by = async {
+                tokio::select! {
+                    mandate = take_mandate(&self.ledger) => mandate,
+                    () = self.publisher.stand_by() => unreachable!("standing by has no end"),
+                }
+            };
+            let Some(mandate) = stop.run_until_cancelled(stand_by).await else {
+                return Ok(());
+            };
+            let outcome = self.lead(stop.child_token()).await;
+            drop(mandate);
+            match outcome {
+                Err(error) if is_fenced(&error) && !stop.is_cancelled() => {
+                    tracing::warn!(ledger = %self.ledger.name(), problem = %error, "another weir leads now; this one resigns");
+                }
+                outcome => return outcome,
             }
-        };
-        let Some(mandate) = stop.run_until_cancelled(stand_by).await else {
-            return Ok(());
-        };
+        }
+    }
+
+    async fn lead(&mut self, stop: CancellationToken) -> Result<()> {
         let mut team = Team::new(stop.clone());
-        for route in self.routes {
+        for route in (self.routes)() {
             team.spawn("route", route.run(stop.clone()));
         }
-        team.spawn("index", IndexTask::new(self.ledger).run(stop.clone()));
-        team.spawn("publisher", self.publisher.run(stop.clone()));
-        team.spawn("eraser", self.eraser.run(stop.clone()));
-        team.spawn("scrubber", self.scrub.run(stop));
-        let outcome = team.run(LEAD_GRACE).await;
-        drop(mandate);
-        outcome
+        team.spawn("index", IndexTask::new(self.ledger.clone()).run(stop.clone()));
+        team.spawn("eraser", self.eraser.clone().run(stop.clone()));
+        team.spawn("scrubber", self.scrub.clone().run(stop.clone()));
+        // The publisher outlives a mandate, for operators' decisions reach it in both states. It ends when the team does.
+        let (outcome, published) = tokio::join!(team.run(LEAD_GRACE), self.publisher.run(stop));
+        outcome.and(published.map_err(Into::into))
     }
+}
+
+/// Whether a task ended because another process has what it worked on.
+fn is_fenced(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(ConsumerError::Fenced { .. }))
+        || matches!(error.downcast_ref(), Some(RouteError::Fenced(_)))
 }
 
 /// Waits until no other process leads. Failures are waited out.
