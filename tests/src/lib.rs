@@ -9,12 +9,14 @@
 
 mod bus;
 mod database;
+mod footprint;
 pub mod oracle;
 mod weir;
 mod witness;
 
 pub use bus::{Bus, Received};
 pub use database::TestDatabase;
+pub use footprint::Footprint;
 pub use weir::{Answer, ORIGIN, SIGNING_KEY, Weir, WeirProcess, ask, component, target_folder};
 pub use witness::TestWitness;
 
