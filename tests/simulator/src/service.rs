@@ -16,6 +16,9 @@ pub(crate) mod iterator;
 pub(crate) mod limits;
 pub(crate) mod reading;
 
+use std::collections::BTreeMap;
+use std::time::Instant;
+
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -85,6 +88,8 @@ pub(crate) struct Service {
     pub(crate) reading: Reading,
     pub(crate) limits: Limits,
     pub(crate) meter: Meter,
+    /// When each change was first read, by the wall clock. The world does not know that one.
+    pub(crate) sent_at: BTreeMap<usize, Instant>,
     readers: u64,
 }
 
@@ -120,6 +125,7 @@ impl Service {
             reading: setup.reading.clone(),
             limits: setup.limits.clone(),
             meter: Meter::default(),
+            sent_at: BTreeMap::new(),
             readers: 0,
         }
     }
@@ -140,6 +146,7 @@ impl Service {
         let now = self.world.clock.now();
         for change in changes {
             self.world.truth.changes[*change].read_at.get_or_insert(now);
+            self.sent_at.entry(*change).or_insert_with(Instant::now);
         }
     }
 

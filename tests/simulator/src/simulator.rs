@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -103,6 +103,14 @@ impl Simulator {
     #[must_use]
     pub fn truth(&self) -> Truth {
         self.state().service.world.truth()
+    }
+
+    /// When the first answer with the record of a change was sent whole, by the wall clock; `read_at` in the truth is the same by
+    /// the virtual one.
+    #[must_use]
+    pub fn sent_at(&self, change: u64) -> Option<Instant> {
+        let change = usize::try_from(change).ok()?;
+        self.state().service.sent_at.get(&change).copied()
     }
 
     /// Waits until all records that were not trimmed have been read by somebody.
