@@ -12,3 +12,6 @@ alter table shard
     add column is_orphan boolean not null default false;
 comment on column shard.owed_from is 'time of the source from which on its records are to be recorded: when it was made, at the earliest; null: not known';
 comment on column shard.is_orphan is 'its parent left the stream before it was ever in the ledger';
+
+alter table shard_activity add column behind_s real not null default 0 check (behind_s >= 0);
+comment on column shard_activity.behind_s is 'how old the last record of the last page was, by the source''s clock; 0 when a page brought nothing';

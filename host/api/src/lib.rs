@@ -15,6 +15,7 @@
 //! | `GET /v1/dead-letters?route=...` | [`DeadLetters`] |
 //! | `GET /v1/shards` | [`Shards`] |
 //! | `GET /v1/workers`, `POST /v1/workers/{worker}/drain`, `.../resume` | [`Workers`] |
+//! | `GET /metrics` | figures of this process, as Prometheus reads them; without a token |
 //! | `GET /livez`, `GET /readyz` | 200 or 503, without a token; 503 names what does not move |
 //!
 //! Everything under `/v1`, and entries, want `Authorization: Bearer TOKEN`. The token of auditors reads entries, proofs and
@@ -31,6 +32,7 @@ mod error;
 mod history;
 mod key;
 mod ledger;
+mod metrics;
 mod proof;
 mod publication;
 mod server;

@@ -16,7 +16,7 @@ use weir_ledger::{Database, Ledger};
 use weir_pipeline::{IntakeStatus, Publication, Scrubbed};
 
 use crate::error::ApiError;
-use crate::{Token, erasure, history, ledger, proof, publication, shard};
+use crate::{Token, erasure, history, ledger, metrics, proof, publication, shard};
 
 /// Longest request. The largest answer is a page of a few megabytes.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -120,6 +120,7 @@ impl Api {
             .route("/tile/{level}/{*index}", get(publication::tile))
             .route("/livez", get(|| async { "alive\n" }))
             .route("/readyz", get(ready))
+            .route("/metrics", get(metrics::metrics))
             .fallback(not_found)
             .layer(middleware::from_fn(limit_time))
             .merge(without_limit)

@@ -42,6 +42,8 @@ pub struct ShardState {
     pub record_at: Option<Timestamp>,
     /// When the source last answered; told every ten seconds.
     pub read_at: Option<Timestamp>,
+    /// How old the last record of the last page was, in seconds: the service trims it at 86,400. 0 when a page brought nothing.
+    pub behind_s: f32,
     /// Gaps that were recorded: records that were lost, or may have been.
     pub gaps: u64,
     /// Records a second, lately.
@@ -93,6 +95,7 @@ pub(crate) async fn shards(State(answers): State<Answers>) -> Result<Json<Shards
             position: state.position,
             record_at: state.record_at,
             read_at: state.read_at,
+            behind_s: state.behind_s,
             gaps: state.gaps,
             records_per_s: state.records_per_s,
             reads_per_h: state.reads_per_h,

@@ -58,6 +58,8 @@ pub struct ShardReport {
     pub read_ago: Duration,
     /// Time of the last record that came, as the source says it.
     pub record_at: Option<Timestamp>,
+    /// How old the last record of the last page was; zero when a page brought nothing.
+    pub behind: Duration,
 }
 
 /// The right to record a shard, until someone else takes it.
@@ -268,19 +270,21 @@ impl Ledger {
         let records: Vec<f32> = reports.iter().map(|report| report.records_per_s).collect();
         let reads: Vec<f32> = reports.iter().map(|report| report.reads_per_h).collect();
         let ago: Vec<f64> = reports.iter().map(|report| report.read_ago.as_secs_f64()).collect();
+        let behind: Vec<f32> = reports.iter().map(|report| report.behind.as_secs_f32()).collect();
         let record_at: Vec<Option<StoredTimestamp>> = reports
             .iter()
             .map(|report| report.record_at.map(StoredTimestamp::from))
             .collect();
         let told = sqlx::query!(
             "
-            insert into shard_activity (stream_id, shard, records_per_s, reads_per_h, read_at, record_at)
+            insert into shard_activity (stream_id, shard, records_per_s, reads_per_h, read_at, record_at, behind_s)
             select told.stream_id, told.shard, told.records, told.reads, clock_timestamp() - make_interval(secs => told.ago),
-                told.record_at
-            from unnest($1::integer[], $2::text[], $3::real[], $4::real[], $5::double precision[], $6::timestamptz[])
-                as told (stream_id, shard, records, reads, ago, record_at)
+                told.record_at, told.behind
+            from unnest($1::integer[], $2::text[], $3::real[], $4::real[], $5::double precision[], $6::timestamptz[], $7::real[])
+                as told (stream_id, shard, records, reads, ago, record_at, behind)
             on conflict (stream_id, shard) do update
             set records_per_s = excluded.records_per_s, reads_per_h = excluded.reads_per_h, read_at = excluded.read_at,
+                behind_s = excluded.behind_s,
                 record_at = coalesce(excluded.record_at, shard_activity.record_at)
             ",
             &streams,
@@ -289,6 +293,7 @@ impl Ledger {
             &reads,
             &ago,
             &record_at as &[Option<StoredTimestamp>],
+            &behind,
         )
         .execute(&self.shared.pool);
         in_time::<_, sqlx::Error>(told).await?;

@@ -32,6 +32,8 @@ pub struct ShardState {
     pub read_at: Option<Timestamp>,
     /// Time of the last record that came, as the source says it.
     pub record_at: Option<Timestamp>,
+    /// How old the last record of the last page was, in seconds; zero when a page brought nothing.
+    pub behind_s: f32,
     /// Records a second, lately.
     pub records_per_s: f32,
     /// Reads an hour, lately.
@@ -55,7 +57,7 @@ impl Ledger {
                 ) as "waits!",
                 holder.worker_id as "worker?", holder.name as "worker_name?", asker.worker_id as "wanted_by?",
                 activity.read_at as "read_at?: StoredTimestamp", activity.record_at as "record_at?: StoredTimestamp",
-                activity.records_per_s as "records_per_s?", activity.reads_per_h as "reads_per_h?"
+                activity.behind_s as "behind_s?", activity.records_per_s as "records_per_s?", activity.reads_per_h as "reads_per_h?"
             from shard
             join stream using (stream_id)
             left join shard_activity as activity on activity.stream_id = shard.stream_id and activity.shard = shard.shard
@@ -89,6 +91,7 @@ impl Ledger {
                     gaps: row.gaps.cast_unsigned(),
                     read_at: row.read_at.map(StoredTimestamp::to_jiff),
                     record_at: row.record_at.map(StoredTimestamp::to_jiff),
+                    behind_s: row.behind_s.filter(|_| is_read).unwrap_or_default(),
                     // What was told by who reads it no more says nothing about now.
                     records_per_s: row.records_per_s.filter(|_| is_read).unwrap_or_default(),
                     reads_per_h: row.reads_per_h.filter(|_| is_read).unwrap_or_default(),

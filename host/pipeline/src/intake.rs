@@ -18,6 +18,7 @@
 mod balance;
 mod discover;
 mod doubt;
+mod figures;
 mod lineage;
 mod pace;
 mod polling;
@@ -26,6 +27,7 @@ mod progress;
 mod seal;
 mod shard;
 
+pub use figures::{IntakeFigures, ShardFigures, SourceFigures};
 pub use pace::IntakePace;
 pub use prepare::{AtGap, Images, PrepareError, Source, SourceSettings, SourceTable, Start};
 pub use progress::IntakeStatus;

@@ -32,8 +32,8 @@ pub use activity::{Activities, Activity};
 pub use eraser::EraserTask;
 pub use index::IndexTask;
 pub use intake::{
-    AtGap, Images, Intake, IntakeError, IntakePace, IntakeStatus, PrepareError, Source, SourceSettings, SourceTable,
-    Start,
+    AtGap, Images, Intake, IntakeError, IntakeFigures, IntakePace, IntakeStatus, PrepareError, ShardFigures, Source,
+    SourceFigures, SourceSettings, SourceTable, Start,
 };
 pub use publisher::{
     Guard, GuardError, Publication, PublicationStatus, PublishError, Publisher, PublisherSettings, Witness,

@@ -73,12 +73,18 @@ fn print_shard(shard: &ShardState) {
         .read_at
         .map(|at| format!(", source answered {} ago", ago(at)))
         .unwrap_or_default();
+    let behind = match shard.behind_s {
+        ..60.0 => String::new(),
+        ..72_000.0 => format!(", {:.0} min behind", shard.behind_s / 60.0),
+        // The service trims records that are 24 hours old.
+        _ => format!(", {:.1} h BEHIND: records are trimmed at 24 h", shard.behind_s / 3600.0),
+    };
     let gaps = match shard.gaps {
         0 => String::new(),
         gaps => format!(", {gaps} GAPS"),
     };
     say!(
-        "    recorded to {position}{last}{read}{gaps}, {:.1} records/s, {:.0} reads/h",
+        "    recorded to {position}{last}{behind}{read}{gaps}, {:.1} records/s, {:.0} reads/h",
         shard.records_per_s,
         shard.reads_per_h
     );

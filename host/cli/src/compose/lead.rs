@@ -66,7 +66,12 @@ impl Lead {
         team.spawn("eraser", self.eraser.clone().run(stop.clone()));
         team.spawn("scrubber", self.scrub.clone().run(stop.clone()));
         // The publisher outlives a mandate, for operators' decisions reach it in both states. It ends when the team does.
-        let (outcome, published) = tokio::join!(team.run(LEAD_GRACE), self.publisher.run(stop));
+        let publishing = async {
+            let published = self.publisher.run(stop.clone()).await;
+            stop.cancel();
+            published
+        };
+        let (outcome, published) = tokio::join!(team.run(LEAD_GRACE), publishing);
         outcome.and(published.map_err(Into::into))
     }
 }

@@ -168,6 +168,7 @@ async fn what_a_worker_tells_of_a_shard_is_told_to_all() {
             reads_per_h: 3600.0,
             read_ago: Duration::from_millis(300),
             record_at: None,
+            behind: Duration::from_secs(90),
         };
         world.ledger.report_shards(&[report]).await.unwrap();
         let open = world.process().await.open_shards().await.unwrap();

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use weir_ledger::ShardReport;
 use weir_model::ShardId;
 
+use super::figures::{ALARM_BEHIND, SourceFigures};
+
 /// How long nothing may move before somebody should know. Take-over by another worker is well within it.
 const STUCK_AFTER: Duration = Duration::from_secs(45);
 
@@ -20,8 +22,10 @@ pub struct IntakeStatus {
 }
 
 #[derive(Default)]
-struct State {
-    shards: BTreeMap<(i32, ShardId), ShardProgress>,
+pub(super) struct State {
+    pub(super) shards: BTreeMap<(i32, ShardId), ShardProgress>,
+    /// By name.
+    pub(super) sources: BTreeMap<String, SourceFigures>,
     /// Everything else that has to move, by what people call it.
     others: BTreeMap<String, Instant>,
     /// Shards that nobody reads although they may be read, and since when.
@@ -29,8 +33,11 @@ struct State {
 }
 
 /// How one shard does that this process reads.
-struct ShardProgress {
-    moved_at: Instant,
+pub(super) struct ShardProgress {
+    pub(super) source: String,
+    pub(super) moved_at: Instant,
+    /// Age of the last record of the last page, by the service's clock.
+    pub(super) behind: Duration,
     answered_at: Instant,
     problem: Option<String>,
     record_at: Option<jiff::Timestamp>,
@@ -73,10 +80,12 @@ impl IntakeStatus {
     }
 
     /// The shard is read from here on.
-    pub(super) fn begins(&self, stream_id: i32, shard: &ShardId) {
+    pub(super) fn begins(&self, source: &str, stream_id: i32, shard: &ShardId) {
         let now = Instant::now();
         let progress = ShardProgress {
+            source: source.to_owned(),
             moved_at: now,
+            behind: Duration::ZERO,
             answered_at: now,
             problem: None,
             record_at: None,
@@ -92,14 +101,35 @@ impl IntakeStatus {
         self.lock().shards.remove(&(stream_id, shard.clone()));
     }
 
-    /// The source answered.
-    pub(super) fn answered(&self, stream_id: i32, shard: &ShardId, records: usize, record_at: Option<jiff::Timestamp>) {
-        self.change(stream_id, shard, |progress| {
-            progress.answered_at = Instant::now();
-            progress.reads += 1;
-            progress.records += records as u64;
-            progress.record_at = record_at.or(progress.record_at);
-        });
+    /// The source answered: with so many records, the last of them from this time, which is so long ago.
+    pub(super) fn answered(
+        &self,
+        stream_id: i32,
+        shard: &ShardId,
+        records: usize,
+        record_at: Option<jiff::Timestamp>,
+        behind: Duration,
+    ) {
+        let mut state = self.lock();
+        let Some(progress) = state.shards.get_mut(&(stream_id, shard.clone())) else {
+            return;
+        };
+        progress.answered_at = Instant::now();
+        progress.reads += 1;
+        progress.records += records as u64;
+        progress.record_at = record_at.or(progress.record_at);
+        if behind >= ALARM_BEHIND && progress.behind < ALARM_BEHIND {
+            tracing::error!(
+                shard.id = %shard,
+                hours = behind.as_secs() / 3600,
+                "the shard is far behind: the service trims records that are 24 hours old"
+            );
+        }
+        progress.behind = behind;
+        let source = progress.source.clone();
+        let figures = state.source(&source);
+        figures.reads += 1;
+        figures.records += records as u64;
     }
 
     /// All that was read is recorded.
@@ -147,6 +177,7 @@ impl IntakeStatus {
                 records_per_s: count(progress.records - records) / seconds,
                 reads_per_h: count(progress.reads - reads) / seconds * 3600.0,
                 read_ago: progress.answered_at.elapsed(),
+                behind: progress.behind,
                 record_at: progress.record_at,
             }
         });
@@ -159,8 +190,18 @@ impl IntakeStatus {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The figures of a source.
+    pub(super) fn source(&mut self, name: &str) -> &mut SourceFigures {
+        self.sources.entry(name.to_owned()).or_insert_with(|| SourceFigures {
+            source: name.to_owned(),
+            ..SourceFigures::default()
+        })
     }
 }
 
@@ -172,6 +213,7 @@ fn count(count: u64) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::intake::figures::Count;
 
     fn shard() -> ShardId {
         ShardId::parse("shard-1").unwrap()
@@ -180,7 +222,7 @@ mod tests {
     #[test]
     fn a_shard_that_does_not_move_is_told_with_its_name_and_why_until_it_moves() {
         let status = IntakeStatus::default();
-        status.begins(1, &shard());
+        status.begins("shop", 1, &shard());
         assert_eq!(status.stuck(), Vec::<String>::new());
         let stuck = status.stuck_for(Duration::ZERO);
         assert!(
@@ -188,7 +230,7 @@ mod tests {
             "{stuck:?}"
         );
         // An answer is no progress until it is recorded.
-        status.answered(1, &shard(), 10, None);
+        status.answered(1, &shard(), 10, None, Duration::ZERO);
         status.waits(1, &shard(), "postgres is away");
         assert!(status.stuck_for(Duration::ZERO)[0].ends_with("postgres is away"));
         status.moved(1, &shard());
@@ -237,13 +279,24 @@ mod tests {
     #[test]
     fn a_report_counts_what_came_since_the_last_one() {
         let status = IntakeStatus::default();
-        status.begins(1, &shard());
+        status.begins("shop", 1, &shard());
         let time = jiff::Timestamp::UNIX_EPOCH;
-        status.answered(1, &shard(), 10, Some(time));
+        status.answered(1, &shard(), 10, Some(time), Duration::from_secs(7));
         let first = status.reports().remove(0);
         assert!(first.records_per_s > 0.0 && first.reads_per_h > 0.0);
         let second = status.reports().remove(0);
         assert_eq!((second.records_per_s, second.reads_per_h), (0.0, 0.0));
-        assert_eq!(second.record_at, Some(time));
+        assert_eq!((second.record_at, second.behind), (Some(time), Duration::from_secs(7)));
+        status.count("shop", Count::Gap);
+        let figures = status.figures();
+        let expected = SourceFigures {
+            source: "shop".to_owned(),
+            reads: 1,
+            records: 10,
+            gaps: 1,
+            ..SourceFigures::default()
+        };
+        assert_eq!(figures.sources, [expected]);
+        assert_eq!(figures.shards[0].behind, Duration::from_secs(7));
     }
 }

@@ -13,6 +13,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use weir_evidence::{Closed, Gap};
 use weir_ledger::{
@@ -22,6 +23,7 @@ use weir_model::{EventId, Position, Record, SequenceNumber, ShardId};
 use weir_streams::{ReadError, ShardReader};
 
 use self::gaps::Beginning;
+use super::figures::Count;
 use super::pace::IntakePace;
 use super::polling::Polling;
 use super::prepare::Source;
@@ -94,7 +96,7 @@ impl ShardTask {
     ///
     /// Stopping waits for the page in hand: `stop` interrupts the wait for the next page, never the work on this one.
     pub(super) async fn run(self, lease: ShardLease, stop: CancellationToken) -> ShardEnd {
-        self.status.begins(lease.stream_id, &lease.shard);
+        self.status.begins(&self.stream.source, lease.stream_id, &lease.shard);
         let mut backoff = Backoff::new(self.pace.retry_first, self.pace.retry_max);
         loop {
             match self.hold(&lease).await {
@@ -159,6 +161,12 @@ impl ShardTask {
         Ok(events)
     }
 
+    /// How long ago something was, by the service's clock.
+    fn age(&self, at: Timestamp) -> Duration {
+        let age = self.source.streams.service_time().duration_since(at);
+        Duration::try_from(age).unwrap_or_default()
+    }
+
     fn waits(&self, problem: &str) {
         self.status.waits(self.stream.stream_id, &self.shard, problem);
     }
@@ -184,8 +192,9 @@ impl ShardTask {
                     backoff.succeeded();
                     let (count, is_last) = (page.records.len(), page.is_last);
                     let record_at = page.records.last().map(Record::created_at);
+                    let behind = record_at.map_or(Duration::ZERO, |at| self.age(at));
                     self.status
-                        .answered(self.stream.stream_id, &self.shard, count, record_at);
+                        .answered(self.stream.stream_id, &self.shard, count, record_at, behind);
                     self.looks_for_late_beginning(held);
                     if let Some(end) = self.stops_at_gap(held, stop).await {
                         return end;
@@ -220,6 +229,7 @@ impl ShardTask {
                         tracing::warn!(shard.id = %self.shard, error = %error, "reading waits");
                     }
                     if matches!(error, ReadError::Throttled) {
+                        self.status.count(&self.stream.source, Count::Throttle);
                         polling.throttled().max(backoff.next())
                     } else {
                         backoff.next()

@@ -10,6 +10,7 @@ use weir_streams::Page;
 
 use super::{Held, ShardEnd, ShardTask};
 use crate::fault;
+use crate::intake::figures::Count;
 use crate::pace::{Backoff, pause};
 use crate::problem::error_chain;
 
@@ -58,7 +59,9 @@ impl ShardTask {
                         fault::point("after-append");
                         self.tell(&appended, &batch.records, &came.records);
                         self.learn_key(&came.records).await;
-                        held.gap = None;
+                        if held.gap.take().is_some() {
+                            self.status.count(&self.stream.source, Count::Gap);
+                        }
                         held.after = came.last.or(held.after.take());
                         held.open_since = (!is_last).then(|| held.open_since.unwrap_or_else(Instant::now));
                         return Ok(());
@@ -164,7 +167,9 @@ impl ShardTask {
         let count = records.len();
         let new: Vec<Record> = records.into_iter().filter(is_new).collect();
         if new.len() < count {
-            tracing::info!(shard.id = %self.shard, count = count - new.len(), "records came again and were dropped");
+            let repeats = count - new.len();
+            tracing::info!(shard.id = %self.shard, count = repeats, "records came again and were dropped");
+            self.status.count(&self.stream.source, Count::Repeats(repeats as u64));
         }
         Came {
             first: new.first().map(|record| record.sequence().clone()),
