@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aws_config::SdkConfig;
 use aws_sdk_dynamodbstreams::error::ProvideErrorMetadata;
 use aws_sdk_dynamodbstreams::{Client, config};
 use jiff::Timestamp;
@@ -55,17 +56,20 @@ pub enum FindError {
 impl DynamoDbStreams {
     /// Makes a client. Nothing is sent yet.
     pub async fn new(access: &AwsAccess) -> Self {
-        let config = access.load().await;
+        let mut streams = Self::from_config(&access.load().await);
         // An emulator may write any region into its ARNs.
-        let region = config
-            .region()
-            .map(ToString::to_string)
-            .filter(|_| access.endpoint.is_none());
+        streams.region = streams.region.filter(|_| access.endpoint.is_none());
+        streams
+    }
+
+    /// Makes a client of a configuration that was loaded before, and may have been changed since.
+    #[must_use]
+    pub fn from_config(config: &SdkConfig) -> Self {
         let time = ServiceTime::default();
-        let config = config::Builder::from(&config).interceptor(time.clone()).build();
+        let client = config::Builder::from(config).interceptor(time.clone()).build();
         Self {
-            client: Client::from_conf(config),
-            region,
+            client: Client::from_conf(client),
+            region: config.region().map(ToString::to_string),
             time,
             describe_turnstile: Arc::new(Turnstile::new(DESCRIBE_INTERVAL, DESCRIBES_AT_ONCE)),
         }
