@@ -100,6 +100,6 @@ pub struct UnknownRecord {
     pub created_at: Timestamp,
     /// What we did not understand.
     pub reason: String,
-    /// The record as text, as close to the wire as the client library gives it.
+    /// The record as the source sent it.
     pub raw: String,
 }

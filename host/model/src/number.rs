@@ -26,6 +26,14 @@ pub struct NumberError {
     pub text: String,
 }
 
+/// The parts of decimal text. Taking it apart is all that checking it needs.
+struct Written<'a> {
+    negative: bool,
+    whole: &'a str,
+    fraction: &'a str,
+    exponent: i32,
+}
+
 /// Sign, digits without zeros at either end, and the power of ten of the place before the first digit.
 /// Zero has no digits.
 #[derive(PartialEq, Eq)]
@@ -43,7 +51,7 @@ impl Number {
     /// Everything else, `NaN` and `Infinity` among it.
     pub fn parse(text: impl Into<String>) -> Result<Self, NumberError> {
         let text = text.into();
-        if Decimal::parse(&text).is_some() {
+        if Written::parse(&text).is_some() {
             Ok(Self(text))
         } else {
             Err(NumberError {
@@ -96,8 +104,8 @@ impl Number {
     }
 }
 
-impl Decimal {
-    fn parse(text: &str) -> Option<Self> {
+impl<'a> Written<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
         if text.len() > TEXT_BYTES_MAX {
             return None;
         }
@@ -115,6 +123,23 @@ impl Decimal {
         if (whole.is_empty() && fraction.is_empty()) || !all_digits(whole) || !all_digits(fraction) {
             return None;
         }
+        Some(Self {
+            negative,
+            whole,
+            fraction,
+            exponent,
+        })
+    }
+}
+
+impl Decimal {
+    fn parse(text: &str) -> Option<Self> {
+        let Written {
+            negative,
+            whole,
+            fraction,
+            exponent,
+        } = Written::parse(text)?;
         let written: Vec<u8> = whole.bytes().chain(fraction.bytes()).collect();
         let leading_zeros = written.iter().take_while(|digit| **digit == b'0').count();
         let trailing_zeros = written[leading_zeros..]

@@ -1,8 +1,8 @@
 //! Sources of changes: DynamoDB Streams.
 //!
 //! ```text
-//! table ──▶ stream ──▶ shards and their parents ──▶ pages of records ──▶ changes
-//!           find       describe, lineage           reader               decode
+//! table ──▶ stream ──▶ shards and their parents ──▶ pages of records as bytes ──▶ changes
+//!           find       describe, lineage           reader, answer                decode
 //! ```
 //!
 //! # Invariants
@@ -13,6 +13,7 @@
 //! - Every call has a time limit, and may be made again.
 
 mod access;
+mod answer;
 mod decode;
 mod describe;
 mod find;

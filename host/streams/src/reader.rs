@@ -3,8 +3,10 @@
 use aws_sdk_dynamodbstreams::Client;
 use aws_sdk_dynamodbstreams::error::ProvideErrorMetadata;
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
+use aws_smithy_types::body::SdkBody;
 use weir_model::{Record, SequenceNumber, ShardId, StreamArn};
 
+use crate::answer::AnswerBody;
 use crate::decode::decode;
 use crate::{DynamoDbStreams, explain};
 
@@ -80,41 +82,44 @@ impl ShardReader {
             Some(iterator) => iterator,
             None => self.new_iterator().await?,
         };
+        let body = AnswerBody::default();
         let answer = self
             .client
             .get_records()
             .shard_iterator(&iterator)
             .limit(PAGE_RECORDS_MAX)
+            .customize()
+            .interceptor(body.clone())
             .send()
             .await;
-        let output = match answer {
-            Ok(output) => output,
+        if let Err(error) = answer {
+            if error.code() == Some("ExpiredIteratorException") {
+                return Ok(Page {
+                    records: Vec::new(),
+                    is_last: false,
+                });
+            }
+            let error = self.read_error(error.code(), || explain(&error));
+            if !matches!(error, ReadError::Trimmed { .. }) {
+                self.iterator = Some(iterator);
+            }
+            return Err(error);
+        }
+        let body = body.take();
+        let body = body.as_ref().and_then(SdkBody::bytes).unwrap_or_default();
+        let decoded = match decode(body, &self.table) {
+            Ok(decoded) => decoded,
             Err(error) => {
-                if error.code() == Some("ExpiredIteratorException") {
-                    return Ok(Page {
-                        records: Vec::new(),
-                        is_last: false,
-                    });
-                }
-                let error = self.read_error(error.code(), || explain(&error));
-                if !matches!(error, ReadError::Trimmed { .. }) {
-                    self.iterator = Some(iterator);
-                }
-                return Err(error);
+                self.iterator = Some(iterator);
+                return Err(ReadError::Service(error.to_string()));
             }
         };
-        let records = output.records.unwrap_or_default();
-        let records = records
-            .iter()
-            .map(|record| decode(record, &self.table))
-            .collect::<Result<Vec<Record>, _>>();
-        let records = records.map_err(|error| ReadError::Service(format!("a record has no place: {error}")))?;
-        if let Some(last) = records.last() {
+        if let Some(last) = decoded.records.last() {
             self.after = Some(last.sequence().clone());
         }
-        self.iterator = output.next_shard_iterator;
+        self.iterator = decoded.next_iterator;
         Ok(Page {
-            records,
+            records: decoded.records,
             is_last: self.iterator.is_none(),
         })
     }

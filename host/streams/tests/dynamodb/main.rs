@@ -7,6 +7,7 @@
 //! failures   iterators that expire, records that are trimmed, throttles, a service that does not answer
 //! records    one record: a change, or something that we do not understand
 //! values     every attribute value, by every kind of write
+//! agreement  pages by chance, beside what the client library makes of them
 //! ```
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -14,6 +15,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod agreement;
 mod failures;
 mod find;
 mod paging;

@@ -113,6 +113,7 @@ async fn an_event_name_that_is_new_is_unknown_in_its_place_with_the_record_as_it
     let mut new_name = record("2");
     new_name["eventName"] = json!("ARCHIVE");
     new_name["dynamodb"]["NewImage"]["total"] = json!({"N": "12345678901234567890123456789012345678"});
+    let sent = new_name.to_string();
     let records = read(vec![record("1"), new_name, record("3")]).await;
     assert_eq!(sequences(&records), ["1", "2", "3"]);
     let Record::Unknown(unknown) = &records[1] else {
@@ -120,16 +121,7 @@ async fn an_event_name_that_is_new_is_unknown_in_its_place_with_the_record_as_it
     };
     assert!(unknown.reason.contains("ARCHIVE"), "{}", unknown.reason);
     assert_eq!(unknown.created_at, "2026-03-01T12:00:00Z".parse().unwrap());
-    for part in [
-        "ARCHIVE",
-        "event-2",
-        "o1",
-        "placed",
-        "paid",
-        "12345678901234567890123456789012345678",
-    ] {
-        assert!(unknown.raw.contains(part), "{part} is not in {}", unknown.raw);
-    }
+    assert_eq!(unknown.raw, sent);
     assert!(matches!(
         (&records[0], &records[2]),
         (Record::Change(_), Record::Change(_))
@@ -181,15 +173,14 @@ async fn a_value_that_we_do_not_understand_makes_the_record_unknown() {
     }
 }
 
-/// Wrong: streams.md 31 wants the raw record, and the client library has lost the value by then. What is kept says only
-/// that there was one. The bytes of the answer would have it.
+/// streams.md 31.
 #[tokio::test]
-async fn a_value_of_a_new_type_is_not_in_the_raw_record() {
+async fn a_value_of_a_new_type_is_in_the_raw_record_as_it_was_sent() {
     let mut record = record("1");
     record["dynamodb"]["NewImage"]["place"] = json!({"VECTOR": [48.1, 11.5]});
-    let raw = unknown(record).await.raw;
-    assert!(raw.contains("place"), "{raw}");
-    assert!(!raw.contains("48.1"), "{raw}");
+    let unknown = unknown(record.clone()).await;
+    assert!(unknown.reason.contains("VECTOR"), "{}", unknown.reason);
+    assert_eq!(unknown.raw, record.to_string());
 }
 
 /// There is no place to record it at, so the shard stops rather than skip it.
@@ -201,8 +192,7 @@ async fn a_record_without_a_sequence_number_stops_the_shard() {
         let service = Scripted::start([
             iterator("i1"),
             page([record("1"), placeless.clone()], Some("i2")),
-            iterator("i3"),
-            page([record("1"), placeless], Some("i4")),
+            page([record("1"), placeless], Some("i2")),
         ])
         .await;
         let mut reader = service.reader(None).await;

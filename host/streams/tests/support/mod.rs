@@ -1,6 +1,7 @@
 //! A scripted DynamoDB Streams, its answers, and readers of it.
 
 pub(crate) mod http;
+pub(crate) mod memory;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
