@@ -114,13 +114,14 @@ impl<'a> Written<'a> {
             b'+' => (false, &text[1..]),
             _ => (false, text),
         };
-        let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
-            Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
-            None => (unsigned, 0),
+        let (whole, rest) = split_digits(unsigned);
+        let (fraction, rest) = rest.strip_prefix('.').map_or(("", rest), split_digits);
+        let exponent = match rest.strip_prefix(['e', 'E']) {
+            Some(exponent) => exponent.parse::<i32>().ok()?,
+            None if rest.is_empty() => 0,
+            None => return None,
         };
-        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-        let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-        if (whole.is_empty() && fraction.is_empty()) || !all_digits(whole) || !all_digits(fraction) {
+        if whole.is_empty() && fraction.is_empty() {
             return None;
         }
         Some(Self {
@@ -130,6 +131,11 @@ impl<'a> Written<'a> {
             exponent,
         })
     }
+}
+
+/// The digits that a text begins with, and what comes after them.
+fn split_digits(text: &str) -> (&str, &str) {
+    text.split_at(text.bytes().take_while(u8::is_ascii_digit).count())
 }
 
 impl Decimal {
