@@ -14,7 +14,8 @@
 //! | `decode/scan` | `serde_json` that checks the same bytes and keeps nothing |
 //! | `decode/node` | a consumer for Node on the same bytes, in turns (`node`); left out, and told, where there is no Node |
 //!
-//! Machines are noisy: compare the ratios, not the times.
+//! Machines are noisy: compare the ratios, not the times. What share of the whole path this is:
+//! `host/pipeline/benches/share.rs`.
 
 #[path = "../../evidence/benches/beside/mod.rs"]
 mod beside;

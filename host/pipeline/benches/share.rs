@@ -1,0 +1,174 @@
+//! What share of the way into the ledger decoding is, in CPU time of Weir's process.
+//!
+//! ```text
+//! a process of its own ── socket ──▶ client library ──▶ decode ──▶ who, seal ──▶ append ── socket ──▶ Postgres
+//!                                    └───────────────── the whole path: Intake ──────────┘
+//! a page in memory ─────────────────▶ client library ──▶ decode
+//! ```
+//!
+//! Both read the same pages: 1,000 records of 1 KB items with both images (`host/streams/benches/pages`). Each round
+//! measures one, then a reader of the socket that records nothing, then the other, for so many pages. What runs in other
+//! processes, the source and Postgres, is not counted: with Postgres' own work the share would be smaller.
+//!
+//! The goal is a quarter. What decoding is made of: `host/streams/benches/decode.rs`.
+
+#![expect(clippy::unwrap_used, reason = "the source is one of the tests")]
+
+#[path = "../../ledger/benches/appends/mod.rs"]
+#[expect(dead_code, reason = "the benchmark of appends uses all of it")]
+mod appends;
+#[path = "../../streams/tests/support/http.rs"]
+#[expect(dead_code, reason = "the tests of streams use all of it")]
+mod http;
+#[path = "../../streams/benches/pages/mod.rs"]
+mod pages;
+mod source;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use sqlx::postgres::PgConnectOptions;
+use tokio_util::sync::CancellationToken;
+use weir_ledger::Ledger;
+use weir_model::{ShardId, StreamArn};
+use weir_pipeline::{Activities, Images, Intake, Source, SourceSettings, SourceTable, Start};
+use weir_streams::{AwsAccess, DynamoDbStreams, ShardReader};
+
+use appends::{execute, open};
+use pages::{RECORDS, SHARD};
+use source::{PAGES, SourceProcess};
+
+/// Rounds that are measured: enough for a median on a noisy machine.
+const ROUNDS: u64 = 11;
+
+/// CPU time of a record in one round, in microseconds.
+struct Round {
+    decode_us: f64,
+    read_us: f64,
+    whole_us: f64,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    if source::is_asked_for() {
+        source::serve().await;
+        return ExitCode::SUCCESS;
+    }
+    let Ok(url) = std::env::var("WEIR_TEST_POSTGRES_URL") else {
+        eprintln!(
+            "there is no Postgres to measure; run: tests/with-postgres cargo bench -p weir-pipeline --bench share"
+        );
+        return ExitCode::FAILURE;
+    };
+    let is_quick = std::env::args().any(|argument| argument == "--quick");
+    let maintenance = PgConnectOptions::from_str(&url).expect("WEIR_TEST_POSTGRES_URL is a Postgres URL");
+    let name = format!(
+        "share_bench_{:016x}",
+        getrandom::u64().expect("the system has randomness")
+    );
+    execute(&maintenance, &format!("create database {name}")).await;
+    let ledger = open(&maintenance.clone().database(&name), "share").await;
+    let source = SourceProcess::start();
+
+    let mut rounds = Vec::new();
+    for number in 0..if is_quick { 2 } else { ROUNDS } {
+        rounds.push(Box::pin(round(&ledger, &source, number)).await);
+    }
+    execute(&maintenance, &format!("drop database {name} with (force)")).await;
+    print(&rounds);
+    ExitCode::SUCCESS
+}
+
+async fn round(ledger: &Ledger, source: &SourceProcess, number: u64) -> Round {
+    let page = pages::page(1, "second");
+    let mut in_memory = pages::endless(&page).await;
+    let access = source.access();
+    let table = format!("table-{number}");
+    let stream = StreamArn::parse(source::arn(&table)).expect("an ARN");
+    let shard = ShardId::parse(SHARD).expect("a shard id");
+    let mut over_socket = DynamoDbStreams::new(&access).await.read(&stream, &table, &shard, None);
+    Round {
+        decode_us: cpu_us_of(read(&mut in_memory)).await,
+        read_us: cpu_us_of(read(&mut over_socket)).await,
+        whole_us: cpu_us_of(Box::pin(record(ledger, access, table))).await,
+    }
+}
+
+/// Reads as many pages as are recorded.
+async fn read(reader: &mut ShardReader) {
+    for _ in 0..PAGES {
+        let page = reader.next_page().await.expect("the source answers");
+        assert_eq!(page.records.len() as u64, RECORDS);
+    }
+}
+
+/// Records a table that was never recorded, as `weir run` does.
+async fn record(ledger: &Ledger, access: AwsAccess, table: String) {
+    let settings = SourceSettings {
+        name: table.clone(),
+        table: SourceTable::Table(table),
+        access,
+        start: Start::TrimHorizon,
+        images: Images::Both,
+        actor: None,
+    };
+    let size = ledger.head().await.expect("Postgres answers").size + PAGES * RECORDS;
+    let source = Source::prepare(settings, ledger.clone(), Activities::default()).await;
+    let intake = Intake::new(
+        ledger.clone(),
+        "bench".to_owned(),
+        vec![source.expect("the source answers")],
+    );
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(intake.run(stop.clone()));
+    while ledger.head().await.expect("Postgres answers").size < size {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    stop.cancel();
+    running.await.expect("the intake ends").expect("it never fails");
+}
+
+/// CPU time that this process took for each record of the work, in microseconds.
+async fn cpu_us_of(work: impl Future<Output = ()>) -> f64 {
+    let now = || {
+        let time = clock_gettime(ClockId::ProcessCPUTime);
+        Duration::new(
+            time.tv_sec.cast_unsigned(),
+            u32::try_from(time.tv_nsec).expect("below a second"),
+        )
+    };
+    let begun = now();
+    work.await;
+    (now() - begun).as_secs_f64() * 1e6 / (PAGES * RECORDS) as f64
+}
+
+fn print(rounds: &[Round]) {
+    let median = |of: &dyn Fn(&Round) -> f64| {
+        let mut values: Vec<f64> = rounds.iter().map(of).collect();
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    let share = |round: &Round| 100.0 * round.decode_us / round.whole_us;
+    let (low, high) = rounds
+        .iter()
+        .map(share)
+        .fold((f64::MAX, f64::MIN), |(low, high), share| {
+            (low.min(share), high.max(share))
+        });
+    writeln!(
+        std::io::stdout(),
+        "share: decoding is {:.0} % of the CPU time from socket to ledger ({low:.0} to {high:.0} in {} rounds of {PAGES} \
+         pages), beside at most 25 %\n  a record: {:.1} µs, of which decoding {:.1}, the socket {:.1}, sealing and \
+         appending {:.1}",
+        median(&share),
+        rounds.len(),
+        median(&|round| round.whole_us),
+        median(&|round| round.decode_us),
+        median(&|round| round.read_us - round.decode_us),
+        median(&|round| round.whole_us - round.read_us),
+    )
+    .expect("somebody reads this");
+}
