@@ -226,12 +226,13 @@ impl<'a> Work<'a> {
                 stop.cancel();
             }
         }
+        let begun_at = Instant::now();
         for index in moves.take {
-            // The heart has to beat, however many there are to take.
-            if sent_at.elapsed() >= self.intake.pace.round_interval {
+            self.take(me, &streams, &shards[index]).await?;
+            // The heart has to beat, however many there are to take. At least one was taken, however slow Postgres is.
+            if begun_at.elapsed() >= self.intake.pace.round_interval {
                 return Ok(false);
             }
-            self.take(me, &streams, &shards[index]).await?;
         }
         // What is ours in Postgres, but was given up here (a beat was late), is taken up anew.
         let forgotten = |shard: &&OpenShard| {
