@@ -3,7 +3,7 @@
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 WEIR := $(TARGET)/debug/weir
 
-.PHONY: run test check plugins verifier-wasm bench test-peers storms queries
+.PHONY: run test check plugins verifier-wasm bench test-peers storms crowd outages takeover queries
 
 # Weir on an embedded default: a private Postgres, a local DynamoDB, a small shop. Ctrl-C stops it.
 # Options for `weir dev` go into ARGS: make run ARGS="--fresh --no-traffic"
@@ -48,6 +48,24 @@ test-peers: test
 storms:
 	@tests/setup tests
 	@WEIR_STORMS=$(or $(STORMS),200) tests/with-postgres cargo nextest run --workspace --all-features -E 'binary(storms)'
+
+# A thousand shards on one worker, or CROWD=... of them: memory, processor time and calls, on an optimised build.
+crowd:
+	@tests/setup tests
+	@cargo build --workspace --all-features --profile bench --bin weir
+	@WEIR_CROWD=$(or $(CROWD),1000) tests/with-postgres cargo nextest run --workspace --all-features --cargo-profile bench --test crowd --no-capture
+
+# Storms that three processes go through while they are killed, frozen and cut off from Postgres, so many (OUTAGES=20).
+outages:
+	@tests/setup tests
+	@cargo build --workspace --all-features --bin weir
+	@WEIR_OUTAGES=$(or $(OUTAGES),10) tests/with-postgres cargo nextest run --workspace --all-features --test outages --no-capture
+
+# How long it takes until others record what a killed process read, so many times (TAKE_OVERS=20).
+takeover:
+	@tests/setup tests
+	@cargo build --workspace --all-features --bin weir
+	@WEIR_TAKE_OVERS=$(or $(TAKE_OVERS),5) tests/with-postgres cargo nextest run --workspace --all-features --test workers --no-capture what_a_killed_worker
 
 # What the compile-time check of SQL knows about the schema; after a change of a query or a migration.
 queries:

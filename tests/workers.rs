@@ -93,6 +93,23 @@ impl Shop {
             .collect()
     }
 
+    /// The shards that a process reads.
+    fn read_by(&self, process: u32) -> Vec<String> {
+        let shards = self.weir.database.psql(&format!(
+            "select shard from shard join worker using (worker_id) where name like '%/{process}' order by shard"
+        ));
+        shards.lines().map(str::to_owned).collect()
+    }
+
+    /// How far each of these shards is recorded.
+    fn recorded_of(&self, shards: &[String]) -> Vec<String> {
+        let shards = shards.join("', '");
+        let positions = self.weir.database.psql(&format!(
+            "select coalesce(position, '-') from shard where shard in ('{shards}') order by stream_id, shard"
+        ));
+        positions.lines().map(str::to_owned).collect()
+    }
+
     async fn shared_as(&self, wanted: &[u64]) -> BTreeMap<i64, u64> {
         eventually(&format!("shards are shared as {wanted:?}"), async || {
             let shares = self.shares().await;
@@ -102,6 +119,11 @@ impl Shop {
         })
         .await
     }
+}
+
+#[expect(clippy::print_stderr, reason = "it is measured to be read")]
+fn tell(text: &str) {
+    eprintln!("{text}");
 }
 
 fn table(number: usize) -> String {
@@ -137,6 +159,51 @@ async fn three_workers_share_the_shards_and_two_take_over_what_a_third_leaves_wh
     assert_eq!(shown.stdout.matches("  read  by ").count(), TABLES, "{}", shown.stdout);
     assert!(shown.stdout.contains("6 shards, "), "{}", shown.stdout);
     first.stop().await;
+    shop.check().await;
+}
+
+/// `make takeover` does it often enough to tell how long it takes on this machine.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_worker_read_is_recorded_by_others_within_the_time_of_a_lease_and_a_few_looks() {
+    let given = std::env::var("WEIR_TAKE_OVERS")
+        .ok()
+        .and_then(|count| count.parse().ok());
+    let mut shop = Shop::open().await;
+    let mut running = vec![shop.weir.run(None)];
+    shop.shared_as(&[6]).await;
+    running.extend(["b", "c"].map(|name| shop.weir.run_beside(name)));
+    for turn in 0..given.unwrap_or(1) {
+        shop.shared_as(&[2, 2, 2]).await;
+        shop.write().await;
+        shop.recorded().await;
+        // Each in turn, but the first: it answers.
+        let killed = running.remove(1);
+        let theirs = shop.read_by(killed.process_id());
+        let before = shop.recorded_of(&theirs);
+        killed.kill().await;
+        let since = Instant::now();
+        shop.write().await;
+        let first = eventually("another worker records", async || {
+            let moved = shop
+                .recorded_of(&theirs)
+                .iter()
+                .zip(&before)
+                .any(|(now, then)| now != then);
+            moved.then(|| since.elapsed())
+        })
+        .await;
+        shop.recorded().await;
+        tell(&format!(
+            "take-over {turn}: first record after {first:.1?}, all {} shards after {:.1?}",
+            theirs.len(),
+            since.elapsed()
+        ));
+        assert!(first < TAKE_OVER_MAX, "{first:?}");
+        running.push(shop.weir.run_beside(&format!("d{turn}")));
+    }
+    for process in running {
+        process.stop().await;
+    }
     shop.check().await;
 }
 
