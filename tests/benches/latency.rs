@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use weir_evidence::{EntryKind, LedgerSecret};
 use weir_ledger::{Database, Ledger, Role};
 use weir_model::{LedgerName, Position};
-use weir_pipeline::{Activities, Images, Intake, Source, SourceSettings, SourceTable, Start};
+use weir_pipeline::{Activities, AtGap, Images, Intake, Source, SourceSettings, SourceTable, Start};
 use weir_simulator::{Random, Setup, Simulator, TableSetup, item};
 use weir_streams::AwsAccess;
 use weir_tests::TestDatabase;
@@ -99,6 +99,8 @@ impl Bench {
             start: Start::TrimHorizon,
             images: Images::Both,
             actor: None,
+            reads_per_second: 4,
+            at_gap: AtGap::Record,
         };
         let source = Source::prepare(settings, ledger.clone(), Activities::new()).await;
         let intake = Intake::new(

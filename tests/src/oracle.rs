@@ -175,8 +175,9 @@ impl Told {
         }
         let first_streams: HashSet<&str> = first_streams(truth);
         for (shard, gaps) in &self.gaps {
-            let there = truth.streams.iter().find(|stream| stream.arn == shard.0);
-            let there = there.and_then(|stream| stream.shards.iter().find(|known| known.shard == shard.1));
+            let stream = truth.streams.iter().find(|stream| stream.arn == shard.0);
+            let find = |id: &str| stream.and_then(|stream| stream.shards.iter().find(|known| known.shard == id));
+            let there = find(&shard.1);
             let lost = trimmed.get(shard).map(Vec::as_slice).unwrap_or_default();
             for gap in gaps {
                 let spanned = lost.iter().any(|sequence| spans(gap, sequence));
@@ -185,7 +186,11 @@ impl Told {
                     gap.loss == Loss::Possible && gap.after.as_ref().is_some_and(|after| lost.contains(after));
                 let why = match gap.cause {
                     GapCause::StreamReplaced => !first_streams.contains(shard.0.as_str()),
-                    GapCause::ShardExpired => there.is_none_or(|shard| shard.gone),
+                    // It is gone, or its parent is, and was never seen.
+                    GapCause::ShardExpired => {
+                        let parent = there.and_then(|shard| find(shard.parent.as_deref()?));
+                        there.is_none_or(|shard| shard.gone) || parent.is_some_and(|parent| parent.gone)
+                    }
                     _ => spanned || at_its_edge || there.is_some_and(|shard| shard.trimmed > 0),
                 };
                 if !why {

@@ -105,7 +105,7 @@ impl Service {
         let sinks = make_sinks(loaded).await?;
         let mut sources = Vec::new();
         for (name, source) in &config.source {
-            let settings = source_settings(name, source);
+            let settings = source_settings(loaded, name, source);
             sources.push(Source::prepare(settings, ledger.clone(), activities.clone()).await?);
         }
 
@@ -277,11 +277,12 @@ async fn make_sinks(loaded: &Loaded) -> Result<Sinks> {
     Ok(sinks)
 }
 
-fn source_settings(name: &str, source: &SourceConfig) -> SourceSettings {
-    let table = match (&source.table, &source.stream_arn) {
-        (Some(table), _) => SourceTable::Table(table.clone()),
-        (None, Some(arn)) => SourceTable::Stream(arn.clone()),
-        (None, None) => unreachable!("a loaded configuration was checked"),
+fn source_settings(loaded: &Loaded, name: &str, source: &SourceConfig) -> SourceSettings {
+    let table = match (&source.table, &source.stream_arn, &source.recorded) {
+        (Some(table), _, _) => SourceTable::Table(table.clone()),
+        (None, Some(arn), _) => SourceTable::Stream(arn.clone()),
+        (None, None, Some(file)) => SourceTable::Recorded(loaded.path(file)),
+        (None, None, None) => unreachable!("a loaded configuration was checked"),
     };
     SourceSettings {
         name: name.to_owned(),

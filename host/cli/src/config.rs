@@ -133,7 +133,7 @@ impl Default for ApiConfig {
     }
 }
 
-/// `[source.<name>]`: a `DynamoDB` table with a stream. Give `table` or `stream_arn`.
+/// `[source.<name>]`: a `DynamoDB` table with a stream. Give `table`, `stream_arn` or `recorded`.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SourceConfig {
@@ -142,6 +142,10 @@ pub(crate) struct SourceConfig {
 
     /// ARN of a stream.
     pub(crate) stream_arn: Option<StreamArn>,
+
+    /// File with recorded pages, in the place of AWS: JSON lines, the first `{"stream": {"arn", "table", "view", "keys"}}`,
+    /// every other `{"shard", "parent", "page": <answer of GetRecords>}`. It is held in memory.
+    pub(crate) recorded: Option<PathBuf>,
 
     /// Where a stream begins that was never read. Default: `trim-horizon`.
     #[serde(default)]

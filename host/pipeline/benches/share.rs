@@ -34,12 +34,16 @@ use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
 use weir_ledger::Ledger;
 use weir_model::{ShardId, StreamArn};
-use weir_pipeline::{Activities, Images, Intake, Source, SourceSettings, SourceTable, Start};
+use weir_pipeline::{Activities, AtGap, Images, Intake, Source, SourceSettings, SourceTable, Start};
 use weir_streams::{AwsAccess, DynamoDbStreams, ShardReader};
 
 use appends::{execute, open};
 use pages::{RECORDS, SHARD};
 use source::{PAGES, SourceProcess};
+
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Rounds that are measured: enough for a median on a noisy machine.
 const ROUNDS: u64 = 11;
@@ -114,6 +118,8 @@ async fn record(ledger: &Ledger, access: AwsAccess, table: String) {
         start: Start::TrimHorizon,
         images: Images::Both,
         actor: None,
+        reads_per_second: 4,
+        at_gap: AtGap::Record,
     };
     let size = ledger.head().await.expect("Postgres answers").size + PAGES * RECORDS;
     let source = Source::prepare(settings, ledger.clone(), Activities::default()).await;

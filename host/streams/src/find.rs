@@ -58,7 +58,9 @@ impl DynamoDbStreams {
     pub async fn new(access: &AwsAccess) -> Self {
         let mut streams = Self::from_config(&access.load().await);
         // An emulator may write any region into its ARNs.
-        streams.region = streams.region.filter(|_| access.endpoint.is_none());
+        if access.endpoint.is_some() {
+            streams.is_of_any_region();
+        }
         streams
     }
 
@@ -73,6 +75,11 @@ impl DynamoDbStreams {
             time,
             describe_turnstile: Arc::new(Turnstile::new(DESCRIBE_INTERVAL, DESCRIBES_AT_ONCE)),
         }
+    }
+
+    /// Takes streams for its own whatever region their ARNs name.
+    pub(crate) fn is_of_any_region(&mut self) {
+        self.region = None;
     }
 
     /// What time the service said it was in its last answer, in whole seconds; our time if it said nothing yet.

@@ -1,4 +1,4 @@
-//! Sources of changes: DynamoDB Streams.
+//! Sources of changes: DynamoDB Streams, and recordings of it.
 //!
 //! ```text
 //! table ──▶ stream ──▶ shards and their parents ──▶ pages of records as bytes ──▶ changes
@@ -19,6 +19,7 @@ mod describe;
 mod find;
 mod lineage;
 mod reader;
+mod recorded;
 mod service_time;
 mod turnstile;
 
@@ -27,3 +28,4 @@ pub use describe::{Describing, FoundShard, StreamDescription, ViewType};
 pub use find::{DynamoDbStreams, FindError};
 pub use lineage::made_at;
 pub use reader::{Page, ReadError, ShardReader};
+pub use recorded::RecordedError;

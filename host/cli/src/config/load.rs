@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use weir_api::Token;
 use weir_evidence::{LedgerSecret, SignatureType, VerifierKey};
 use weir_pipeline::{Guard, PublisherSettings, Witness};
@@ -184,10 +184,15 @@ impl Loaded {
             );
         }
         for (name, source) in &config.source {
-            match (&source.table, &source.stream_arn) {
-                (Some(_), None) | (None, Some(_)) => {}
-                _ => bail!("[source.{name}] needs either `table` or `stream_arn`"),
-            }
+            let given = [
+                source.table.is_some(),
+                source.stream_arn.is_some(),
+                source.recorded.is_some(),
+            ];
+            ensure!(
+                given.into_iter().filter(|given| *given).count() == 1,
+                "[source.{name}] needs either `table`, `stream_arn` or `recorded`"
+            );
         }
         for (name, route) in &config.route {
             ensure!(
@@ -286,7 +291,9 @@ mod tests {
         );
         check(
             "[source.shop]\n",
-            expect!["the configuration weir.toml cannot be used: [source.shop] needs either `table` or `stream_arn`"],
+            expect![
+                "the configuration weir.toml cannot be used: [source.shop] needs either `table`, `stream_arn` or `recorded`"
+            ],
         );
         check(
             "[source.Shop]\ntable = \"t\"\n",

@@ -1,5 +1,6 @@
 //! What a source is configured to be, and whether its stream can serve that: found out before anything runs.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use weir_evidence::ConfigurationDigest;
 use weir_ledger::{Ledger, NewStream, Stream};
 use weir_model::{ActorRule, StreamArn};
-use weir_streams::{AwsAccess, DynamoDbStreams, FindError, StreamDescription};
+use weir_streams::{AwsAccess, DynamoDbStreams, FindError, RecordedError, StreamDescription};
 
 use super::seal::Sealer;
 use crate::Activities;
@@ -57,6 +58,8 @@ pub enum SourceTable {
     Table(String),
     /// This stream alone.
     Stream(StreamArn),
+    /// The stream of a file with recorded pages ([`DynamoDbStreams::recorded`]).
+    Recorded(PathBuf),
 }
 
 /// Where to begin with a stream that was never read.
@@ -129,6 +132,14 @@ pub enum PrepareError {
         /// Why.
         error: FindError,
     },
+    /// The recorded pages cannot be read.
+    #[error("source {source_name}")]
+    Recorded {
+        /// Name of the source.
+        source_name: String,
+        /// Why.
+        source: RecordedError,
+    },
     /// Postgres failed.
     #[error("the stream cannot be entered into the ledger")]
     Ledger(#[from] weir_ledger::DatabaseError),
@@ -149,11 +160,21 @@ impl Source {
     ///
     /// The stream is not there or carries too little; the message says what to do.
     pub async fn prepare(
-        settings: SourceSettings,
+        mut settings: SourceSettings,
         ledger: Ledger,
         activities: Activities,
     ) -> Result<Self, PrepareError> {
-        let streams = DynamoDbStreams::new(&settings.access).await;
+        let streams = match &settings.table {
+            SourceTable::Recorded(file) => {
+                let (streams, arn) = DynamoDbStreams::recorded(file).map_err(|source| PrepareError::Recorded {
+                    source_name: settings.name.clone(),
+                    source,
+                })?;
+                settings.table = SourceTable::Stream(arn);
+                streams
+            }
+            SourceTable::Table(_) | SourceTable::Stream(_) => DynamoDbStreams::new(&settings.access).await,
+        };
         let known: Vec<Stream> = ledger
             .streams()
             .await?
@@ -164,6 +185,7 @@ impl Source {
         let found = match &settings.table {
             SourceTable::Table(table) => streams.find(table).await,
             SourceTable::Stream(arn) => streams.describe(arn).await,
+            SourceTable::Recorded(_) => unreachable!("a recording is one stream"),
         };
         match (found, known.into_iter().next_back()) {
             (Ok(found), known) => {
@@ -242,6 +264,7 @@ fn check_same_source(
     let is_same = |stream: &Stream| match &settings.table {
         SourceTable::Table(table) => stream.table == *table && streams.is_region_of(&stream.arn),
         SourceTable::Stream(arn) => stream.arn == *arn && streams.is_region_of(arn),
+        SourceTable::Recorded(_) => unreachable!("a recording is one stream"),
     };
     match known.iter().find(|stream| !is_same(stream)) {
         Some(other) => Err(PrepareError::OtherSource {
