@@ -10,11 +10,9 @@ use weir_model::{EventId, SequenceNumber, ShardId, StreamArn};
 use crate::head::unreadable;
 use crate::{Ledger, ReadError, from_stored, in_time};
 
-/// Records of a page at most (API model of the service, `GetRecords`).
-const PAGE_RECORDS_MAX: i64 = 1000;
-
-/// Entries before a shard's last page that are looked through for records of the shard.
-const LAST_ENTRIES: i64 = 4000;
+/// Last records of a shard that its children may begin with again, looked at in any case: a full page (API model of the
+/// service, `GetRecords`).
+const LAST_RECORDS: i64 = 1000;
 
 /// One life of a table's stream, known to this ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -317,33 +315,38 @@ impl Ledger {
         Ok(shards)
     }
 
-    /// Event ids of the last records that were recorded of a shard: of its last page for sure, and of those close before it
-    /// in the ledger.
+    /// Event ids of the last records that were recorded of a shard: of its last page, and of those before it until they are
+    /// a thousand, or sixteen pages.
     ///
     /// # Errors
     ///
     /// Postgres failed, or an entry cannot be read.
     pub async fn last_events(&self, stream: &Stream, shard: &ShardId) -> Result<HashSet<EventId>, ReadError> {
-        let tail = sqlx::query_scalar!(
-            "select tail_position from shard where stream_id = $1 and shard = $2",
+        let pages = sqlx::query_scalar!(
+            "select tail_pages from shard where stream_id = $1 and shard = $2",
             stream.stream_id,
             shard.as_str(),
         )
         .fetch_optional(&self.shared.pool);
-        let Some(tail) = in_time::<_, sqlx::Error>(tail).await?.flatten() else {
-            return Ok(HashSet::new());
-        };
-        // Entries say their shard in their bytes. Only those that do are worth a journey: among a thousand shards, few do.
+        let pages = in_time::<_, sqlx::Error>(pages).await?.unwrap_or_default();
+        let (mut firsts, mut counts, mut records) = (Vec::new(), Vec::new(), 0);
+        for page in pages.chunks_exact(2) {
+            if records >= LAST_RECORDS {
+                break;
+            }
+            firsts.push(page[0]);
+            counts.push(page[1]);
+            records += page[1];
+        }
         let rows = sqlx::query!(
             "
             select position, entry
-            from entry
-            where ledger_id = $1 and position >= $2 and position < $3 and position($4::bytea in entry) > 0
+            from unnest($2::bigint[], $3::bigint[]) as page (first, count)
+            join entry on ledger_id = $1 and position >= page.first and position < page.first + page.count
             ",
             self.shared.id,
-            tail - LAST_ENTRIES,
-            tail + PAGE_RECORDS_MAX,
-            shard.as_str().as_bytes(),
+            &firsts,
+            &counts,
         )
         .fetch_all(&self.shared.pool);
         let mut events = HashSet::new();

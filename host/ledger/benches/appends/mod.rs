@@ -50,6 +50,7 @@ impl Appends {
             table: TABLE,
             key_names: &["order_id".to_owned()],
             records_from: None,
+            entered_at: jiff::Timestamp::UNIX_EPOCH,
         };
         let stream_id = ledger
             .enter_stream(stream)

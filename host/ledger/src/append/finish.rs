@@ -31,7 +31,10 @@ impl Ledger {
         let streams: Vec<i32> = shards.iter().map(|shard| shard.stream_id).collect();
         let names: Vec<String> = shards.iter().map(|shard| shard.shard.as_str().to_owned()).collect();
         let positions: Vec<Option<String>> = shards.iter().map(|shard| text(shard.position.as_ref())).collect();
-        let tails: Vec<Option<i64>> = shards.iter().map(|shard| shard.tail.map(crate::to_stored)).collect();
+        let tail = |shard: &LockedShard| shard.tail.map(|(first, _)| crate::to_stored(first));
+        let tails: Vec<Option<i64>> = shards.iter().map(tail).collect();
+        let tail_count = |shard: &LockedShard| shard.tail.and_then(|(_, count)| i64::try_from(count).ok());
+        let tail_counts: Vec<Option<i64>> = shards.iter().map(tail_count).collect();
         let gaps: Vec<i64> = shards.iter().map(|shard| shard.gaps).collect();
         let finished: Vec<bool> = shards.iter().map(|shard| shard.is_finished).collect();
         let after = open(&|open| {
@@ -75,14 +78,18 @@ impl Ledger {
                 batch_epoch = moved.batch_epoch,
                 batch_opened_at = moved.batch_opened_at,
                 gaps = shard.gaps + moved.gaps,
-                tail_position = coalesce(moved.tail, shard.tail_position)
+                -- Sixteen pages, as pairs.
+                tail_pages = case
+                    when moved.tail is null then shard.tail_pages
+                    else (array[moved.tail, moved.tail_count] || shard.tail_pages)[1:32]
+                end
             from unnest(
                 $8::integer[], $9::text[], $10::text[], $11::boolean[], $12::text[], $13::text[], $14::text[], $15::bigint[],
                 $16::bigint[], $17::bigint[], $18::bytea[], $19::bigint[], $20::timestamptz[],
-                $21::bigint[], $22::bigint[]
+                $21::bigint[], $22::bigint[], $23::bigint[]
             ) as moved (
                 stream_id, shard, position, finished, batch_after, batch_first, batch_last, batch_read, batch_recorded,
-                batch_redacted, batch_config, batch_epoch, batch_opened_at, gaps, tail
+                batch_redacted, batch_config, batch_epoch, batch_opened_at, gaps, tail, tail_count
             )
             where shard.stream_id = moved.stream_id and shard.shard = moved.shard
             ",
@@ -108,6 +115,7 @@ impl Ledger {
             &opened_at as &[Option<StoredTimestamp>],
             &gaps,
             &tails as &[Option<i64>],
+            &tail_counts as &[Option<i64>],
         )
         .execute(conn)
         .await?;

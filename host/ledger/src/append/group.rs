@@ -30,8 +30,8 @@ pub(super) struct LockedShard {
     pub(super) has_moved: bool,
     /// Gaps that are recorded now.
     pub(super) gaps: i64,
-    /// Where the last batch with records begins that is recorded now.
-    pub(super) tail: Option<Position>,
+    /// Where the last batch with records begins that is recorded now, and how many it has.
+    pub(super) tail: Option<(Position, usize)>,
 }
 
 /// What is written for one batch.
@@ -109,7 +109,7 @@ impl Ledger {
             if !batch.records.is_empty()
                 && let Some(shard) = shards.iter_mut().find(|shard| shard.is_of(batch))
             {
-                shard.tail = Some(Position(begin));
+                shard.tail = Some((Position(begin), batch.records.len()));
             }
             rows.extend(batch.records.iter().map(|record| (Row::of(record), record.leaf)));
             rows.extend(

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use weir_ledger::{NewStream, Stream};
 
-use crate::support::{World, name, secret};
+use crate::support::{World, append, append_end, name, secret};
 
 /// A stream as it is found again.
 fn again(known: &Stream) -> NewStream<'_> {
@@ -97,4 +97,26 @@ async fn a_key_name_is_learned_once() {
     // What the stream told of itself stays.
     world.ledger.learn_key_name(known.stream_id, "other").await.unwrap();
     assert_eq!(world.ledger.streams().await.unwrap()[0], known);
+}
+
+/// streams.md 43: what a child may begin with again is more than its parent's last page, and stands far apart in the ledger
+/// where many shards are recorded.
+#[tokio::test]
+async fn the_last_pages_of_a_shard_are_found_among_the_pages_of_all_others() {
+    let world = World::new().await;
+    let (parent, other) = (world.lease("parent").await, world.lease("other").await);
+    // Pages of one record, and one of the other shard between any two.
+    for after in 0..20 {
+        append(&world.ledger, &parent, after, after + 1).await.unwrap();
+        append(&world.ledger, &other, after, after + 1).await.unwrap();
+    }
+    append_end(&world.ledger, &parent, 20).await.unwrap();
+    let known = known(&world).await;
+    let events = world.process().await.last_events(&known, &parent.shard).await.unwrap();
+    assert_eq!(events.len(), 16, "{events:?}");
+
+    // One page after them that has a thousand.
+    append(&world.ledger, &other, 20, 1020).await.unwrap();
+    let events = world.ledger.last_events(&known, &other.shard).await.unwrap();
+    assert_eq!(events.len(), 1000);
 }
