@@ -1,5 +1,5 @@
-//! What end-to-end tests stand on: a database of their own, a Weir in a folder of its own, and an event bus that
-//! remembers what it took.
+//! What end-to-end tests stand on: a database of their own, a Weir in a folder of its own, an intake in the test's own
+//! process, and an event bus that remembers what it took.
 //!
 //! # Invariants
 //!
@@ -11,12 +11,14 @@ mod bus;
 mod database;
 mod footprint;
 pub mod oracle;
+mod site;
 mod weir;
 mod witness;
 
 pub use bus::{Bus, Received};
 pub use database::TestDatabase;
 pub use footprint::Footprint;
+pub use site::Site;
 pub use weir::{Answer, ORIGIN, SIGNING_KEY, Weir, WeirProcess, ask, component, target_folder};
 pub use witness::TestWitness;
 
@@ -27,6 +29,13 @@ use weir_simulator::Random;
 /// Longest wait for anything. Far above what is ever needed; machines may be busy.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// The longest wait, or the seconds that `WEIR_TEST_PATIENCE_S` says: for who expects that nothing comes.
+fn patience() -> Duration {
+    let given = std::env::var("WEIR_TEST_PATIENCE_S").ok();
+    let seconds = given.and_then(|text| text.parse().ok());
+    seconds.map_or(PATIENCE, Duration::from_secs)
+}
+
 /// Looks until `look` finds something.
 ///
 /// # Panics
@@ -35,7 +44,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 #[track_caller]
 pub fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> impl Future<Output = T> {
     let place = std::panic::Location::caller();
-    let deadline = Instant::now() + PATIENCE;
+    let patience = patience();
+    let deadline = Instant::now() + patience;
     async move {
         loop {
             if let Some(found) = look().await {
@@ -44,7 +54,7 @@ pub fn eventually<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> im
             assert!(
                 Instant::now() < deadline,
                 "{what}: not within {} s ({place})",
-                PATIENCE.as_secs()
+                patience.as_secs()
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

@@ -178,6 +178,7 @@ impl Told {
             let stream = truth.streams.iter().find(|stream| stream.arn == shard.0);
             let find = |id: &str| stream.and_then(|stream| stream.shards.iter().find(|known| known.shard == id));
             let there = find(&shard.1);
+            let parent = there.and_then(|shard| find(shard.parent.as_deref()?));
             let lost = trimmed.get(shard).map(Vec::as_slice).unwrap_or_default();
             for gap in gaps {
                 let spanned = lost.iter().any(|sequence| spans(gap, sequence));
@@ -186,9 +187,8 @@ impl Told {
                     gap.loss == Loss::Possible && gap.after.as_ref().is_some_and(|after| lost.contains(after));
                 let why = match gap.cause {
                     GapCause::StreamReplaced => !first_streams.contains(shard.0.as_str()),
-                    // It is gone, or its parent is, and was never seen.
+                    // Or its parent left before anybody saw it.
                     GapCause::ShardExpired => {
-                        let parent = there.and_then(|shard| find(shard.parent.as_deref()?));
                         there.is_none_or(|shard| shard.gone) || parent.is_some_and(|parent| parent.gone)
                     }
                     _ => spanned || at_its_edge || there.is_some_and(|shard| shard.trimmed > 0),

@@ -43,6 +43,7 @@ impl Turnstile {
 mod tests {
     use super::*;
 
+    /// streams.md 10.
     #[test]
     fn some_pass_at_once_and_all_others_at_the_rate() {
         let turnstile = Turnstile::new(Duration::from_millis(100), 2);

@@ -18,6 +18,7 @@ fn claimed(result: &Result<ShardLease, ClaimError>) -> String {
     }
 }
 
+/// streams.md 39.
 #[tokio::test]
 async fn an_append_under_an_older_epoch_writes_nothing() {
     let world = World::new().await;
@@ -124,6 +125,7 @@ async fn an_append_waits_its_turn_at_the_head() {
     expect!["written at 1, the head has 2"].assert_eq(&told(&appended));
 }
 
+/// streams.md 1.
 #[tokio::test]
 async fn a_child_is_claimed_after_its_parent_is_finished() {
     let world = World::new().await;

@@ -221,6 +221,7 @@ mod tests {
         workers.iter().map(of).collect()
     }
 
+    /// streams.md 41: without a storm.
     #[test]
     fn workers_that_start_together_share_evenly_without_handing_anything_over() {
         for (workers, count) in [(1, 7), (2, 7), (3, 100), (8, 5), (5, 1000)] {
@@ -290,6 +291,7 @@ mod tests {
         assert_eq!(moves(WorkerId(2), &workers, &all), Moves::default());
     }
 
+    /// streams.md 1.
     #[test]
     fn a_shard_whose_parent_is_not_finished_is_nobody_s_yet() {
         let mut shards = shards(2);
@@ -297,6 +299,7 @@ mod tests {
         assert_eq!(moves(WorkerId(1), &[worker(1)], &shards).take, [0]);
     }
 
+    /// streams.md 40.
     #[test]
     fn who_is_asked_by_somebody_that_is_gone_keeps_its_shard() {
         let mut shards = shards(1);

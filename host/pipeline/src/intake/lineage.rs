@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(sure(&mut Lineage::default(), answer, known, 1), expected);
     }
 
-    /// streams.md 4: in whatever order they are listed.
+    /// streams.md 4: in whatever order they are listed. And 9: the parent may have left the stream since it was entered.
     #[test]
     fn shards_without_a_parent_or_with_one_that_is_there_are_sure() {
         check("c<b b<a a", "", "c b a");
@@ -227,6 +227,7 @@ mod tests {
         Some((sure.owed_from.unwrap().as_second() - at(0).as_second(), sure.is_orphan))
     }
 
+    /// streams.md 6.
     #[test]
     fn a_shard_whose_parent_came_and_went_unseen_has_lost_what_stood_there() {
         // Made at 12:00:00, when the stream was entered, an hour before, and an hour after.

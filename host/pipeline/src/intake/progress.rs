@@ -219,6 +219,20 @@ mod tests {
         ShardId::parse("shard-1").unwrap()
     }
 
+    /// streams.md 22.
+    #[test]
+    fn an_answer_is_no_progress_until_it_is_recorded() {
+        let status = IntakeStatus::default();
+        status.begins(1, &shard());
+        let moved_at = |status: &IntakeStatus| status.lock().shards[&(1, shard())].moved_at;
+        let began = moved_at(&status);
+        status.answered(1, &shard(), 10, None);
+        assert_eq!(moved_at(&status), began);
+        status.moved(1, &shard());
+        assert!(moved_at(&status) > began);
+    }
+
+    /// streams.md 22.
     #[test]
     fn a_shard_that_does_not_move_is_told_with_its_name_and_why_until_it_moves() {
         let status = IntakeStatus::default();

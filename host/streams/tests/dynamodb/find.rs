@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use weir_dev::{DynamoDbStorage, LocalDynamoDb};
-use weir_model::StreamArn;
+use weir_model::{ShardId, StreamArn};
 use weir_streams::{FindError, ViewType};
 
 use crate::support::http::{BEHIND, Reply};
@@ -233,6 +233,52 @@ async fn a_throttle_is_waited_for_and_one_that_stays_is_an_error() {
         matches!(&error, FindError::Service(why) if why.contains("ThrottlingException")),
         "{error}"
     );
+}
+
+/// streams.md 10: partial progress is kept.
+#[tokio::test]
+async fn a_description_that_failed_half_way_goes_on_with_the_page_that_failed() {
+    let service = Scripted::start([
+        description("ENABLED", &["s1"], Some("s1")),
+        error("AccessDeniedException"),
+        error("AccessDeniedException"),
+        description("ENABLED", &["s2"], Some("s2")),
+        description("ENABLED", &["s3"], None),
+    ])
+    .await;
+    let mut describing = service.streams().await.describing(&arn());
+    for _ in 0..2 {
+        let error = describing.finish().await.unwrap_err();
+        assert!(matches!(error, FindError::Service(_)), "{error}");
+    }
+    let described = describing.finish().await.unwrap();
+    assert_eq!(shown(&described.shards), ["s1", "s2", "s3"]);
+    let starts: Vec<Value> = service
+        .calls()
+        .iter()
+        .map(|(_, body)| body["ExclusiveStartShardId"].clone())
+        .collect();
+    let expected = [Value::Null, json!("s1"), json!("s1"), json!("s1"), json!("s2")];
+    assert_eq!(starts, expected);
+}
+
+/// streams.md 7: the filter may answer nothing, be ignored, or answer the parent itself.
+#[tokio::test]
+async fn only_children_of_the_shard_that_was_asked_for_are_its_children() {
+    for (answer, children) in [
+        (vec!["s2<s1", "s3<s1"], vec!["s2<s1", "s3<s1"]),
+        (vec![], vec![]),
+        (vec!["s1"], vec![]),
+        (vec!["s1<s0"], vec![]),
+        (vec!["s4<s0", "s2<s1", "s1<s0", "s5<s2"], vec!["s2<s1"]),
+    ] {
+        let service = Scripted::start([description("ENABLED", &answer, None)]).await;
+        let parent = ShardId::parse("s1").unwrap();
+        let found = service.streams().await.children(&arn(), &parent).await.unwrap();
+        assert_eq!(shown(&found), children, "{answer:?}");
+        let (_, asked) = &service.calls()[0];
+        assert_eq!(asked["ShardFilter"], json!({"Type": "CHILD_SHARDS", "ShardId": "s1"}));
+    }
 }
 
 #[tokio::test]
