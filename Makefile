@@ -3,7 +3,7 @@
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 WEIR := $(TARGET)/debug/weir
 
-.PHONY: run test check plugins verifier-wasm bench test-peers storms crowd outages takeover queries
+.PHONY: run test check plugins verifier-wasm bench test-peers storms crowd outages takeover mutations queries
 
 # Weir on an embedded default: a private Postgres, a local DynamoDB, a small shop. Ctrl-C stops it.
 # Options for `weir dev` go into ARGS: make run ARGS="--fresh --no-traffic"
@@ -66,6 +66,12 @@ takeover:
 	@tests/setup tests
 	@cargo build --workspace --all-features --bin weir
 	@WEIR_TAKE_OVERS=$(or $(TAKE_OVERS),5) tests/with-postgres cargo nextest run --workspace --all-features --test workers --no-capture what_a_killed_worker
+
+# Small faults in the intake, one at a time, and that the tests see each: tests/mutations/table.toml. Takes long. Those of a few
+# lines of streams.md: make mutations LINES="6 11"; the second one of line 13: LINES=13.2
+mutations:
+	@tests/setup tests
+	@tests/with-postgres tests/mutations/run $(LINES)
 
 # What the compile-time check of SQL knows about the schema; after a change of a query or a migration.
 queries:
