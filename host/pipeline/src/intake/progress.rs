@@ -223,10 +223,10 @@ mod tests {
     #[test]
     fn an_answer_is_no_progress_until_it_is_recorded() {
         let status = IntakeStatus::default();
-        status.begins(1, &shard());
+        status.begins("shop", 1, &shard());
         let moved_at = |status: &IntakeStatus| status.lock().shards[&(1, shard())].moved_at;
         let began = moved_at(&status);
-        status.answered(1, &shard(), 10, None);
+        status.answered(1, &shard(), 10, None, Duration::ZERO);
         assert_eq!(moved_at(&status), began);
         status.moved(1, &shard());
         assert!(moved_at(&status) > began);
