@@ -169,6 +169,7 @@ mod tests {
         assert!(outbox.is_done());
     }
 
+    /// streams.md 42: an attempt is counted when it is taken, whatever becomes of it.
     #[test]
     fn a_delivery_that_waits_holds_back_its_own_key_and_no_other() {
         let mut outbox = outbox("abab");

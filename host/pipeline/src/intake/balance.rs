@@ -294,9 +294,11 @@ mod tests {
     /// streams.md 1.
     #[test]
     fn a_shard_whose_parent_is_not_finished_is_nobody_s_yet() {
-        let mut shards = shards(2);
-        shards[1].is_ready = false;
-        assert_eq!(moves(WorkerId(1), &[worker(1)], &shards).take, [0]);
+        for (waits, free) in [(0, 1), (1, 0)] {
+            let mut shards = shards(2);
+            shards[waits].is_ready = false;
+            assert_eq!(moves(WorkerId(1), &[worker(1)], &shards).take, [free]);
+        }
     }
 
     /// streams.md 40.
