@@ -181,7 +181,7 @@ impl Storm {
         Ok(())
     }
 
-    /// Trims a shard of the newest stream somewhere, or takes a closed one away.
+    /// Trims a shard of the newest stream somewhere, or takes a closed one away, with all that it came from.
     fn trim(&mut self, state: &mut State) -> Result<(), WorldError> {
         let world = &mut state.service.world;
         let trims = self.random.chance(self.settings.trim);
@@ -199,7 +199,18 @@ impl Storm {
             world.trim(&self.table, Some(&id), up_to.as_ref())?;
         }
         if vanishes && !is_open {
-            world.vanish(&self.table, &id)?;
+            // A shard goes a day after it was closed, so its ancestors went before it.
+            let mut line = vec![id];
+            let shards = &world.streams[world.stream_of(&self.table)?].shards;
+            while let Some(shard) = shards.iter().find(|shard| Some(&shard.id) == line.last()) {
+                let Some(parent) = &shard.parent else { break };
+                line.push(parent.clone());
+            }
+            let is_there = |id: &String| shards.iter().any(|shard| shard.id == *id && !shard.gone);
+            line.retain(is_there);
+            for shard in line.iter().rev() {
+                world.vanish(&self.table, shard)?;
+            }
         }
         Ok(())
     }

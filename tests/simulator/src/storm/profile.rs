@@ -52,7 +52,7 @@ pub struct Settings {
     pub opaque: f64,
     /// A shard is trimmed up to any of its records, read or not.
     pub trim: f64,
-    /// A closed shard is taken away, read or not.
+    /// A closed shard is taken away, read or not, and its ancestors with it.
     pub vanish: f64,
     /// The stream is switched off.
     pub disable: f64,
