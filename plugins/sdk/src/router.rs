@@ -46,7 +46,7 @@ pub trait Router: Sized + 'static {
     fn route(&self, batch: &Batch, decisions: &mut Decisions) -> Result<(), Error>;
 }
 
-/// Makes a type that implements [`Router`](crate::Router) the plugin of this package. Once in a package.
+/// Makes a type that implements [`Router`] the plugin of this package. Once in a package.
 #[macro_export]
 macro_rules! export_router {
     ($router:ty) => {
