@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use weir_ledger::Database;
-use weir_simulator::{Profile, Random, Setup, TableSetup};
+use weir_simulator::{Profile, Random, Setup, TableSetup, Truth};
 use weir_tests::{Site, TestDatabase};
 
 /// Storms that are under way at once.
@@ -104,8 +104,25 @@ impl Storm {
             tokio::time::sleep(CALM_INTERVAL).await;
         }
         findings.extend(self.site.findings().await);
+        if !findings.is_empty() {
+            eprintln!("shards of seed {}:{}", self.seed, lineage(&self.site.simulator.truth()));
+        }
         findings
     }
+}
+
+/// The shards of all streams, for whoever looks for what went wrong.
+fn lineage(truth: &Truth) -> String {
+    let shards = truth.streams.iter().flat_map(|stream| &stream.shards);
+    let lines = shards.map(|shard| {
+        let parent = shard.parent.as_deref().unwrap_or("none");
+        let gone = if shard.gone { ", gone" } else { "" };
+        format!(
+            "\n  {} from {parent}, opened {}, {} records, {} trimmed{gone}",
+            shard.shard, shard.opened_at, shard.records, shard.trimmed
+        )
+    });
+    lines.collect()
 }
 
 /// Lets storms of these seeds rage, some at once, and tells the seeds that failed.

@@ -215,8 +215,8 @@ impl Told {
                 && before >= position
             {
                 findings.push(format!(
-                    "change {} of {key:?} stands at {position}, before change {number}",
-                    change.number
+                    "change {} of {key:?} stands at {position}, before change {number}, which stands at {before}: {:?}",
+                    change.number, change.record
                 ));
             }
         }

@@ -195,8 +195,8 @@ impl Storm {
         let is_open = shard.is_open();
         let up_to = self.random.pick(&shard.records[shard.trimmed..]);
         let up_to: Option<SequenceNumber> = up_to.map(|record| record.sequence.clone());
-        if trims && up_to.is_some() {
-            world.trim(&self.table, Some(&id), up_to.as_ref())?;
+        if let Some(up_to) = up_to.filter(|_| trims) {
+            world.trim_everywhere(&self.table, &id, &up_to)?;
         }
         if vanishes && !is_open {
             // A shard goes a day after it was closed, so its ancestors went before it.

@@ -5,6 +5,7 @@
 //! - A table that has a stream again has one of another ARN.
 //! - A record is trimmed only when all before it in its shard are.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -181,6 +182,32 @@ impl World {
         let shard = &self.streams[stream].shards[place];
         let end = up_to.map_or(shard.records.len(), |sequence| shard.place_after(sequence));
         Ok(self.trim_to(stream, place, end))
+    }
+
+    /// Trims a shard up to a record, and what its children have of that at their beginning: the service trims by age, and a
+    /// record that is repeated is as old in one shard as in the other.
+    pub(crate) fn trim_everywhere(
+        &mut self,
+        table: &str,
+        shard: &str,
+        up_to: &SequenceNumber,
+    ) -> Result<(), WorldError> {
+        let stream = self.stream_with(table, Some(shard))?;
+        let place = self.streams[stream].find(Some(shard))?;
+        let shard = &self.streams[stream].shards[place];
+        let trimmed: HashSet<usize> = shard.records[..shard.place_after(up_to)]
+            .iter()
+            .map(|record| record.change)
+            .collect();
+        for place in 0..self.streams[stream].shards.len() {
+            let records = &self.streams[stream].shards[place].records;
+            let end = records
+                .iter()
+                .take_while(|record| trimmed.contains(&record.change))
+                .count();
+            self.trim_to(stream, place, end);
+        }
+        Ok(())
     }
 
     /// Takes a shard away, with all that nobody read. An open one has a child first, for its items live on.

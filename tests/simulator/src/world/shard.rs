@@ -9,6 +9,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::world::item::KEY;
 use crate::world::sequence::{SequenceCounter, SequenceNumber};
 
 /// The items that a shard holds: those whose hash lies in it.
@@ -66,6 +67,13 @@ pub(crate) struct ShardRecord {
     pub(crate) wire: Value,
     /// Length of `wire` as text.
     pub(crate) wire_bytes: usize,
+}
+
+impl ShardRecord {
+    /// The item that was changed.
+    pub(crate) fn item(&self) -> &str {
+        self.wire["dynamodb"]["Keys"][KEY]["S"].as_str().unwrap_or_default()
+    }
 }
 
 /// A shard of a stream.

@@ -20,7 +20,7 @@ use crate::random::{Random, hash};
 use crate::world::WorldError;
 use crate::world::clock::later;
 use crate::world::sequence::SequenceCounter;
-use crate::world::shard::{HashRange, Shard};
+use crate::world::shard::{HashRange, Shard, ShardRecord};
 use crate::world::view::ViewType;
 
 /// A stream of a table.
@@ -42,7 +42,7 @@ pub(crate) struct Stream {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Resharding {
-    /// Last records of the parent that the children begin with again.
+    /// Last records of the parent that the children begin with again, each with those of its own items.
     pub repeats: usize,
     /// The repeats get new sequence numbers; their event ids stay.
     pub renumbered: bool,
@@ -163,7 +163,9 @@ pub(crate) struct StreamName {
 fn child_of(parent: &Shard, range: HashRange, how: &Resharding, now: Timestamp, random: &mut Random) -> Shard {
     let mut counter = parent.counter.clone();
     let repeated = parent.records.len().saturating_sub(how.repeats).max(parent.trimmed);
-    let mut records = parent.records[repeated..].to_vec();
+    // An item's records are in one line of shards, so those of items that go to another child are not repeated in this one.
+    let is_ours = |record: &&ShardRecord| range.contains(hash(record.item()));
+    let mut records: Vec<ShardRecord> = parent.records[repeated..].iter().filter(is_ours).cloned().collect();
     if how.renumbered {
         for record in &mut records {
             record.sequence = counter.next(random);
