@@ -80,6 +80,26 @@ pub struct Shard {
     pub finished: bool,
 }
 
+/// A shard as its row has it.
+struct StoredShard {
+    shard: String,
+    parent: Option<String>,
+    position: Option<String>,
+    finished: bool,
+}
+
+impl StoredShard {
+    fn read(self) -> sqlx::Result<Shard> {
+        let id = |id: String| ShardId::parse(id).map_err(|_| unreadable("shard id"));
+        Ok(Shard {
+            shard: id(self.shard)?,
+            parent: self.parent.map(id).transpose()?,
+            position: read_position(self.position)?,
+            finished: self.finished,
+        })
+    }
+}
+
 impl Ledger {
     /// Enters a stream, or finds it: where it starts and which source it belongs to is decided once, at the first time.
     ///
@@ -231,7 +251,8 @@ impl Ledger {
     ///
     /// Postgres failed.
     pub async fn shards(&self, stream_id: i32) -> sqlx::Result<Vec<Shard>> {
-        let rows = sqlx::query!(
+        let rows = sqlx::query_as!(
+            StoredShard,
             r#"
             select shard, parent, position, finished_at is not null as "finished!"
             from shard
@@ -241,21 +262,8 @@ impl Ledger {
             stream_id,
         )
         .fetch_all(&self.shared.pool);
-        let rows = in_time(rows).await?;
-        rows.into_iter()
-            .map(|row| {
-                Ok(Shard {
-                    shard: ShardId::parse(row.shard).map_err(|_| unreadable("shard id"))?,
-                    parent: row
-                        .parent
-                        .map(ShardId::parse)
-                        .transpose()
-                        .map_err(|_| unreadable("shard id"))?,
-                    position: read_position(row.position)?,
-                    finished: row.finished,
-                })
-            })
-            .collect()
+        let rows = in_time::<_, sqlx::Error>(rows).await?;
+        rows.into_iter().map(StoredShard::read).collect()
     }
 
     /// A shard and those that it came from, itself first, its parent second, as far as they were ever entered and so many
@@ -265,7 +273,8 @@ impl Ledger {
     ///
     /// Postgres failed.
     pub async fn lineage(&self, stream_id: i32, shard: &ShardId, generations_max: i32) -> sqlx::Result<Vec<Shard>> {
-        let rows = sqlx::query!(
+        let rows = sqlx::query_as!(
+            StoredShard,
             r#"
             with recursive line as (
                 select shard, parent, position, finished_at, 1 as generation
@@ -287,20 +296,7 @@ impl Ledger {
         )
         .fetch_all(&self.shared.pool);
         let rows = in_time::<_, sqlx::Error>(rows).await?;
-        rows.into_iter()
-            .map(|row| {
-                Ok(Shard {
-                    shard: ShardId::parse(row.shard).map_err(|_| unreadable("shard id"))?,
-                    parent: row
-                        .parent
-                        .map(ShardId::parse)
-                        .transpose()
-                        .map_err(|_| unreadable("shard id"))?,
-                    position: read_position(row.position)?,
-                    finished: row.finished,
-                })
-            })
-            .collect()
+        rows.into_iter().map(StoredShard::read).collect()
     }
 
     /// Shards of a stream that were recorded to their end and have no child in the ledger.

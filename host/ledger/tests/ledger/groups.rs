@@ -11,7 +11,7 @@ use weir_model::Position;
 
 use crate::support::{
     Fault, PATIENCE, Shuffled, Strike, World, append, append_end, batch, end, enter_stream, head_locked, in_one_group,
-    name, read, recorded, seal, secret, told, transactions,
+    name, new_shard, read, recorded, seal, secret, told, transactions,
 };
 use crate::tampering::verified;
 
@@ -412,12 +412,7 @@ async fn ledgers_of_one_database_do_not_see_each_other() {
         let mut leases = Vec::new();
         for shard in ["a", "b", "c"] {
             let shard = weir_model::ShardId::parse(shard).unwrap();
-            let new = weir_ledger::NewShard {
-                shard: shard.clone(),
-                parent: None,
-                owed_from: None,
-                is_orphan: false,
-            };
+            let new = new_shard(shard.as_str(), None);
             ledger
                 .enter_shards(stream_id, &[new], jiff::Timestamp::UNIX_EPOCH)
                 .await

@@ -4,7 +4,7 @@ use expect_test::expect;
 use tokio::task::JoinSet;
 use weir_ledger::{AppendError, ShardLease};
 
-use crate::support::{World, append, enter_stream, name, recorded, secret, told};
+use crate::support::{World, append, enter_stream, name, new_shard, recorded, secret, told};
 
 #[tokio::test]
 async fn entry_head_and_shard_position_become_visible_together() {
@@ -145,12 +145,7 @@ async fn ledgers_of_one_database_begin_and_grow_beside_each_other() {
         tasks.spawn(async move {
             let worker = ledger.enter_worker("test").await.unwrap();
             let shard = weir_model::ShardId::parse("a").unwrap();
-            let new = weir_ledger::NewShard {
-                shard: shard.clone(),
-                parent: None,
-                owed_from: None,
-                is_orphan: false,
-            };
+            let new = new_shard(shard.as_str(), None);
             ledger
                 .enter_shards(stream_id, &[new], jiff::Timestamp::UNIX_EPOCH)
                 .await

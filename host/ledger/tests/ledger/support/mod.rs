@@ -148,14 +148,8 @@ impl World {
     }
 
     pub(crate) async fn enter(&self, shard: &str, parent: Option<&str>) {
-        let new = NewShard {
-            shard: ShardId::parse(shard).unwrap(),
-            parent: parent.map(|parent| ShardId::parse(parent).unwrap()),
-            owed_from: None,
-            is_orphan: false,
-        };
         self.ledger
-            .enter_shards(self.stream_id, &[new], jiff::Timestamp::UNIX_EPOCH)
+            .enter_shards(self.stream_id, &[new_shard(shard, parent)], jiff::Timestamp::UNIX_EPOCH)
             .await
             .unwrap();
     }
@@ -176,6 +170,16 @@ impl World {
     /// What stands in the database, one line per shard; fails where the ledger is not whole.
     pub(crate) async fn recorded(&self) -> String {
         recorded(&mut self.conn().await, "main").await
+    }
+}
+
+/// A shard as it is found, of which nothing more is known.
+pub(crate) fn new_shard(shard: &str, parent: Option<&str>) -> NewShard {
+    NewShard {
+        shard: ShardId::parse(shard).unwrap(),
+        parent: parent.map(|parent| ShardId::parse(parent).unwrap()),
+        owed_from: None,
+        is_orphan: false,
     }
 }
 
