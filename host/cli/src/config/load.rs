@@ -282,6 +282,19 @@ mod tests {
     }
 
     #[test]
+    fn a_pace_that_the_service_would_throttle_is_refused() {
+        check(
+            "[source.shop]\ntable = \"t\"\nreads_per_second = 11\n",
+            expect![[r#"
+                weir.toml: TOML parse error at line 6, column 20
+                  |
+                6 | reads_per_second = 11
+                  |                    ^^
+                `reads_per_second` is 11; give a number from 1 to 10"#]],
+        );
+    }
+
+    #[test]
     fn references_to_nothing_are_named() {
         check(
             "[route.orders]\nsource = \"shop\"\nsinks = [\"bus\"]\n",

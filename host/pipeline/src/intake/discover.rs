@@ -21,7 +21,7 @@ use weir_streams::{Describing, FindError, FoundShard, StreamDescription};
 use super::doubt::Doubt;
 use super::lineage::{KnownStream, Lineage};
 use super::pace::IntakePace;
-use super::prepare::{self, Source, SourceTable};
+use super::prepare::{self, Source, Wanted};
 use super::progress::IntakeStatus;
 use crate::pace::Backoff;
 use crate::problem::error_chain;
@@ -225,7 +225,7 @@ impl DiscoverTask {
 
     /// The stream is off and read to its end: goes on with the one that its table had next, if it had one.
     async fn take_next_stream(&self, drained: &Stream) {
-        let SourceTable::Table(table) = &self.source.settings.table else {
+        let Wanted::Table(table) = &self.source.wanted else {
             return;
         };
         match self.source.streams.find_after(table, &drained.arn).await {

@@ -145,9 +145,18 @@ pub enum PrepareError {
     Ledger(#[from] weir_ledger::DatabaseError),
 }
 
+/// What is looked for, wherever it is.
+pub(super) enum Wanted {
+    /// The stream of this table, and its next one.
+    Table(String),
+    /// This stream alone.
+    Stream(StreamArn),
+}
+
 /// A source whose stream was found, and that can serve its configuration.
 pub struct Source {
     pub(super) settings: SourceSettings,
+    pub(super) wanted: Wanted,
     pub(super) streams: DynamoDbStreams,
     pub(super) sealer: Arc<Sealer>,
     pub(super) activities: Activities,
@@ -160,32 +169,21 @@ impl Source {
     ///
     /// The stream is not there or carries too little; the message says what to do.
     pub async fn prepare(
-        mut settings: SourceSettings,
+        settings: SourceSettings,
         ledger: Ledger,
         activities: Activities,
     ) -> Result<Self, PrepareError> {
-        let streams = match &settings.table {
-            SourceTable::Recorded(file) => {
-                let (streams, arn) = DynamoDbStreams::recorded(file).map_err(|source| PrepareError::Recorded {
-                    source_name: settings.name.clone(),
-                    source,
-                })?;
-                settings.table = SourceTable::Stream(arn);
-                streams
-            }
-            SourceTable::Table(_) | SourceTable::Stream(_) => DynamoDbStreams::new(&settings.access).await,
-        };
+        let (streams, wanted) = open(&settings).await?;
         let known: Vec<Stream> = ledger
             .streams()
             .await?
             .into_iter()
             .filter(|stream| stream.source == settings.name)
             .collect();
-        check_same_source(&settings, &streams, &known)?;
-        let found = match &settings.table {
-            SourceTable::Table(table) => streams.find(table).await,
-            SourceTable::Stream(arn) => streams.describe(arn).await,
-            SourceTable::Recorded(_) => unreachable!("a recording is one stream"),
+        check_same_source(&settings.name, &wanted, &streams, &known)?;
+        let found = match &wanted {
+            Wanted::Table(table) => streams.find(table).await,
+            Wanted::Stream(arn) => streams.describe(arn).await,
         };
         match (found, known.into_iter().next_back()) {
             (Ok(found), known) => {
@@ -215,11 +213,33 @@ impl Source {
         let sealer = Sealer::new(ledger.clone(), settings.actor.clone(), digest(&settings));
         Ok(Self {
             settings,
+            wanted,
             streams,
             sealer: sealer.into(),
             activities,
         })
     }
+}
+
+/// Makes what is asked. Nothing is sent yet.
+async fn open(settings: &SourceSettings) -> Result<(DynamoDbStreams, Wanted), PrepareError> {
+    Ok(match &settings.table {
+        SourceTable::Table(table) => (
+            DynamoDbStreams::new(&settings.access).await,
+            Wanted::Table(table.clone()),
+        ),
+        SourceTable::Stream(arn) => (
+            DynamoDbStreams::new(&settings.access).await,
+            Wanted::Stream(arn.clone()),
+        ),
+        SourceTable::Recorded(file) => {
+            let recorded = DynamoDbStreams::recorded(file).map_err(|source| PrepareError::Recorded {
+                source_name: settings.name.clone(),
+                source,
+            })?;
+            (recorded.0, Wanted::Stream(recorded.1))
+        }
+    })
 }
 
 /// Enters a stream. Where it begins counts only for the first stream of a source: later ones are read from their
@@ -257,18 +277,18 @@ fn records_from(start: Start, found: &StreamDescription) -> Option<Timestamp> {
 
 /// A source is one table in one region for life: its name is in the events of everything that was recorded.
 fn check_same_source(
-    settings: &SourceSettings,
+    source_name: &str,
+    wanted: &Wanted,
     streams: &DynamoDbStreams,
     known: &[Stream],
 ) -> Result<(), PrepareError> {
-    let is_same = |stream: &Stream| match &settings.table {
-        SourceTable::Table(table) => stream.table == *table && streams.is_region_of(&stream.arn),
-        SourceTable::Stream(arn) => stream.arn == *arn && streams.is_region_of(arn),
-        SourceTable::Recorded(_) => unreachable!("a recording is one stream"),
+    let is_same = |stream: &Stream| match wanted {
+        Wanted::Table(table) => stream.table == *table && streams.is_region_of(&stream.arn),
+        Wanted::Stream(arn) => stream.arn == *arn && streams.is_region_of(arn),
     };
     match known.iter().find(|stream| !is_same(stream)) {
         Some(other) => Err(PrepareError::OtherSource {
-            source_name: settings.name.clone(),
+            source_name: source_name.to_owned(),
             recorded: other.arn.as_str().to_owned(),
         }),
         None => Ok(()),
