@@ -77,6 +77,15 @@ impl Case {
         assert!(told.contains(says) && told.lines().count() == 1, "{told}");
         let alive = self.weir.get("/livez").await;
         assert_eq!(alive.map(|(status, _)| status), Some(200));
+        self.standstills_are(1).await;
+    }
+
+    /// What `/metrics` counts.
+    async fn standstills_are(&self, count: usize) {
+        let (status, figures) = self.weir.get("/metrics").await.unwrap();
+        assert_eq!(status, 200);
+        let expected = format!("weir_standstills {count}");
+        assert!(figures.lines().any(|line| line == expected), "{expected}: {figures}");
     }
 
     /// Ends the fault: readiness turns green, and what waited is recorded once.
@@ -84,6 +93,7 @@ impl Case {
         self.simulator.clear_faults();
         self.weir.ready_is(200).await;
         self.arrives(0).await;
+        self.standstills_are(0).await;
         self.running.stop().await;
         let findings = oracle::findings(&self.simulator.truth(), &self.weir.entries().await);
         assert_eq!(findings, Vec::<String>::new());

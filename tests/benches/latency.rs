@@ -25,10 +25,9 @@ use tokio_util::sync::CancellationToken;
 use weir_evidence::{EntryKind, LedgerSecret};
 use weir_ledger::{Database, Ledger, Role};
 use weir_model::{LedgerName, Position};
-use weir_pipeline::{Activities, AtGap, Images, Intake, Source, SourceSettings, SourceTable, Start};
+use weir_pipeline::{Activities, Intake, Source};
 use weir_simulator::{Random, Setup, Simulator, TableSetup, item};
-use weir_streams::AwsAccess;
-use weir_tests::TestDatabase;
+use weir_tests::{TestDatabase, source_of};
 
 const TABLE: &str = "latency-orders";
 
@@ -88,20 +87,8 @@ impl Bench {
         let simulator = Simulator::start(setup).await.expect("a port is free");
         let database = TestDatabase::create();
         let ledger = open(&database).await;
-        let settings = SourceSettings {
-            name: "shop".to_owned(),
-            table: SourceTable::Table(TABLE.to_owned()),
-            access: AwsAccess {
-                region: Some("us-east-1".to_owned()),
-                endpoint: Some(simulator.endpoint()),
-                test_credentials: true,
-            },
-            start: Start::TrimHorizon,
-            images: Images::Both,
-            actor: None,
-            reads_per_second: 4,
-            at_gap: AtGap::Record,
-        };
+        // As often as by default.
+        let settings = source_of(&simulator, TABLE, 4);
         let source = Source::prepare(settings, ledger.clone(), Activities::new()).await;
         let intake = Intake::new(
             ledger.clone(),

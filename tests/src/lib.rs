@@ -18,7 +18,7 @@ mod witness;
 pub use bus::{Bus, Received};
 pub use database::TestDatabase;
 pub use footprint::Footprint;
-pub use site::Site;
+pub use site::{Site, source_of};
 pub use weir::{Answer, ORIGIN, SIGNING_KEY, Weir, WeirProcess, ask, component, target_folder};
 pub use witness::TestWitness;
 

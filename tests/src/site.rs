@@ -49,6 +49,25 @@ struct Worker {
     status: IntakeStatus,
 }
 
+/// The source "shop": a table of a simulator, from its beginning on, read so often.
+#[must_use]
+pub fn source_of(simulator: &Simulator, table: &str, reads_per_second: u32) -> SourceSettings {
+    SourceSettings {
+        name: "shop".to_owned(),
+        table: SourceTable::Table(table.to_owned()),
+        access: AwsAccess {
+            region: Some("us-east-1".to_owned()),
+            endpoint: Some(simulator.endpoint()),
+            test_credentials: true,
+        },
+        start: Start::TrimHorizon,
+        images: Images::Both,
+        actor: None,
+        reads_per_second,
+        at_gap: AtGap::Record,
+    }
+}
+
 impl Site {
     /// Begins with the first table of a simulator, in a database of its own. No worker is there yet.
     pub async fn begin(setup: Setup) -> Self {
@@ -65,20 +84,7 @@ impl Site {
     pub async fn beside(database: &Database, ledger: &str, setup: Setup) -> Self {
         let table = setup.tables[0].name.clone();
         let simulator = Simulator::start(setup).await.expect("a port is free");
-        let settings = SourceSettings {
-            name: "shop".to_owned(),
-            table: SourceTable::Table(table.clone()),
-            access: AwsAccess {
-                region: Some("us-east-1".to_owned()),
-                endpoint: Some(simulator.endpoint()),
-                test_credentials: true,
-            },
-            start: Start::TrimHorizon,
-            images: Images::Both,
-            actor: None,
-            reads_per_second: 200,
-            at_gap: AtGap::Record,
-        };
+        let settings = source_of(&simulator, &table, 200);
         Self {
             simulator,
             table,
