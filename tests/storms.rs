@@ -178,5 +178,5 @@ async fn on_a_stream_that_reshards_misleads_and_fails_each_change_is_recorded_on
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_stream_loses_is_inside_of_a_recorded_gap_and_all_else_is_recorded_once() {
-    check(Profile::Hurricane, 3000, 8).await;
+    check(Profile::Hurricane, 3000, 80).await;
 }
