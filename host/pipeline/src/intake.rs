@@ -24,6 +24,7 @@ mod pace;
 mod polling;
 mod prepare;
 mod progress;
+mod room;
 mod seal;
 mod shard;
 
@@ -43,6 +44,7 @@ use weir_ledger::{ClaimError, Ledger, OpenShard, ShardLease, Stream, WorkerId};
 use weir_model::ShardId;
 
 use self::discover::DiscoverTask;
+use self::room::PageRoom;
 use self::shard::{ShardEnd, ShardTask};
 use crate::problem::error_chain;
 
@@ -84,6 +86,8 @@ struct Work<'a> {
     tasks: JoinSet<(ShardLease, ShardEnd)>,
     /// Wake those who look for shards.
     nudges: Vec<Arc<Notify>>,
+    /// What all shards share.
+    room: PageRoom,
 }
 
 impl Intake {
@@ -171,6 +175,7 @@ impl<'a> Work<'a> {
             held: HashMap::new(),
             tasks: JoinSet::new(),
             nudges,
+            room: PageRoom::default(),
         }
     }
 
@@ -288,6 +293,7 @@ impl<'a> Work<'a> {
             shard: shard.shard.clone(),
             status: self.intake.status.clone(),
             pace: self.intake.pace,
+            room: self.room.clone(),
         };
         let stop = CancellationToken::new();
         self.held.insert(key, stop.clone());

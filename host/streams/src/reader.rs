@@ -18,6 +18,8 @@ const PAGE_RECORDS_MAX: i32 = 1000;
 pub struct Page {
     /// The records, in order. May be empty, also many times in a row, while the shard goes on (streams.md 17).
     pub records: Vec<Record>,
+    /// Bytes of the answer as it came.
+    pub bytes: usize,
     /// Nothing comes after this page: the shard was read to its end (streams.md 11, 12).
     pub is_last: bool,
 }
@@ -96,6 +98,7 @@ impl ShardReader {
             if error.code() == Some("ExpiredIteratorException") {
                 return Ok(Page {
                     records: Vec::new(),
+                    bytes: 0,
                     is_last: false,
                 });
             }
@@ -120,6 +123,7 @@ impl ShardReader {
         self.iterator = decoded.next_iterator;
         Ok(Page {
             records: decoded.records,
+            bytes: body.len(),
             is_last: self.iterator.is_none(),
         })
     }

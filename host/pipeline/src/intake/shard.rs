@@ -20,7 +20,7 @@ use weir_ledger::{
     Appended, Ledger, ReadError as ReadLedgerError, SealedRecord, Shard, ShardBatch, ShardLease, Stream,
 };
 use weir_model::{EventId, Position, Record, SequenceNumber, ShardId};
-use weir_streams::{ReadError, ShardReader};
+use weir_streams::{Page, ReadError, ShardReader};
 
 use self::gaps::Beginning;
 use super::figures::Count;
@@ -28,6 +28,7 @@ use super::pace::IntakePace;
 use super::polling::Polling;
 use super::prepare::Source;
 use super::progress::IntakeStatus;
+use super::room::{ExpectedPage, PageRoom, Taken};
 use crate::Activity;
 use crate::pace::{Backoff, pause};
 use crate::problem::error_chain;
@@ -49,6 +50,7 @@ pub(super) struct ShardTask {
     pub(super) shard: ShardId,
     pub(super) status: IntakeStatus,
     pub(super) pace: IntakePace,
+    pub(super) room: PageRoom,
 }
 
 /// Why a shard's task ended.
@@ -183,61 +185,96 @@ impl ShardTask {
     async fn record_pages(&self, held: &mut Held, stop: &CancellationToken) -> ShardEnd {
         let mut backoff = Backoff::new(self.pace.retry_first, self.pace.retry_max);
         let mut polling = Polling::new(self.source.settings.read_interval(), self.pace.idle_interval_max);
+        let mut expected = ExpectedPage::default();
         loop {
-            let Some(read) = stop.run_until_cancelled(held.reader.next_page()).await else {
-                return ShardEnd::Stopped;
+            let read = async {
+                let room = self.room.take(&expected).await;
+                (held.reader.next_page().await, room)
             };
-            let wait = match read {
-                Ok(page) => {
+            let wait = match stop.run_until_cancelled(read).await {
+                None => return ShardEnd::Stopped,
+                Some((Ok(page), room)) => {
                     backoff.succeeded();
-                    let (count, is_last) = (page.records.len(), page.is_last);
-                    let record_at = page.records.last().map(Record::created_at);
-                    let behind = record_at.map_or(Duration::ZERO, |at| self.age(at));
-                    self.status
-                        .answered(self.stream.stream_id, &self.shard, count, record_at, behind);
-                    self.looks_for_late_beginning(held);
-                    if let Some(end) = self.stops_at_gap(held, stop).await {
-                        return end;
-                    }
-                    let recorded = self.record(held, page, stop).await;
-                    if recorded.is_ok() {
-                        self.status.moved(self.stream.stream_id, &self.shard);
-                    }
-                    match recorded {
-                        Ok(()) if is_last => return ShardEnd::Recorded,
-                        Ok(())
-                            if held.open_since.is_some_and(|since| since.elapsed() >= BATCH_INTERVAL) && count == 0 =>
-                        {
-                            self.close(held, Closed::Interval).await;
-                        }
-                        Ok(()) => {}
-                        Err(end) => return end,
-                    }
-                    polling.after_page(count > 0, count >= FULL_PAGE_RECORDS)
+                    expected.came(page.bytes);
+                    self.page_came(held, page, room, &mut polling, stop).await
                 }
-                Err(ReadError::Trimmed { .. }) => {
-                    self.found_gap(held);
-                    backoff.next()
-                }
-                Err(ReadError::Gone) => match self.shard_is_gone(held, stop).await {
-                    Some(end) => return end,
-                    None => backoff.next(),
-                },
-                Err(error) => {
-                    self.waits(&error.to_string());
-                    if backoff.is_news() {
-                        tracing::warn!(shard.id = %self.shard, error = %error, "reading waits");
-                    }
-                    if matches!(error, ReadError::Throttled) {
-                        self.status.count(&self.stream.source, Count::Throttle);
-                        polling.throttled().max(backoff.next())
-                    } else {
-                        backoff.next()
-                    }
+                Some((Err(error), room)) => {
+                    drop(room);
+                    expected.failed();
+                    self.read_failed(held, &error, &mut backoff, &mut polling, stop).await
                 }
             };
-            if !pause(stop, wait).await {
-                return ShardEnd::Stopped;
+            match wait {
+                Ok(wait) => {
+                    if !pause(stop, wait).await {
+                        return ShardEnd::Stopped;
+                    }
+                }
+                Err(end) => return end,
+            }
+        }
+    }
+
+    /// Records a page. How long to wait for the next one.
+    async fn page_came(
+        &self,
+        held: &mut Held,
+        page: Page,
+        room: Taken,
+        polling: &mut Polling,
+        stop: &CancellationToken,
+    ) -> Result<Duration, ShardEnd> {
+        let (count, is_last) = (page.records.len(), page.is_last);
+        let record_at = page.records.last().map(Record::created_at);
+        let behind = record_at.map_or(Duration::ZERO, |at| self.age(at));
+        self.status
+            .answered(self.stream.stream_id, &self.shard, count, record_at, behind);
+        self.looks_for_late_beginning(held);
+        if self.is_to_stop_at_gap(held) {
+            // It is read again, and keeps no room until somebody decides.
+            drop((page, room));
+            return Err(self.stand_at_gap(held, stop).await);
+        }
+        self.record(held, page, stop).await?;
+        drop(room);
+        self.status.moved(self.stream.stream_id, &self.shard);
+        if is_last {
+            return Err(ShardEnd::Recorded);
+        }
+        if count == 0 && held.open_since.is_some_and(|since| since.elapsed() >= BATCH_INTERVAL) {
+            self.close(held, Closed::Interval).await;
+        }
+        Ok(polling.after_page(count > 0, count >= FULL_PAGE_RECORDS))
+    }
+
+    /// There is no page. How long to wait before the next try.
+    async fn read_failed(
+        &self,
+        held: &mut Held,
+        error: &ReadError,
+        backoff: &mut Backoff,
+        polling: &mut Polling,
+        stop: &CancellationToken,
+    ) -> Result<Duration, ShardEnd> {
+        match error {
+            ReadError::Trimmed { .. } => {
+                self.found_gap(held);
+                Ok(backoff.next())
+            }
+            ReadError::Gone => self
+                .shard_is_gone(held, stop)
+                .await
+                .map_or_else(|| Ok(backoff.next()), Err),
+            ReadError::Throttled | ReadError::Service(_) => {
+                self.waits(&error.to_string());
+                if backoff.is_news() {
+                    tracing::warn!(shard.id = %self.shard, %error, "reading waits");
+                }
+                if matches!(error, ReadError::Throttled) {
+                    self.status.count(&self.stream.source, Count::Throttle);
+                    return Ok(polling.throttled().max(backoff.next()));
+                }
+                Ok(backoff.next())
             }
         }
     }

@@ -120,34 +120,36 @@ impl ShardTask {
         let after = held.after.clone();
         held.gap
             .get_or_insert_with(|| gap(&held.lease, after, GapCause::ShardExpired, Loss::Possible));
-        if let Some(end) = self.stops_at_gap(held, stop).await {
-            return Some(end);
+        if self.is_to_stop_at_gap(held) {
+            return Some(self.stand_at_gap(held, stop).await);
         }
         let end = Page {
             records: Vec::new(),
+            bytes: 0,
             is_last: true,
         };
         Some(self.record(held, end, stop).await.err().unwrap_or(ShardEnd::Recorded))
     }
 
-    /// Waits at a gap until somebody decides, if the source is configured so (streams.md 19). What one stream lost before the
-    /// next began was decided by whoever switched it off.
-    pub(super) async fn stops_at_gap(&self, held: &Held, stop: &CancellationToken) -> Option<ShardEnd> {
-        let gap = held.gap.as_ref()?;
-        if self.source.settings.at_gap == AtGap::Record || gap.cause == GapCause::StreamReplaced {
-            return None;
-        }
+    /// Whether somebody has to decide about the gap that was found, if the source is configured so (streams.md 19). What one
+    /// stream lost before the next began was decided by whoever switched it off.
+    pub(super) fn is_to_stop_at_gap(&self, held: &Held) -> bool {
+        let found = held.gap.as_ref();
+        self.source.settings.at_gap == AtGap::Stop && found.is_some_and(|gap| gap.cause != GapCause::StreamReplaced)
+    }
+
+    /// Waits at a gap until somebody decides.
+    pub(super) async fn stand_at_gap(&self, held: &Held, stop: &CancellationToken) -> ShardEnd {
+        let after = held.gap.as_ref().and_then(|gap| gap.after.as_ref());
         let problem = format!(
             "records after {} were lost before they were read, and `at_gap = \"stop\"` keeps the shard here. \
              To have the gap recorded and go on, set `at_gap = \"record\"` and restart",
-            gap.after
-                .as_ref()
-                .map_or("the shard's beginning", SequenceNumber::as_str)
+            after.map_or("the shard's beginning", SequenceNumber::as_str)
         );
         tracing::error!(shard.id = %self.shard, problem, "the shard stands at a gap");
         self.waits(&problem);
         stop.cancelled().await;
-        Some(ShardEnd::Stopped)
+        ShardEnd::Stopped
     }
 }
 
