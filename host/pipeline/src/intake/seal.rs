@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
 use weir_evidence::{
     Body, BodyKey, Commitment, ConfigurationDigest, Entry, EntryError, EntryKind, Gap, Origin, leaf_hash, record,
 };
@@ -16,11 +17,19 @@ pub(super) struct Sealer {
     ledger: Ledger,
     actor: Option<ActorRule>,
     config: ConfigurationDigest,
+    /// Pages that may be sealed at once. More threads than processors seal no faster, and each keeps memory of its own.
+    places: Semaphore,
 }
 
 impl Sealer {
     pub(super) fn new(ledger: Ledger, actor: Option<ActorRule>, config: ConfigurationDigest) -> Self {
-        Self { ledger, actor, config }
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            ledger,
+            actor,
+            config,
+            places: Semaphore::new(processors),
+        }
     }
 
     /// Seals a gap, if there is one, and the records behind it, in order.
@@ -31,6 +40,8 @@ impl Sealer {
         records: Arc<[Record]>,
     ) -> Result<Vec<SealedRecord>, BodyKeyError> {
         let keys = self.ledger.take_body_keys(records.len()).await?;
+        // It fails when it is closed, which it never is.
+        let place = self.places.acquire().await;
         let (sealer, origin) = (Arc::clone(self), origin.clone());
         let sealed = tokio::task::spawn_blocking(move || {
             let mut keys = keys.into_iter();
@@ -44,7 +55,9 @@ impl Sealer {
             }
             sealed
         });
-        Ok(sealed.await.expect("sealing does not panic"))
+        let sealed = sealed.await.expect("sealing does not panic");
+        drop(place);
+        Ok(sealed)
     }
 
     /// The configuration that decides what these entries say.
