@@ -52,6 +52,71 @@ pub(crate) enum Command {
     Shards,
     /// Look at the workers that share the shards, or have one hand everything over.
     Leases(LeasesArgs),
+    /// Begin, build, check and try plugins. Needs neither a Weir that runs nor Postgres.
+    Plugin(PluginArgs),
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct PluginArgs {
+    #[command(subcommand)]
+    pub(crate) command: PluginCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum PluginCommand {
+    /// Begin a plugin: a folder with a function, its package, and cases to try it with.
+    New {
+        /// The folder to make. Its name is the plugin's.
+        folder: std::path::PathBuf,
+    },
+    /// Build a package as a component, in `target/plugin` of its folder. Brings what is missing of the toolchain.
+    Build {
+        /// The package's folder.
+        #[arg(default_value = ".")]
+        folder: std::path::PathBuf,
+    },
+    /// Check a plugin as Weir does before it runs it, and show what it asks for.
+    Check(PluginSubject),
+    /// Run changes through a plugin, each by itself: what it decides, its fuel, its memory, its log.
+    Run {
+        #[command(flatten)]
+        subject: PluginSubject,
+
+        /// Changes in JSON Lines: {"old": {...}, "new": {...}, "key": {...}}, or records as a stream has them. `-`: standard input.
+        #[arg(long, value_name = "FILE")]
+        changes: std::path::PathBuf,
+    },
+    /// Try the cases beside a plugin. Exit code 0: all came out as expected. 1: some did not, or could not be tried.
+    Test {
+        /// The component, or the package's folder, which is built.
+        #[arg(default_value = ".")]
+        plugin: std::path::PathBuf,
+
+        /// The file with the cases. Default: `cases.toml` in the folder, or beside the component.
+        #[arg(long, value_name = "FILE")]
+        cases: Option<std::path::PathBuf>,
+    },
+    /// Measure how long a batch of 1,000 changes takes.
+    Bench {
+        #[command(flatten)]
+        subject: PluginSubject,
+
+        /// Changes in JSON Lines, as for `run`; they are repeated until they are a batch.
+        #[arg(long, value_name = "FILE")]
+        changes: std::path::PathBuf,
+    },
+}
+
+/// A plugin, and how it is configured.
+#[derive(ClapArgs)]
+pub(crate) struct PluginSubject {
+    /// The component, or the package's folder, which is built.
+    #[arg(default_value = ".")]
+    pub(crate) plugin: std::path::PathBuf,
+
+    /// The plugin's configuration: JSON, or `@FILE`. Default: {}.
+    #[arg(long, value_name = "JSON")]
+    pub(crate) plugin_config: Option<String>,
 }
 
 #[derive(ClapArgs)]

@@ -9,6 +9,7 @@ pub(crate) mod export;
 pub(crate) mod history;
 pub(crate) mod ledger;
 pub(crate) mod migrate;
+pub(crate) mod plugin;
 pub(crate) mod prove;
 pub(crate) mod run;
 pub(crate) mod shards;

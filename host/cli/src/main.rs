@@ -53,6 +53,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::History(history) => command::history::history(&args.config, history, json).await,
         Command::Dlq(dlq) => command::dlq::dlq(&args.config, dlq, json).await,
         Command::Shards => command::shards::shards(&args.config, json).await,
+        Command::Plugin(plugin) => command::plugin::plugin(plugin, json).await,
         Command::Leases(leases) => command::shards::leases(&args.config, leases, json).await,
     }
 }

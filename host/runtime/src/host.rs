@@ -58,6 +58,11 @@ impl Host {
         }
     }
 
+    /// Linear memory of the instance.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.memory_bytes
+    }
+
     /// Everything logged, one line each, and how much was dropped.
     pub(crate) fn log_text(&self) -> String {
         let mut text = self.log_lines(|_| true);

@@ -29,4 +29,6 @@ mod threads;
 pub use batch::{Batch, BatchChange};
 pub use engine::{LoadError, Runtime, StartError};
 pub use limits::Limits;
-pub use plugin::{ConfigProblem, Decision, DescribeError, Fault, FaultCode, Manifest, Output, Plugin, RouteError};
+pub use plugin::{
+    ConfigProblem, Decision, DescribeError, Fault, FaultCode, Manifest, Measured, Output, Plugin, RouteError,
+};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wasmtime::{Store, Trap};
+use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 
 use crate::bindings::Router;
 use crate::bindings::RouterPre;
@@ -10,7 +10,7 @@ use crate::bindings::weir::plugin::types::{Field, Part};
 use crate::decisions::read_decisions;
 use crate::engine::EPOCH_TICK;
 use crate::host::{Call, Host};
-use crate::{Batch, Runtime};
+use crate::{Batch, BatchChange, Runtime};
 
 /// A compiled plugin. Clones share it.
 #[derive(Clone)]
@@ -36,6 +36,19 @@ pub struct Manifest {
     /// Lookup tables that it reads.
     pub lookups: Vec<String>,
     pub(crate) reads: Vec<Field>,
+}
+
+/// One change by itself: what the plugin decided, and what that took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Measured {
+    /// What it decided.
+    pub answer: Result<Decision, Fault>,
+    /// Everything that it logged, a line each.
+    pub log: String,
+    /// Fuel that the call used, making the instance ready included ([`Limits::fuel_max`](crate::Limits::fuel_max)).
+    pub fuel: u64,
+    /// Linear memory that the instance had at its end, in bytes: it never shrinks.
+    pub memory_bytes: usize,
 }
 
 /// What is wrong with a plugin's configuration.
@@ -118,6 +131,9 @@ pub enum RouteError {
     /// The wall clock ran out before the fuel did: the machine is overloaded.
     #[error("a plugin call took longer than its time limit without using up its fuel")]
     TooSlow,
+    /// More instances at once than the host has places for.
+    #[error("there is no place for another plugin instance")]
+    NoPlace,
     /// The thread that ran the call ended.
     #[error("the thread of a plugin call ended before it answered")]
     ThreadEnded,
@@ -139,6 +155,15 @@ impl FaultCode {
 }
 
 impl Manifest {
+    /// Fields that it may read, as people write them: `new /status`; `new` alone is all of the new image.
+    pub fn reads(&self) -> impl Iterator<Item = String> {
+        self.reads.iter().map(|field| {
+            format!("{} {}", part_name(field.part), field.path)
+                .trim_end()
+                .to_owned()
+        })
+    }
+
     /// Says whether `field` may be read: a path grants what lies under it.
     pub(crate) fn check_reads(&self, field: &Field) -> wasmtime::Result<()> {
         let grants = |declared: &Field| {
@@ -151,12 +176,19 @@ impl Manifest {
         if self.reads.iter().any(grants) {
             return Ok(());
         }
-        let part = match field.part {
-            Part::Keys => "keys",
-            Part::Old => "old",
-            Part::New => "new",
-        };
-        wasmtime::bail!("the manifest does not declare {part} {:?}", field.path)
+        wasmtime::bail!(
+            "the manifest does not declare {} {:?}",
+            part_name(field.part),
+            field.path
+        )
+    }
+}
+
+fn part_name(part: Part) -> &'static str {
+    match part {
+        Part::Keys => "keys",
+        Part::Old => "old",
+        Part::New => "new",
     }
 }
 
@@ -232,6 +264,40 @@ impl Plugin {
             .map_err(|_| RouteError::ThreadEnded)?
     }
 
+    /// Routes one change by itself, and tells what that took: for whoever writes a plugin.
+    ///
+    /// # Errors
+    ///
+    /// The host could not run the call.
+    pub async fn measure(
+        &self,
+        change: BatchChange,
+        config: &str,
+        manifest: &Arc<Manifest>,
+    ) -> Result<Measured, RouteError> {
+        let (plugin, config, manifest) = (self.clone(), config.to_owned(), Arc::clone(manifest));
+        let measure = move || {
+            let mut store = plugin.store_to_route(&Batch::new(vec![change]), &manifest);
+            let answer = match plugin.call_route(&mut store, 1, &config, &manifest) {
+                Ok(answers) => answers.into_iter().next().expect("one for each change"),
+                Err(CallError::Fault(fault)) => Err(fault),
+                Err(CallError::Host(error)) => return Err(error),
+            };
+            let fuel_left = store.get_fuel().expect("fuel is switched on");
+            Ok(Measured {
+                answer,
+                log: store.data().log_text(),
+                fuel: plugin.runtime.limits.fuel_max - fuel_left,
+                memory_bytes: store.data().memory_bytes(),
+            })
+        };
+        self.runtime
+            .threads
+            .run(measure)
+            .await
+            .map_err(|_| RouteError::ThreadEnded)?
+    }
+
     fn route_bisecting(
         &self,
         batch: &Batch,
@@ -242,7 +308,9 @@ impl Plugin {
         if batch.is_empty() {
             return Ok(());
         }
-        match self.call_route(batch, config, manifest) {
+        // Its instance is gone before there is another one: there are no more of them than threads.
+        let called = self.call_route(&mut self.store_to_route(batch, manifest), batch.len(), config, manifest);
+        match called {
             Ok(decided) => answers.extend(decided),
             Err(CallError::Host(error)) => return Err(error),
             Err(CallError::Fault(fault)) if batch.len() == 1 => answers.push(Err(fault)),
@@ -255,23 +323,27 @@ impl Plugin {
         Ok(())
     }
 
-    fn call_route(
-        &self,
-        batch: &Batch,
-        config: &str,
-        manifest: &Arc<Manifest>,
-    ) -> Result<Vec<Result<Decision, Fault>>, CallError> {
-        let call = Call::Route {
+    fn store_to_route(&self, batch: &Batch, manifest: &Arc<Manifest>) -> Store<Host> {
+        self.store(Call::Route {
             batch: batch.clone(),
             manifest: Arc::clone(manifest),
-        };
-        let mut store = self.store(call);
-        let count = u32::try_from(batch.len()).expect("a batch is small");
-        let called = self.router.instantiate(&mut store).and_then(|router: Router| {
-            if let Err(message) = router.weir_plugin_lifecycle().call_init(&mut store, config)? {
+        })
+    }
+
+    /// Makes an instance in the store and has it route the store's batch.
+    fn call_route(
+        &self,
+        store: &mut Store<Host>,
+        count: usize,
+        config: &str,
+        manifest: &Manifest,
+    ) -> Result<Vec<Result<Decision, Fault>>, CallError> {
+        let changes = u32::try_from(count).expect("a batch is small");
+        let called = self.router.instantiate(&mut *store).and_then(|router: Router| {
+            if let Err(message) = router.weir_plugin_lifecycle().call_init(&mut *store, config)? {
                 return Ok(Err(message));
             }
-            router.weir_plugin_routing().call_route(&mut store, count)
+            router.weir_plugin_routing().call_route(&mut *store, changes)
         });
         let host = store.data();
         let fault = |code, message| {
@@ -282,16 +354,16 @@ impl Plugin {
             })
         };
         match called {
-            Ok(Ok(decisions)) => {
-                let mut answers = read_decisions(decisions, batch.len(), manifest)
-                    .map_err(|message| fault(FaultCode::Invalid, message))?;
-                for (index, answer) in (0..).zip(&mut answers) {
-                    if let Err(rejected) = answer {
-                        rejected.log = host.log_of(index);
+            Ok(Ok(decisions)) => read_decisions(decisions, count, manifest)
+                .map(|mut answers| {
+                    for (index, answer) in (0..).zip(&mut answers) {
+                        if let Err(rejected) = answer {
+                            rejected.log = host.log_of(index);
+                        }
                     }
-                }
-                Ok(answers)
-            }
+                    answers
+                })
+                .map_err(|message| fault(FaultCode::Invalid, message)),
             Ok(Err(message)) => Err(fault(FaultCode::Error, message)),
             Err(error) => Err(read_trap(&error, host)),
         }
@@ -346,6 +418,9 @@ fn read_trap(error: &wasmtime::Error, host: &Host) -> CallError {
             log: host.log_text(),
         })
     };
+    if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
+        return CallError::Host(RouteError::NoPlace);
+    }
     match error.downcast_ref::<Trap>() {
         Some(Trap::Interrupt) => CallError::Host(RouteError::TooSlow),
         _ if host.reads_exhausted => fault(

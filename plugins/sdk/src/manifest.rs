@@ -19,10 +19,14 @@ impl Manifest {
         }
     }
 
-    /// Adds fields that the plugin reads.
+    /// Adds fields that the plugin reads. One that is there already is not added again.
     #[must_use]
     pub fn reads(mut self, fields: impl IntoIterator<Item = Field>) -> Self {
-        self.reads.extend(fields);
+        for field in fields {
+            if !self.reads.contains(&field) {
+                self.reads.push(field);
+            }
+        }
         self
     }
 

@@ -1,4 +1,4 @@
-//! What becomes of one change of an order. Plain values in, a decision out, so it is tested without a host.
+//! What becomes of one change of an order. Plain values in, a verdict out, so it is tested without a host.
 
 use weir_plugin_sdk::Operation;
 
@@ -17,7 +17,7 @@ pub(crate) struct OrderChange<'batch> {
 }
 
 #[derive(Debug, PartialEq)]
-pub(crate) enum Decision {
+pub(crate) enum Verdict {
     Drop,
     RejectTotalMissing,
     /// Send the change, and an event of each of these detail types.
@@ -27,14 +27,14 @@ pub(crate) enum Decision {
 }
 
 impl OrderChange<'_> {
-    pub(crate) fn decide(&self, settings: &Settings) -> Decision {
+    pub(crate) fn decide(&self, settings: &Settings) -> Verdict {
         match self.operation {
             // First of all: whoever edits the note of an old, broken order should not be told about its total.
-            Operation::Modify if !self.matters() => Decision::Drop,
-            Operation::Remove => Decision::Keep { announce: Vec::new() },
+            Operation::Modify if !self.matters() => Verdict::Drop,
+            Operation::Remove => Verdict::Keep { announce: Vec::new() },
             Operation::Insert | Operation::Modify => match self.amount {
-                None => Decision::RejectTotalMissing,
-                Some(amount) => Decision::Keep {
+                None => Verdict::RejectTotalMissing,
+                Some(amount) => Verdict::Keep {
                     announce: self.announce(amount, settings),
                 },
             },
@@ -88,10 +88,10 @@ mod tests {
             total_after: present(total_after),
             amount: total_after.parse().ok(),
         };
-        let shown = match change.decide(&Settings::parse(settings).unwrap()) {
-            Decision::Drop => "drop".to_owned(),
-            Decision::RejectTotalMissing => "reject".to_owned(),
-            Decision::Keep { announce } => ["keep"].into_iter().chain(announce).collect::<Vec<_>>().join(", "),
+        let shown = match change.decide(&serde_json::from_str(settings).unwrap()) {
+            Verdict::Drop => "drop".to_owned(),
+            Verdict::RejectTotalMissing => "reject".to_owned(),
+            Verdict::Keep { announce } => ["keep"].into_iter().chain(announce).collect::<Vec<_>>().join(", "),
         };
         expect.assert_eq(&shown);
     }

@@ -15,7 +15,6 @@
 //!
 //! # Invariants
 //!
-//! - The manifest declares the fields of `fields` and nothing else is read.
 //! - A removed order is never rejected: it has no total any more, and receivers must learn that it went.
 
 mod decision;
@@ -23,14 +22,10 @@ mod settings;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use weir_plugin_sdk::{Batch, ConfigProblem, Decisions, Error, Field, Manifest, Router, export_router};
+use weir_plugin_sdk::{Decision, OnDemand, Operation, router};
 
-use decision::{Decision, OrderChange};
+use decision::{OrderChange, Verdict};
 use settings::Settings;
-
-struct Shop {
-    settings: Settings,
-}
 
 /// The detail of `order-shipped` and `large-order`, each value as it stands in the events of kept changes.
 #[derive(Serialize)]
@@ -40,75 +35,39 @@ struct OrderDetail {
     total: Option<Box<RawValue>>,
 }
 
-/// Everything that this plugin reads. One list for declaring and for reading, so that the two cannot part.
-fn fields() -> [Field; 6] {
-    [
-        Field::old_image("/status"),
-        Field::new_image("/status"),
-        Field::old_image("/total"),
-        Field::new_image("/total"),
-        Field::keys("/order_id"),
-        Field::new_image("/customer"),
-    ]
-}
-
-impl Router for Shop {
-    fn configure(config: &str) -> Result<Self, Vec<ConfigProblem>> {
-        Ok(Self {
-            settings: Settings::parse(config)?,
-        })
-    }
-
-    fn manifest(&self) -> Manifest {
-        let summary = "Sends orders whose status or total changed, and announces shipped and large ones.";
-        Manifest::new("shop", env!("CARGO_PKG_VERSION"), summary).reads(fields())
-    }
-
-    fn route(&self, batch: &Batch, decisions: &mut Decisions) -> Result<(), Error> {
-        let [
-            status_before,
-            status_after,
-            total_before,
-            total_after,
-            order_id,
-            customer,
-        ] = fields();
-
-        let operations = batch.operations();
-        let statuses_before = batch.texts(&status_before);
-        let statuses_after = batch.texts(&status_after);
-        let totals_before = batch.texts(&total_before);
-        let totals_after = batch.texts(&total_after);
-        let amounts = batch.numbers(&total_after);
-
-        for index in batch.indexes() {
-            let change = OrderChange {
-                operation: operations[index],
-                status_before: statuses_before[index].as_deref(),
-                status_after: statuses_after[index].as_deref(),
-                total_before: totals_before[index].as_deref(),
-                total_after: totals_after[index].as_deref(),
-                amount: amounts[index],
+/// Sends orders whose status or total changed, and announces shipped and large ones.
+#[router(name = "shop")]
+#[expect(clippy::too_many_arguments, reason = "a parameter for each field that it reads")]
+fn shop(
+    #[config] settings: &Settings,
+    operation: Operation,
+    #[old("/status")] status_before: Option<&str>,
+    #[new("/status")] status_after: Option<&str>,
+    #[old("/total")] total_before: Option<&str>,
+    #[new("/total")] total_after: Option<&str>,
+    #[new("/total")] amount: Option<f64>,
+    #[new("/total")] total: OnDemand<'_>,
+    #[key("/order_id")] order_id: OnDemand<'_>,
+    #[new("/customer")] customer: OnDemand<'_>,
+) -> Decision {
+    let change = OrderChange {
+        operation,
+        status_before,
+        status_after,
+        total_before,
+        total_after,
+        amount,
+    };
+    match change.decide(settings) {
+        Verdict::Drop => Decision::drop(),
+        Verdict::RejectTotalMissing => Decision::reject("total-missing", "the order has no total that is a number"),
+        Verdict::Keep { announce } => announce.into_iter().fold(Decision::keep(), |decision, detail_type| {
+            let detail = OrderDetail {
+                order_id: order_id.json(),
+                customer: customer.json(),
+                total: total.json(),
             };
-            match change.decide(&self.settings) {
-                Decision::Drop => decisions.drop(index),
-                Decision::RejectTotalMissing => {
-                    decisions.reject(index, "total-missing", "the order has no total that is a number");
-                }
-                Decision::Keep { announce } => {
-                    for detail_type in announce {
-                        let detail = OrderDetail {
-                            order_id: batch.json(index, &order_id),
-                            customer: batch.json(index, &customer),
-                            total: batch.json(index, &total_after),
-                        };
-                        decisions.emit(index, detail_type, &detail)?;
-                    }
-                }
-            }
-        }
-        Ok(())
+            decision.emit(detail_type, &detail)
+        }),
     }
 }
-
-export_router!(Shop);

@@ -1,0 +1,83 @@
+//! `weir plugin`: begin, build, check and try plugins. Needs no Weir that runs, no Postgres and no network of its own.
+//!
+//! ```text
+//! new ──▶ a package ──▶ build ──▶ a component ──▶ check: what an upload would answer
+//!                                          ├────▶ run:   changes from a file, and what each took
+//!                                          ├────▶ test:  cases beside the plugin
+//!                                          └────▶ bench: how long a batch takes
+//! ```
+//!
+//! Where a component is wanted, a package's folder will do: it is built.
+
+mod bench;
+mod build;
+mod cases;
+mod change;
+mod check;
+mod new;
+mod run;
+mod test;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use weir_runtime::{Limits, Manifest, Plugin, Runtime};
+
+use crate::args::{PluginArgs, PluginCommand};
+
+pub(crate) async fn plugin(args: PluginArgs, json: bool) -> anyhow::Result<ExitCode> {
+    match args.command {
+        PluginCommand::New { folder } => new::new(&folder),
+        PluginCommand::Build { folder } => build::command(&folder, json).await,
+        PluginCommand::Check(subject) => check::check(&subject, json).await,
+        PluginCommand::Run { subject, changes } => run::run(&subject, &changes, json).await,
+        PluginCommand::Test { plugin, cases } => test::test(&plugin, cases.as_deref(), json).await,
+        PluginCommand::Bench { subject, changes } => bench::bench(&subject, &changes, json).await,
+    }
+}
+
+/// A plugin that is loaded as the host loads it.
+struct Loaded {
+    plugin: Plugin,
+    component_bytes: usize,
+}
+
+impl Loaded {
+    /// Loads a component, or what a package's folder is built to.
+    async fn new(path: &Path) -> anyhow::Result<Self> {
+        let file = component(path).await?;
+        let component = std::fs::read(&file).with_context(|| format!("{} cannot be read", file.display()))?;
+        let component_bytes = component.len();
+        let runtime = Runtime::start(Limits::default())?;
+        let plugin = runtime.load(component).await;
+        Ok(Self {
+            plugin: plugin.with_context(|| file.display().to_string())?,
+            component_bytes,
+        })
+    }
+
+    async fn describe(&self, config: &str) -> anyhow::Result<Arc<Manifest>> {
+        Ok(Arc::new(self.plugin.describe(config).await?))
+    }
+}
+
+async fn component(path: &Path) -> anyhow::Result<PathBuf> {
+    if path.is_dir() {
+        build::build(path).await
+    } else {
+        Ok(path.to_owned())
+    }
+}
+
+/// A configuration from the command line: JSON, or `@` and the name of a file with it.
+fn config(given: Option<&str>) -> anyhow::Result<String> {
+    match given {
+        None => Ok("{}".to_owned()),
+        Some(given) => match given.strip_prefix('@') {
+            Some(file) => std::fs::read_to_string(file).with_context(|| format!("{file} cannot be read")),
+            None => Ok(given.to_owned()),
+        },
+    }
+}

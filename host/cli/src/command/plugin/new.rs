@@ -1,0 +1,143 @@
+//! `weir plugin new`: a folder with a function, its package, and cases to try it with.
+//!
+//! The SDK is written into it, in the version of this Weir: nothing but crates has to be fetched, and a plugin goes on
+//! building when Weir has another version.
+
+mod sdk;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+
+use crate::say;
+
+/// Longest name of a plugin.
+const NAME_CHARS_MAX: usize = 64;
+
+const PACKAGE: &str = r#"[package]
+name = "{name}"
+version = "0.1.0"
+edition = "2024"
+publish = false
+
+# The first becomes the component, the second is for tests.
+[lib]
+crate-type = ["cdylib", "rlib"]
+
+[dependencies]
+weir-plugin-sdk = { path = "vendor/weir/sdk" }
+# serde = { version = "1", features = ["derive"] }      for a configuration, and for events of your own
+
+# Small, and quick to load.
+[profile.release]
+opt-level = "s"
+lto = true
+codegen-units = 1
+panic = "abort"
+strip = true
+
+# A workspace of its own, wherever the folder lies.
+[workspace]
+exclude = ["vendor"]
+"#;
+
+const FUNCTION: &str = r#"//! A plugin of Weir. What a function may read and answer: `cargo doc --open -p weir-plugin-sdk`.
+
+/// Sends everything but drafts.
+#[weir_plugin_sdk::router]
+fn {function}(#[new("/status")] status: Option<&str>) -> bool {
+    status != Some("draft")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drafts_stay_here() {
+        assert!(!{function}(Some("draft")));
+        assert!({function}(Some("published")));
+    }
+}
+"#;
+
+const CASES: &str = r#"# Tried with: weir plugin test
+#
+# A change has an old and a new image, a key, and an actor, in plain JSON; or it is a record as a stream has it.
+# expect is keep, drop, replace, or "reject CODE". A case may have a `config`, and `outputs`:
+#
+#     outputs = [{ type = "order-shipped", detail = { id = "1" } }]
+
+[[case]]
+name = "a draft is dropped"
+change = { new = { status = "draft" } }
+expect = "drop"
+
+[[case]]
+name = "what was published is sent"
+change = { old = { status = "draft" }, new = { status = "published" } }
+expect = "keep"
+"#;
+
+const IGNORED: &str = "/target\n";
+
+pub(super) fn new(folder: &Path) -> anyhow::Result<ExitCode> {
+    let name = name_of(folder)?;
+    if folder.exists() {
+        bail!("{} is there already; nothing was written", folder.display());
+    }
+    let function = name.replace('-', "_");
+    let mut files = vec![
+        ("Cargo.toml".to_owned(), PACKAGE.replace("{name}", name)),
+        ("src/lib.rs".to_owned(), FUNCTION.replace("{function}", &function)),
+        (super::cases::FILE.to_owned(), CASES.to_owned()),
+        (".gitignore".to_owned(), IGNORED.to_owned()),
+    ];
+    for (path, content) in sdk::files()? {
+        files.push((format!("vendor/weir/{path}"), content));
+    }
+    for (path, content) in files {
+        let path = folder.join(path);
+        let parent = path.parent().unwrap_or(folder);
+        std::fs::create_dir_all(parent).with_context(|| format!("{} cannot be made", parent.display()))?;
+        std::fs::write(&path, content).with_context(|| format!("{} cannot be written", path.display()))?;
+    }
+    say!("{}: the plugin {name}. Next: weir plugin test {0}", folder.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A name that is a package's, and with underscores a function's.
+fn name_of(folder: &Path) -> anyhow::Result<&str> {
+    let name = folder.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let is_name = name.starts_with(|first: char| first.is_ascii_lowercase())
+        && name
+            .chars()
+            .all(|each| each.is_ascii_lowercase() || each.is_ascii_digit() || each == '-')
+        && name.len() <= NAME_CHARS_MAX;
+    if !is_name {
+        bail!(
+            "a plugin's folder is named with small letters, digits and hyphens, a letter first, at most {NAME_CHARS_MAX}: \
+             order-events. {name:?} is not"
+        );
+    }
+    Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_there_or_is_no_name_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let there = folder.path().join("orders");
+        std::fs::create_dir(&there).unwrap();
+        let error = new(&there).unwrap_err().to_string();
+        assert!(error.ends_with("is there already; nothing was written"), "{error}");
+        for name in ["Orders", "1st", "a b", ".."] {
+            assert!(new(&folder.path().join(name)).is_err(), "{name}");
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,103 @@
+//! `weir plugin test`: the cases beside a plugin, each alone.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use serde_json::{Value, json};
+
+use super::cases::{Case, Cases, FILE};
+use super::{Loaded, change};
+use crate::output::{print_json, printable};
+use crate::say;
+
+/// A case that came out otherwise.
+const FAILED: u8 = 1;
+
+/// What came of a case.
+struct Outcome {
+    name: String,
+    /// What was expected, and what came.
+    difference: Option<(Value, Value)>,
+    /// Why there is no decision, if the plugin said so, and its log.
+    message: String,
+}
+
+pub(super) async fn test(plugin: &Path, cases: Option<&Path>, json: bool) -> anyhow::Result<ExitCode> {
+    let file = cases.map_or_else(|| cases_beside(plugin), |file| Ok(file.to_owned()))?;
+    let cases = Cases::load(&file)?;
+    let loaded = Loaded::new(plugin).await?;
+    let mut outcomes = Vec::new();
+    for case in &cases.cases {
+        let outcome = attempt(&loaded, case, &cases.config_of(case)).await;
+        outcomes.push(outcome.with_context(|| format!("{}, case {:?}", file.display(), case.name))?);
+    }
+    let failed = outcomes.iter().filter(|outcome| outcome.difference.is_some()).count();
+    if json {
+        let outcomes: Vec<Value> = outcomes.iter().map(Outcome::as_json).collect();
+        print_json(&json!({"cases": outcomes, "failed": failed}))?;
+    } else {
+        outcomes.iter().for_each(Outcome::print);
+        say!("{} cases, {failed} failed", outcomes.len());
+    }
+    Ok(if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(FAILED)
+    })
+}
+
+/// `cases.toml` in the folder, or beside the component.
+fn cases_beside(plugin: &Path) -> anyhow::Result<PathBuf> {
+    let folder = if plugin.is_dir() { Some(plugin) } else { plugin.parent() };
+    let file = folder.unwrap_or(Path::new(".")).join(FILE);
+    if !file.is_file() {
+        bail!(
+            "there is no {} beside the plugin; name another file with --cases",
+            file.display()
+        );
+    }
+    Ok(file)
+}
+
+async fn attempt(loaded: &Loaded, case: &Case, config: &str) -> anyhow::Result<Outcome> {
+    let change = change::read(&case.change)?;
+    let manifest = loaded.describe(config).await?;
+    let measured = loaded.plugin.measure(change, config, &manifest).await?;
+    let said = measured.answer.as_ref().err().map(|fault| fault.message.clone());
+    let lines: Vec<String> = said
+        .into_iter()
+        .chain(measured.log.lines().map(str::to_owned))
+        .collect();
+    Ok(Outcome {
+        name: case.name.clone(),
+        difference: case.difference(&measured.answer),
+        message: lines.join("\n"),
+    })
+}
+
+impl Outcome {
+    fn as_json(&self) -> Value {
+        let (expected, came) = self.difference.clone().unzip();
+        json!({
+            "name": self.name,
+            "passed": self.difference.is_none(),
+            "expected": expected,
+            "came": came,
+            "message": self.message,
+        })
+    }
+
+    fn print(&self) {
+        let Some((expected, came)) = &self.difference else {
+            say!("ok    {}", printable(&self.name));
+            return;
+        };
+        say!("FAIL  {}", printable(&self.name));
+        say!("      expected {}", printable(&expected.to_string()));
+        say!("      came     {}", printable(&came.to_string()));
+        for line in self.message.lines() {
+            say!("      {}", printable(line));
+        }
+    }
+}

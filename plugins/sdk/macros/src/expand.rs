@@ -1,0 +1,209 @@
+//! What becomes of the function: itself, and an implementation of `Router` that calls it for each change of a batch.
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote};
+use syn::{ItemFn, Result, Type, parse2};
+
+use crate::signature::{Arguments, Parameter, Part, Source, parameters, summary};
+
+pub(crate) fn router(arguments: TokenStream, function: TokenStream) -> Result<TokenStream> {
+    let Arguments { name, sinks } = parse2(arguments)?;
+    let plugin = name.map_or_else(|| quote!(env!("CARGO_PKG_NAME")), |name| quote!(#name));
+    let mut function: ItemFn = parse2(function)?;
+    let summary = summary(&function)?;
+    let parameters = parameters(&mut function)?;
+    let name = &function.sig.ident;
+
+    let config = parameters
+        .iter()
+        .find(|parameter| matches!(parameter.source, Source::Config))
+        .map_or_else(
+            || quote!(::weir_plugin_sdk::function::NoConfig),
+            |config| owned(&config.kind),
+        );
+    let fields = parameters.iter().filter_map(declared);
+    let actor = parameters
+        .iter()
+        .any(|parameter| matches!(parameter.source, Source::Actor));
+    let actor = actor.then(|| quote!(.reads_actor()));
+    let (columns, values): (Vec<_>, Vec<_>) = parameters.iter().enumerate().map(read).unzip();
+
+    Ok(quote! {
+        #function
+
+        const _: () = {
+            struct Plugin {
+                config: #config,
+            }
+
+            impl ::weir_plugin_sdk::Router for Plugin {
+                fn configure(
+                    config: &str,
+                ) -> ::core::result::Result<Self, ::std::vec::Vec<::weir_plugin_sdk::ConfigProblem>> {
+                    ::weir_plugin_sdk::function::read_config(config).map(|config| Self { config })
+                }
+
+                fn manifest(&self) -> ::weir_plugin_sdk::Manifest {
+                    ::weir_plugin_sdk::Manifest::new(#plugin, env!("CARGO_PKG_VERSION"), #summary)
+                        .reads([#(#fields),*])
+                        .sinks::<&str>([#(#sinks),*])
+                        #actor
+                }
+
+                fn route(
+                    &self,
+                    batch: &::weir_plugin_sdk::Batch,
+                    decisions: &mut ::weir_plugin_sdk::Decisions,
+                ) -> ::core::result::Result<(), ::weir_plugin_sdk::Error> {
+                    #(#columns)*
+                    for index in batch.indexes() {
+                        let answer = #name(#(#values),*);
+                        ::weir_plugin_sdk::function::Answer::decide(answer, index, decisions)?;
+                    }
+                    ::core::result::Result::Ok(())
+                }
+            }
+
+            ::weir_plugin_sdk::export_router!(Plugin);
+        };
+    })
+}
+
+/// `&Settings` is handed over as a reference and kept as `Settings`.
+fn owned(kind: &Type) -> TokenStream {
+    match kind {
+        Type::Reference(reference) => {
+            let kind = &reference.elem;
+            quote!(#kind)
+        }
+        kind => quote!(#kind),
+    }
+}
+
+/// The field of a parameter, as the manifest declares it.
+fn declared(parameter: &Parameter) -> Option<TokenStream> {
+    let Source::Field(part, pointer) = &parameter.source else {
+        return None;
+    };
+    let make = match part {
+        Part::Keys => quote!(keys),
+        Part::Old => quote!(old_image),
+        Part::New => quote!(new_image),
+    };
+    Some(quote!(::weir_plugin_sdk::Field::#make(#pointer)))
+}
+
+/// What is read of the batch for a parameter, and its value for the change at `index`.
+fn read((number, parameter): (usize, &Parameter)) -> (TokenStream, TokenStream) {
+    let column = format_ident!("column_{number}");
+    let kind = &parameter.kind;
+    match &parameter.source {
+        Source::Field(..) => {
+            let field = declared(parameter);
+            let read = quote! {
+                let #column = (<#kind as ::weir_plugin_sdk::function::FromField<'_>>::column(batch, &#field), #field);
+            };
+            let value = quote! {
+                <#kind as ::weir_plugin_sdk::function::FromField<'_>>::at(batch, &#column.0, &#column.1, index)
+            };
+            (read, value)
+        }
+        Source::Actor => {
+            let read = quote!(let #column = batch.actors(););
+            (read, quote!(#column[index].as_deref()))
+        }
+        Source::Config => {
+            let value = match kind {
+                Type::Reference(_) => quote!(&self.config),
+                _ => quote!(::core::clone::Clone::clone(&self.config)),
+            };
+            (TokenStream::new(), value)
+        }
+        Source::Change => {
+            let read = quote! {
+                let #column = <#kind as ::weir_plugin_sdk::function::FromChange<'_>>::column(batch);
+            };
+            let value = quote! {
+                <#kind as ::weir_plugin_sdk::function::FromChange<'_>>::at(batch, &#column, index)
+            };
+            (read, value)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    /// What a user is told about a function that is no plugin.
+    #[track_caller]
+    fn refused(arguments: &str, function: &str, expect: Expect) {
+        let error = router(arguments.parse().unwrap(), function.parse().unwrap()).unwrap_err();
+        expect.assert_eq(&error.to_string());
+    }
+
+    #[test]
+    fn a_parameter_from_nowhere_is_told_where_parameters_come_from() {
+        refused(
+            "",
+            "/// Sends.\nfn send(status: Option<&str>) -> bool { true }",
+            expect![[
+                r#"say where this parameter comes from: #[new("/status")], #[old("/status")] or #[key("/id")] for a field of the change, #[actor] for who made it, #[config] for the plugin's configuration; without one of these it is an `Operation` or a `Facts`"#
+            ]],
+        );
+        refused(
+            "",
+            "/// Sends.\nfn send(#[new(\"/a\")] #[old(\"/a\")] status: Option<&str>) -> bool { true }",
+            expect!["a parameter comes from one place"],
+        );
+        refused(
+            "",
+            "/// Sends.\nfn send(#[config] one: &One, #[config] two: &Two) -> bool { true }",
+            expect!["there is one configuration: take it once"],
+        );
+    }
+
+    #[test]
+    fn a_pointer_that_is_none_is_refused_where_it_stands() {
+        refused(
+            "",
+            "/// Sends.\nfn send(#[new(\"status\")] status: Option<&str>) -> bool { true }",
+            expect![[r#"a JSON pointer begins with a slash: "/status""#]],
+        );
+        refused(
+            "",
+            "/// Sends.\nfn send(#[new(\"/a~b\")] status: Option<&str>) -> bool { true }",
+            expect!["in a JSON pointer `~` is written ~0, and a slash in a name ~1"],
+        );
+        refused(
+            "",
+            "/// Sends.\nfn send(#[old(status)] status: Option<&str>) -> bool { true }",
+            expect![[r#"a JSON pointer in quotes belongs here: #[old("/status")]"#]],
+        );
+    }
+
+    #[test]
+    fn what_is_no_plain_function_with_a_summary_is_refused() {
+        refused(
+            "",
+            "fn send() -> bool { true }",
+            expect!["say in a doc comment what the plugin does: operators read it before they let it run"],
+        );
+        for function in ["async fn send() -> bool { true }", "fn send<T>() -> bool { true }"] {
+            refused(
+                "",
+                &format!("/// Sends.\n{function}"),
+                expect!["a plugin is a plain function: not async, not unsafe, without generics"],
+            );
+        }
+        refused(
+            "tables = [\"a\"]",
+            "/// Sends.\nfn send() -> bool { true }",
+            expect![[
+                r#"there are only `name = "..."`, if it is not that of the package, and `sinks = ["..."]`: the sinks of its route that the plugin names"#
+            ]],
+        );
+    }
+}
