@@ -125,12 +125,7 @@ impl Weir {
     ///
     /// The binary is not there.
     pub async fn command(&self, arguments: &[&str]) -> Answer {
-        let output = self.prepare(arguments).output().await.expect("the binary runs");
-        Answer {
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        answer(self.prepare(arguments)).await
     }
 
     /// Starts `weir run --migrate`, with a fault if one is given (`after-append:3`).
@@ -280,15 +275,35 @@ impl Weir {
     }
 
     fn prepare_with(&self, arguments: &[&str], config: &str) -> Command {
-        let binary = profile_folder().join("weir");
-        assert!(binary.exists(), "{} is not there: run `make test`", binary.display());
-        let mut command = Command::new(binary);
+        let mut command = binary(self.folder.path(), arguments);
+        command.args(["--config", config]).env("WEIR_LOG", "info");
         command
-            .args(arguments)
-            .args(["--config", config])
-            .current_dir(self.folder.path())
-            .env("WEIR_LOG", "info");
-        command
+    }
+}
+
+/// Runs a command that needs no configuration to its end, in a folder.
+///
+/// # Panics
+///
+/// The binary is not there.
+pub async fn weir(folder: &Path, arguments: &[&str]) -> Answer {
+    answer(binary(folder, arguments)).await
+}
+
+fn binary(folder: &Path, arguments: &[&str]) -> Command {
+    let binary = profile_folder().join("weir");
+    assert!(binary.exists(), "{} is not there: run `make test`", binary.display());
+    let mut command = Command::new(binary);
+    command.args(arguments).current_dir(folder);
+    command
+}
+
+async fn answer(mut command: Command) -> Answer {
+    let output = command.output().await.expect("the binary runs");
+    Answer {
+        code: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
 }
 

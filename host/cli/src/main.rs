@@ -1,6 +1,7 @@
 //! The binary `weir`: parse, configure, connect, compose, supervise.
 //!
-//! `run`, `migrate`, `verify`, `doctor` and `dev` touch Postgres. Every other command is a client of the HTTP API.
+//! `run`, `migrate`, `verify`, `doctor` and `dev` touch Postgres. `plugin` needs nothing but the runtime. Every other command is
+//! a client of the HTTP API.
 
 mod args;
 mod client;
