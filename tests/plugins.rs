@@ -1,7 +1,5 @@
 //! `weir plugin`, as somebody meets it who writes one: no Postgres, no Weir that runs.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
 use std::path::Path;
 
 use serde_json::Value;

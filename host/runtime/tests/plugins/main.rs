@@ -11,6 +11,7 @@
 //! limits     memory, fuel, time, log
 //! refusals   components that are no plugin
 //! calls      instances, threads, many callers
+//! contract   what was released of plugins/wit, and what may change in it
 //! ```
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -21,6 +22,7 @@ mod guest;
 
 mod answers;
 mod calls;
+mod contract;
 mod describe;
 mod limits;
 mod poison;
