@@ -87,7 +87,7 @@ async fn a_check_shows_what_a_plugin_asks_for_and_refuses_a_configuration_at_its
     let refused = plugin(folder.path(), &["check", "text.wasm"]).await;
     assert_eq!(refused.code, Some(1), "{refused:?}");
     assert!(
-        refused.stderr.contains("this is not a component that can run here"),
+        refused.stderr.contains("text.wasm: this is no WebAssembly"),
         "{refused:?}"
     );
 }

@@ -49,8 +49,13 @@ pub enum LoadError {
         /// Its size.
         bytes: usize,
     },
+    /// It is something else.
+    #[error(
+        "this is no WebAssembly: a component begins with the bytes 00 61 73 6d. `weir plugin build` makes one of a package"
+    )]
+    NotWasm,
     /// It is a core module, not a component.
-    #[error("this is a core Wasm module, not a component: build it with the SDK's linker settings (plugins/README.md)")]
+    #[error("this is a core Wasm module, not a component: `weir plugin build` makes one of a package")]
     CoreModule,
     /// It is not valid WebAssembly, or uses features that are switched off.
     #[error("this is not a component that can run here")]
@@ -97,6 +102,9 @@ impl Runtime {
     pub async fn load(&self, component: Vec<u8>) -> Result<Plugin, LoadError> {
         if component.len() > COMPONENT_BYTES_MAX {
             return Err(LoadError::TooLarge { bytes: component.len() });
+        }
+        if !component.starts_with(b"\0asm") {
+            return Err(LoadError::NotWasm);
         }
         // Layer 0 in the preamble is a core module (component model, Binary.md).
         if component.get(..8) == Some(b"\0asm\x01\0\0\0") {

@@ -36,13 +36,20 @@ async fn what_is_no_webassembly_is_refused() {
     for bytes in [
         Vec::new(),
         b"\0".to_vec(),
-        b"\0asm".to_vec(),
-        b"\0asm\x0d\0\x01".to_vec(),
         b"#!/bin/sh\nexit 0\n".to_vec(),
         b"(component)".to_vec(),
         b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec(),
         vec![0xff; 4096],
     ] {
+        let error = refusal(bytes.clone()).await;
+        assert!(matches!(error, LoadError::NotWasm), "{bytes:?}: {}", chain(&error));
+        assert_names(&error, "weir plugin build");
+    }
+}
+
+#[tokio::test]
+async fn what_only_begins_like_a_component_is_refused() {
+    for bytes in [b"\0asm".to_vec(), b"\0asm\x0d\0\x01".to_vec()] {
         let error = refusal(bytes.clone()).await;
         assert!(matches!(error, LoadError::Invalid(_)), "{bytes:?}: {}", chain(&error));
     }
