@@ -195,7 +195,7 @@ async fn a_listing_of_many_pages_that_fails_in_the_middle_goes_on_with_the_page_
     site.add_worker().await;
     site.simulator.change_some("orders", 20, 40).unwrap();
     site.arrives().await;
-    // Every third call fails, in a way that the client library does not try again by itself.
+    // Every third call fails.
     let refused = Fault::Error {
         status: 400,
         code: "AccessDeniedException".to_owned(),
