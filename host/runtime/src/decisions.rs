@@ -1,7 +1,74 @@
-//! What a call returned, checked before anything is made of it: a plugin may return anything.
+//! What a plugin decides, checked before anything is made of it: a call may return anything.
+//!
+//! # Invariants
+//!
+//! - Every change of a batch has exactly one answer: a decision, or the fault that it is set aside with.
 
+use crate::Manifest;
 use crate::bindings::exports::weir::plugin::routing::{Decisions, Verdict};
-use crate::{Decision, Fault, FaultCode, Manifest, Output};
+
+/// What a plugin decided about one change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The change itself is sent.
+    pub keep: bool,
+    /// Events that it made of it, in order.
+    pub outputs: Vec<Output>,
+}
+
+/// One event that a plugin made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// The sink it is for; `None` means every sink of the route.
+    pub sink: Option<String>,
+    /// Its type.
+    pub detail_type: String,
+    /// Its detail, JSON text.
+    pub detail: String,
+}
+
+/// Why there is no decision about one change: it is poison, or was rejected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What happened, for machines.
+    pub code: FaultCode,
+    /// What happened, for people.
+    pub message: String,
+    /// What the plugin logged about this change.
+    pub log: String,
+}
+
+/// What can go wrong with one change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FaultCode {
+    /// The plugin trapped.
+    Trap,
+    /// It used up its fuel: an endless loop, or too much work.
+    Fuel,
+    /// It asked for more memory than it may have.
+    Memory,
+    /// It returned an error.
+    Error,
+    /// It returned something that makes no sense: a missing verdict, an index outside the batch.
+    Invalid,
+    /// It rejected the change, with this code of its own.
+    Rejected(String),
+}
+
+impl FaultCode {
+    /// `plugin-trap`, `plugin-fuel`, ..., or the plugin's own code of a rejection.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Trap => "plugin-trap",
+            Self::Fuel => "plugin-fuel",
+            Self::Memory => "plugin-memory",
+            Self::Error => "plugin-error",
+            Self::Invalid => "plugin-invalid",
+            Self::Rejected(code) => code,
+        }
+    }
+}
 
 /// Checks what a call returned and sorts it by change.
 pub(crate) fn read_decisions(

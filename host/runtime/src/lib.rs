@@ -23,12 +23,13 @@ mod decisions;
 mod engine;
 mod host;
 mod limits;
+mod manifest;
 mod plugin;
 mod threads;
 
 pub use batch::{Batch, BatchChange};
+pub use decisions::{Decision, Fault, FaultCode, Output};
 pub use engine::{LoadError, Runtime, StartError};
 pub use limits::Limits;
-pub use plugin::{
-    ConfigProblem, Decision, DescribeError, Fault, FaultCode, Manifest, Measured, Output, Plugin, RouteError,
-};
+pub use manifest::{ConfigProblem, Manifest};
+pub use plugin::{DescribeError, Measured, Plugin, RouteError};

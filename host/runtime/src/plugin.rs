@@ -1,16 +1,20 @@
-//! A loaded plugin: what it asks for, and what it decides.
+//! A loaded plugin, and the calls into it.
+//!
+//! # Invariants
+//!
+//! - Each call has a store and an instance of its own, which are gone before the next call of the same batch begins.
+//! - What a call failed with is either about its changes, a `Fault`, or about the host, a [`RouteError`]: never a guess.
 
 use std::sync::Arc;
 
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 
-use crate::bindings::Router;
-use crate::bindings::RouterPre;
-use crate::bindings::weir::plugin::types::{Field, Part};
+use crate::bindings::{Router, RouterPre};
 use crate::decisions::read_decisions;
 use crate::engine::EPOCH_TICK;
 use crate::host::{Call, Host};
-use crate::{Batch, BatchChange, Runtime};
+use crate::manifest::listed;
+use crate::{Batch, BatchChange, ConfigProblem, Decision, Fault, FaultCode, Manifest, Runtime};
 
 /// A compiled plugin. Clones share it.
 #[derive(Clone)]
@@ -18,24 +22,6 @@ pub struct Plugin {
     runtime: Runtime,
     router: Arc<RouterPre<Host>>,
     digest: [u8; 32],
-}
-
-/// What a plugin asks for under one configuration.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Manifest {
-    /// Its name.
-    pub name: String,
-    /// Its version.
-    pub version: String,
-    /// One line about it.
-    pub summary: String,
-    /// Whether it may read who made a change.
-    pub reads_actor: bool,
-    /// Sinks that its outputs may name.
-    pub sinks: Vec<String>,
-    /// Lookup tables that it reads.
-    pub lookups: Vec<String>,
-    pub(crate) reads: Vec<Field>,
 }
 
 /// One change by itself: what the plugin decided, and what that took.
@@ -51,21 +37,15 @@ pub struct Measured {
     pub memory_bytes: usize,
 }
 
-/// What is wrong with a plugin's configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigProblem {
-    /// Where in the configuration document, a JSON pointer.
-    pub path: String,
-    /// What.
-    pub message: String,
-}
-
 /// Why a plugin did not describe itself.
 #[derive(Debug, thiserror::Error)]
 pub enum DescribeError {
     /// It does not accept its configuration.
-    #[error("the plugin does not accept its configuration: {}", list(.0))]
+    #[error("the plugin does not accept its configuration: {}", listed(.0))]
     Config(Vec<ConfigProblem>),
+    /// It wants what there is none of here.
+    #[error("the plugin reads the lookup tables {0:?}, but there are no lookup tables yet")]
+    Lookups(Vec<String>),
     /// It said two things about the same configuration.
     #[error("the plugin described itself in two ways for one configuration")]
     Unstable,
@@ -75,54 +55,6 @@ pub enum DescribeError {
     /// The host was at fault.
     #[error(transparent)]
     Host(#[from] RouteError),
-}
-
-/// What a plugin decided about one change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decision {
-    /// The change itself is sent.
-    pub keep: bool,
-    /// Events that it made of it, in order.
-    pub outputs: Vec<Output>,
-}
-
-/// One event that a plugin made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Output {
-    /// The sink it is for; `None` means every sink of the route.
-    pub sink: Option<String>,
-    /// Its type.
-    pub detail_type: String,
-    /// Its detail, JSON text.
-    pub detail: String,
-}
-
-/// Why there is no decision about one change: it is poison, or was rejected.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// What happened, for machines.
-    pub code: FaultCode,
-    /// What happened, for people.
-    pub message: String,
-    /// What the plugin logged about this change.
-    pub log: String,
-}
-
-/// What can go wrong with one change.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FaultCode {
-    /// The plugin trapped.
-    Trap,
-    /// It used up its fuel: an endless loop, or too much work.
-    Fuel,
-    /// It asked for more memory than it may have.
-    Memory,
-    /// It returned an error.
-    Error,
-    /// It returned something that makes no sense: a missing verdict, an index outside the batch.
-    Invalid,
-    /// It rejected the change, with this code of its own.
-    Rejected(String),
 }
 
 /// Why a call says nothing about the changes. Calling again is safe.
@@ -137,59 +69,6 @@ pub enum RouteError {
     /// The thread that ran the call ended.
     #[error("the thread of a plugin call ended before it answered")]
     ThreadEnded,
-}
-
-impl FaultCode {
-    /// `plugin-trap`, `plugin-fuel`, ..., or the plugin's own code of a rejection.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        match self {
-            Self::Trap => "plugin-trap",
-            Self::Fuel => "plugin-fuel",
-            Self::Memory => "plugin-memory",
-            Self::Error => "plugin-error",
-            Self::Invalid => "plugin-invalid",
-            Self::Rejected(code) => code,
-        }
-    }
-}
-
-impl Manifest {
-    /// Fields that it may read, as people write them: `new /status`; `new` alone is all of the new image.
-    pub fn reads(&self) -> impl Iterator<Item = String> {
-        self.reads.iter().map(|field| {
-            format!("{} {}", part_name(field.part), field.path)
-                .trim_end()
-                .to_owned()
-        })
-    }
-
-    /// Says whether `field` may be read: a path grants what lies under it.
-    pub(crate) fn check_reads(&self, field: &Field) -> wasmtime::Result<()> {
-        let grants = |declared: &Field| {
-            declared.part == field.part
-                && field
-                    .path
-                    .strip_prefix(&declared.path)
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        if self.reads.iter().any(grants) {
-            return Ok(());
-        }
-        wasmtime::bail!(
-            "the manifest does not declare {} {:?}",
-            part_name(field.part),
-            field.path
-        )
-    }
-}
-
-fn part_name(part: Part) -> &'static str {
-    match part {
-        Part::Keys => "keys",
-        Part::Old => "old",
-        Part::New => "new",
-    }
 }
 
 /// What a failed call tells: about its changes, or about the host.
@@ -229,11 +108,13 @@ impl Plugin {
             .run(both)
             .await
             .map_err(|_| RouteError::ThreadEnded)??;
-        if first == second {
-            Ok(first)
-        } else {
-            Err(DescribeError::Unstable)
+        if first != second {
+            return Err(DescribeError::Unstable);
         }
+        if !first.lookups.is_empty() {
+            return Err(DescribeError::Lookups(first.lookups));
+        }
+        Ok(first)
     }
 
     /// Routes a batch: one answer per change, in order.
@@ -376,22 +257,8 @@ impl Plugin {
             .instantiate(&mut store)
             .and_then(|router| router.weir_plugin_lifecycle().call_describe(&mut store, config));
         match called {
-            Ok(Ok(manifest)) => Ok(Manifest {
-                name: manifest.name,
-                version: manifest.version,
-                summary: manifest.summary,
-                reads_actor: manifest.reads_actor,
-                sinks: manifest.sinks,
-                lookups: manifest.lookups,
-                reads: manifest.reads,
-            }),
-            Ok(Err(problems)) => {
-                let problem = |problem: crate::bindings::weir::plugin::types::ConfigProblem| ConfigProblem {
-                    path: problem.path,
-                    message: problem.message,
-                };
-                Err(DescribeError::Config(problems.into_iter().map(problem).collect()))
-            }
+            Ok(Ok(manifest)) => Ok(manifest.into()),
+            Ok(Err(problems)) => Err(DescribeError::Config(problems.into_iter().map(Into::into).collect())),
             Err(error) => Err(match read_trap(&error, store.data()) {
                 CallError::Fault(fault) => DescribeError::Fault(fault),
                 CallError::Host(error) => DescribeError::Host(error),
@@ -435,12 +302,4 @@ fn read_trap(error: &wasmtime::Error, host: &Host) -> CallError {
         Some(trap) => fault(FaultCode::Trap, trap.to_string()),
         None => fault(FaultCode::Trap, format!("{:#}", error.root_cause())),
     }
-}
-
-fn list(problems: &[ConfigProblem]) -> String {
-    let lines: Vec<String> = problems
-        .iter()
-        .map(|problem| format!("{}: {}", problem.path, problem.message))
-        .collect();
-    lines.join("; ")
 }

@@ -65,6 +65,25 @@ async fn a_description_may_ask_for_nothing() {
     }
 }
 
+/// Whoever reads a table that is not there would fail on every change.
+#[tokio::test]
+async fn a_description_that_asks_for_a_lookup_table_is_refused_by_its_name() {
+    let guest = Guest {
+        describe: r"
+            (drop (call $manifest))
+            (i32.store (i32.const 600) (i32.const 256))
+            (i32.store (i32.const 604) (i32.const 5))
+            (call $pair (i32.const 48) (i32.const 600) (i32.const 1))
+            (i32.const 64)",
+        ..Guest::default()
+    };
+    let error = load(guest.build(), SMALL).await.describe("{}").await.unwrap_err();
+    assert!(
+        matches!(&error, DescribeError::Lookups(tables) if tables == &["guest"]),
+        "{error}"
+    );
+}
+
 #[tokio::test]
 async fn a_description_has_the_limits_of_a_call() {
     assert_eq!(
