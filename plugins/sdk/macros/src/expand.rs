@@ -1,4 +1,8 @@
 //! What becomes of the function: itself, and an implementation of `Router` that calls it for each change of a batch.
+//!
+//! # Invariants
+//!
+//! - Names of ours begin with two underscores: the function may be called `batch`, and its types `Plugin`.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
@@ -32,11 +36,11 @@ pub(crate) fn router(arguments: TokenStream, function: TokenStream) -> Result<To
         #function
 
         const _: () = {
-            struct Plugin {
+            struct __Plugin {
                 config: #config,
             }
 
-            impl ::weir_plugin_sdk::Router for Plugin {
+            impl ::weir_plugin_sdk::Router for __Plugin {
                 fn configure(
                     config: &str,
                 ) -> ::core::result::Result<Self, ::std::vec::Vec<::weir_plugin_sdk::ConfigProblem>> {
@@ -52,19 +56,19 @@ pub(crate) fn router(arguments: TokenStream, function: TokenStream) -> Result<To
 
                 fn route(
                     &self,
-                    batch: &::weir_plugin_sdk::Batch,
-                    decisions: &mut ::weir_plugin_sdk::Decisions,
+                    __batch: &::weir_plugin_sdk::Batch,
+                    __decisions: &mut ::weir_plugin_sdk::Decisions,
                 ) -> ::core::result::Result<(), ::weir_plugin_sdk::Error> {
                     #(#columns)*
-                    for index in batch.indexes() {
-                        let answer = #name(#(#values),*);
-                        ::weir_plugin_sdk::function::Answer::decide(answer, index, decisions)?;
+                    for __index in __batch.indexes() {
+                        let __answer = #name(#(#values),*);
+                        ::weir_plugin_sdk::function::Answer::decide(__answer, __index, __decisions)?;
                     }
                     ::core::result::Result::Ok(())
                 }
             }
 
-            ::weir_plugin_sdk::export_router!(Plugin);
+            ::weir_plugin_sdk::export_router!(__Plugin);
         };
     })
 }
@@ -95,22 +99,22 @@ fn declared(parameter: &Parameter) -> Option<TokenStream> {
 
 /// What is read of the batch for a parameter, and its value for the change at `index`.
 fn read((number, parameter): (usize, &Parameter)) -> (TokenStream, TokenStream) {
-    let column = format_ident!("column_{number}");
+    let column = format_ident!("__column_{number}");
     let kind = &parameter.kind;
     match &parameter.source {
         Source::Field(..) => {
             let field = declared(parameter);
             let read = quote! {
-                let #column = (<#kind as ::weir_plugin_sdk::function::FromField<'_>>::column(batch, &#field), #field);
+                let #column = (<#kind as ::weir_plugin_sdk::function::FromField<'_>>::column(__batch, &#field), #field);
             };
             let value = quote! {
-                <#kind as ::weir_plugin_sdk::function::FromField<'_>>::at(batch, &#column.0, &#column.1, index)
+                <#kind as ::weir_plugin_sdk::function::FromField<'_>>::at(__batch, &#column.0, &#column.1, __index)
             };
             (read, value)
         }
         Source::Actor => {
-            let read = quote!(let #column = batch.actors(););
-            (read, quote!(#column[index].as_deref()))
+            let read = quote!(let #column = __batch.actors(););
+            (read, quote!(#column[__index].as_deref()))
         }
         Source::Config => {
             let value = match kind {
@@ -121,10 +125,10 @@ fn read((number, parameter): (usize, &Parameter)) -> (TokenStream, TokenStream) 
         }
         Source::Change => {
             let read = quote! {
-                let #column = <#kind as ::weir_plugin_sdk::function::FromChange<'_>>::column(batch);
+                let #column = <#kind as ::weir_plugin_sdk::function::FromChange<'_>>::column(__batch);
             };
             let value = quote! {
-                <#kind as ::weir_plugin_sdk::function::FromChange<'_>>::at(batch, &#column, index)
+                <#kind as ::weir_plugin_sdk::function::FromChange<'_>>::at(__batch, &#column, __index)
             };
             (read, value)
         }

@@ -1,4 +1,8 @@
 //! What a user wrote: the function, and where each of its parameters comes from.
+//!
+//! # Invariants
+//!
+//! - What is refused is refused at its place, with what to write there instead.
 
 use proc_macro2::Span;
 use syn::parse::{Parse, ParseStream};

@@ -15,6 +15,16 @@ use crate::say;
 /// Longest name of a plugin.
 const NAME_CHARS_MAX: usize = 64;
 
+/// What neither a package nor a function may be called (The Rust Reference, "Keywords", strict and reserved ones; and crates
+/// that are always there).
+const KEYWORDS: [&str; 55] = [
+    "abstract", "alloc", "as", "async", "await", "become", "box", "break", "const", "continue", "core", "crate", "do",
+    "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl", "in", "let", "loop", "macro",
+    "match", "mod", "move", "mut", "override", "priv", "pub", "ref", "return", "self", "static", "std", "struct",
+    "super", "test", "trait", "true", "try", "type", "typeof", "unsafe", "unsized", "use", "virtual", "where", "while",
+    "yield",
+];
+
 const PACKAGE: &str = r#"[package]
 name = "{name}"
 version = "0.1.0"
@@ -115,6 +125,11 @@ fn name_of(folder: &Path) -> anyhow::Result<&str> {
             .chars()
             .all(|each| each.is_ascii_lowercase() || each.is_ascii_digit() || each == '-')
         && name.len() <= NAME_CHARS_MAX;
+    if KEYWORDS.contains(&name) {
+        bail!(
+            "{name:?} is a word of Rust, which no function can be called; name the folder {name}-events, for instance"
+        );
+    }
     if !is_name {
         bail!(
             "a plugin's folder is named with small letters, digits and hyphens, a letter first, at most {NAME_CHARS_MAX}: \
@@ -135,7 +150,7 @@ mod tests {
         std::fs::create_dir(&there).unwrap();
         let error = new(&there).unwrap_err().to_string();
         assert!(error.ends_with("is there already; nothing was written"), "{error}");
-        for name in ["Orders", "1st", "a b", ".."] {
+        for name in ["Orders", "1st", "a b", "..", "match", "core"] {
             assert!(new(&folder.path().join(name)).is_err(), "{name}");
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
