@@ -57,14 +57,10 @@ pub(super) async fn build(folder: &Path) -> anyhow::Result<PathBuf> {
     let package = package_of(&folder).await?;
     let out = folder.join("target").join("plugin");
     std::fs::create_dir_all(&out).with_context(|| format!("{} cannot be made", out.display()))?;
-    // In the place where it keeps what it builds, because a script that is read while it runs must be a file.
-    let script = out.join("build.sh");
-    std::fs::write(&script, SCRIPT).with_context(|| format!("{} cannot be written", script.display()))?;
     let component = out.join(format!("{package}.wasm"));
     let mut command = Command::new("bash");
     command
-        .arg(&script)
-        .args(["--package", &package])
+        .args(["-c", SCRIPT, "weir plugin build", "--package", &package])
         .args([&folder, &component])
         .stdin(Stdio::null())
         // What it says is not the answer.
