@@ -12,11 +12,13 @@ macro_rules! sources {
     };
 }
 
-const SOURCES: [(&str, &str); 10] = sources![
+const SOURCES: [(&str, &str); 12] = sources![
     "wit/plugin.wit",
     "sdk/src/batch.rs",
     "sdk/src/decisions.rs",
     "sdk/src/function.rs",
+    "sdk/src/function/answer.rs",
+    "sdk/src/function/parameter.rs",
     "sdk/src/lib.rs",
     "sdk/src/manifest.rs",
     "sdk/src/router.rs",
@@ -85,7 +87,7 @@ mod tests {
     #[test]
     fn every_file_of_the_sdk_is_written() {
         let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins");
-        for folder in ["wit", "sdk/src", "sdk/macros/src"] {
+        for folder in ["wit", "sdk/src", "sdk/src/function", "sdk/macros/src"] {
             for entry in std::fs::read_dir(plugins.join(folder)).unwrap() {
                 let entry = entry.unwrap();
                 if entry.file_type().unwrap().is_file() {
