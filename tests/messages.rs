@@ -150,7 +150,15 @@ async fn a_plugin_that_cannot_run_is_named_with_the_reason() {
     .await;
 
     let weir = Weir::configure(&route("weir.toml", "{}"));
-    check(&weir, &["weir.toml of [route.all] cannot run", "not a component"]).await;
+    check(
+        &weir,
+        &[
+            "weir.toml of [route.all] cannot run",
+            "no WebAssembly",
+            "weir plugin build",
+        ],
+    )
+    .await;
 
     let shop = component("shop").display().to_string();
     let weir = Weir::configure(&route(&shop, "{ large_order = \"many\" }"));
