@@ -19,7 +19,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
-use axum::http::{HeaderMap, Method, Response, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, Response, StatusCode, Uri, header, response};
 
 use crate::connection::{Cutter, CuttingListener};
 use crate::control;
@@ -87,7 +87,7 @@ async fn spoil(simulator: &Simulator, cutter: &Cutter, request: &Request<'_>, st
             bare(500)
         }
         Fault::Hang => std::future::pending().await,
-        Fault::Truncated => truncated(&reply.unwrap_or_else(|| make(simulator, request))),
+        Fault::Truncated => truncated(simulator, &reply.unwrap_or_else(|| make(simulator, request))),
         Fault::Delay { milliseconds } => {
             tokio::time::sleep(Duration::from_millis(milliseconds)).await;
             whole(simulator, reply.unwrap_or_else(|| make(simulator, request)))
@@ -98,16 +98,20 @@ async fn spoil(simulator: &Simulator, cutter: &Cutter, request: &Request<'_>, st
 /// An answer that arrives: what is in it counts as read.
 fn whole(simulator: &Simulator, reply: Reply) -> Response<Body> {
     simulator.mark_read(&reply.changes);
-    let response = Response::builder()
+    built(head(simulator, &reply).body(Body::from(reply.body)))
+}
+
+/// What the service says before the body of an answer: its time, and which request it answers.
+fn head(simulator: &Simulator, reply: &Reply) -> response::Builder {
+    Response::builder()
         .status(reply.status)
         .header(header::CONTENT_TYPE, reply.content_type)
         .header(header::DATE, simulator.state().service.world.clock.http_date())
-        .header("x-amzn-requestid", simulator.next_request_id());
-    built(response.body(Body::from(reply.body)))
+        .header("x-amzn-requestid", simulator.next_request_id())
 }
 
 /// Half an answer that says it is a whole one, then the end of the connection.
-fn truncated(reply: &Reply) -> Response<Body> {
+fn truncated(simulator: &Simulator, reply: &Reply) -> Response<Body> {
     let bytes = reply.body.as_bytes();
     let half = Bytes::copy_from_slice(&bytes[..bytes.len() / 2]);
     let broken = futures_util::stream::unfold(Some(half), |half| async move {
@@ -118,13 +122,11 @@ fn truncated(reply: &Reply) -> Response<Body> {
         tokio::task::yield_now().await;
         Some((Err(io::Error::from(io::ErrorKind::ConnectionReset)), None))
     });
-    let response = Response::builder()
-        .status(reply.status)
-        .header(header::CONTENT_TYPE, reply.content_type)
-        .header(header::CONTENT_LENGTH, bytes.len());
+    let response = head(simulator, reply).header(header::CONTENT_LENGTH, bytes.len());
     built(response.body(Body::from_stream(broken)))
 }
 
+/// An answer of what stands between the client and the service. Its time is that of this machine, not the service's.
 fn bare(status: u16) -> Response<Body> {
     built(Response::builder().status(status).body(Body::empty()))
 }

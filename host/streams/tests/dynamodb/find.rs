@@ -209,6 +209,19 @@ async fn a_description_says_what_time_it_is_for_the_service() {
     assert_eq!(described.answered_at.subsec_nanosecond(), 0);
 }
 
+/// A proxy's time is not the service's: by the one, records of the other may look as if they were long trimmed.
+#[tokio::test]
+async fn what_stands_in_between_does_not_say_what_time_it_is_for_the_service() {
+    let in_between = || Reply::Text(400, "who are you?");
+    let service = Scripted::start([in_between(), description("ENABLED", &["s1"], None), in_between()]).await;
+    let streams = service.streams().await;
+    streams.describe(&arn()).await.unwrap_err();
+    streams.describe(&arn()).await.unwrap();
+    streams.describe(&arn()).await.unwrap_err();
+    let behind = jiff::Timestamp::now().duration_since(streams.service_time());
+    assert!(behind >= BEHIND, "{behind}");
+}
+
 /// streams.md 10: the throttle arrives as an unmodelled `ThrottlingException`.
 #[tokio::test]
 async fn a_throttle_is_waited_for_and_one_that_stays_is_an_error() {

@@ -27,7 +27,8 @@ pub(crate) struct Request {
 pub(crate) enum Reply {
     /// A status and a JSON body.
     Json(u16, Value),
-    /// A status and a body that is no JSON.
+    /// A status and a body that is no JSON: an answer of something that stands between the client and the service, and
+    /// whose clock goes right.
     Text(u16, &'static str),
     /// A status that promises the JSON body, and half of it.
     HalfOf(u16, Value),
@@ -68,7 +69,15 @@ impl Server {
 async fn serve(connection: TcpStream, answer: &(impl Fn(Request) -> Reply + Sync)) -> std::io::Result<()> {
     let mut connection = BufReader::new(connection);
     while let Some(request) = read(&mut connection).await? {
-        let (status, body, sent) = match answer(request) {
+        let reply = answer(request);
+        let time = match reply {
+            Reply::Text(..) => format!("date: {}", date(jiff::Timestamp::now())),
+            _ => format!(
+                "date: {}\r\nx-amzn-requestid: SCRIPTED",
+                date(jiff::Timestamp::now() - BEHIND)
+            ),
+        };
+        let (status, body, sent) = match reply {
             Reply::Json(status, body) => {
                 let body = body.to_string();
                 let length = body.len();
@@ -88,8 +97,7 @@ async fn serve(connection: TcpStream, answer: &(impl Fn(Request) -> Reply + Sync
         // The client library waits this long before it tries again what it takes for passing, in place of seconds.
         let head = format!(
             "HTTP/1.1 {status} Scripted\r\ncontent-type: application/x-amz-json-1.1\r\nx-amz-retry-after: 1\r\n\
-             date: {}\r\ncontent-length: {}\r\n\r\n",
-            date(),
+             {time}\r\ncontent-length: {}\r\n\r\n",
             body.len()
         );
         connection.write_all(head.as_bytes()).await?;
@@ -102,12 +110,10 @@ async fn serve(connection: TcpStream, answer: &(impl Fn(Request) -> Reply + Sync
     Ok(())
 }
 
-/// What time it is for the server (RFC 9110, section 5.6.7).
-fn date() -> String {
+/// A time as the header has it (RFC 9110, section 5.6.7).
+fn date(time: jiff::Timestamp) -> String {
     let printer = jiff::fmt::rfc2822::DateTimePrinter::new();
-    printer
-        .timestamp_to_rfc9110_string(&(jiff::Timestamp::now() - BEHIND))
-        .unwrap()
+    printer.timestamp_to_rfc9110_string(&time).unwrap()
 }
 
 /// The next call, or none if the client has hung up.
