@@ -36,8 +36,8 @@ use crate::pace::{Backoff, pause};
 use crate::problem::error_chain;
 use crate::{Activities, Activity, fault};
 
-/// Entries routed at a time. A plugin batch has at most as many (design, "Plugins").
-const WINDOW_ENTRIES: u16 = 1000;
+/// Entries routed at a time, at most. A plugin batch has at most as many (design, "Plugins").
+const WINDOW_ENTRIES_MAX: u16 = 1000;
 
 /// How often the ledger is looked at for what other processes appended.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -53,6 +53,8 @@ pub struct RouteTask {
     courier: Courier,
     activities: Activities,
     streams: Vec<Stream>,
+    /// Entries routed at a time: fewer where a plugin fails on many changes, for finding them has its limit.
+    window_entries: u16,
 }
 
 /// Why a route ended by itself.
@@ -109,6 +111,7 @@ impl RouteTask {
             courier,
             activities,
             streams: Vec::new(),
+            window_entries: WINDOW_ENTRIES_MAX,
         }
     }
 
@@ -136,12 +139,24 @@ impl RouteTask {
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
         while !stop.is_cancelled() {
             match self.window(&mut consumer, &stop).await {
-                Ok(true) => backoff.succeeded(),
+                Ok(true) => {
+                    backoff.succeeded();
+                    self.window_entries = self.window_entries.saturating_mul(2).min(WINDOW_ENTRIES_MAX);
+                }
                 Ok(false) => {
                     let grew = tokio::time::timeout(LOOK_INTERVAL, size.changed());
                     stop.run_until_cancelled(grew).await;
                 }
                 Err(Hindrance::Stopped) => {}
+                Err(Hindrance::Plugin(weir_runtime::RouteError::TooMuchPoison)) => {
+                    self.window_entries = (self.window_entries / 2).max(1);
+                    tracing::warn!(
+                        route = %self.name,
+                        position = %consumer.next,
+                        entries = self.window_entries,
+                        "the plugin fails on many changes; they are routed fewer at a time"
+                    );
+                }
                 Err(Hindrance::Cursor(ConsumerError::Fenced { .. })) => return Err(RouteError::Fenced(self.name)),
                 Err(hindrance) => {
                     tracing::warn!(
@@ -159,7 +174,7 @@ impl RouteTask {
 
     /// Routes the entries behind the cursor, up to the next version. Says whether there were any.
     async fn window(&mut self, consumer: &mut Consumer, stop: &CancellationToken) -> Result<bool, Hindrance> {
-        let mut entries = self.ledger.read_from(consumer.next, WINDOW_ENTRIES).await?;
+        let mut entries = self.ledger.read_from(consumer.next, self.window_entries).await?;
         let Some(first) = entries.first() else { return Ok(false) };
         // Versions are entered under the head's lock: those read now are all there are for these positions.
         let (version, until) = self

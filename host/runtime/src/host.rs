@@ -63,6 +63,11 @@ impl Host {
         self.memory_bytes
     }
 
+    /// What the instance was handed so far, as it counts.
+    pub(crate) fn read_bytes(&self) -> usize {
+        self.limits.read_bytes_max - self.read_bytes_left
+    }
+
     /// Everything logged, one line each, and how much was dropped.
     pub(crate) fn log_text(&self) -> String {
         let mut text = self.log_lines(|_| true);

@@ -25,6 +25,7 @@ mod host;
 mod limits;
 mod manifest;
 mod plugin;
+mod search;
 mod threads;
 
 pub use batch::{Batch, BatchChange};

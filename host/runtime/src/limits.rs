@@ -16,6 +16,10 @@ pub struct Limits {
     /// 8 MiB, so each change can be read many times over.
     pub read_bytes_max: usize,
 
+    /// How often the calls that look for the changes on which a batch fails may use up what one call may, all together. One
+    /// change that loops for ever takes eleven in a batch of 1,000. Past it the batch has no answer, and smaller ones do.
+    pub search_calls_max: u32,
+
     /// Wall-clock time of the call. Protects the host from a machine that stands still; fuel ends a plugin long before.
     pub call_timeout: Duration,
 
@@ -28,12 +32,13 @@ pub struct Limits {
 
 impl Default for Limits {
     /// 64 MiB; 100 million instructions (a filter with four fields takes a few thousand for each change); 256 MiB
-    /// of reads; 10 seconds; 100 lines of 1 KiB.
+    /// of reads; 40 calls in a search; 10 seconds; 100 lines of 1 KiB.
     fn default() -> Self {
         Self {
             memory_bytes_max: 64 << 20,
             fuel_max: 100_000_000,
             read_bytes_max: 256 << 20,
+            search_calls_max: 40,
             call_timeout: Duration::from_secs(10),
             log_lines_max: 100,
             log_line_bytes_max: 1 << 10,

@@ -14,6 +14,7 @@ use crate::decisions::read_decisions;
 use crate::engine::EPOCH_TICK;
 use crate::host::{Call, Host};
 use crate::manifest::listed;
+use crate::search::{self, Used};
 use crate::{Batch, BatchChange, ConfigProblem, Decision, Fault, FaultCode, Manifest, Runtime};
 
 /// A compiled plugin. Clones share it.
@@ -63,6 +64,11 @@ pub enum RouteError {
     /// The wall clock ran out before the fuel did: the machine is overloaded.
     #[error("a plugin call took longer than its time limit without using up its fuel")]
     TooSlow,
+    /// Finding the changes that it fails on took more than it may. Fewer changes at once take less.
+    #[error(
+        "the plugin fails on so much of the batch that finding the changes took more than it may; fewer at once take less"
+    )]
+    TooMuchPoison,
     /// More instances at once than the host has places for.
     #[error("there is no place for another plugin instance")]
     NoPlace,
@@ -72,7 +78,7 @@ pub enum RouteError {
 }
 
 /// What a failed call tells: about its changes, or about the host.
-enum CallError {
+pub(crate) enum CallError {
     Fault(Fault),
     Host(RouteError),
 }
@@ -124,7 +130,8 @@ impl Plugin {
     ///
     /// # Errors
     ///
-    /// The host could not run the calls. Nothing is known about any change; routing the batch again is safe.
+    /// The host could not run the calls, or finding the changes that fail took more than it may. Nothing is known about any
+    /// change; routing the batch again is safe, and a batch of one change always has an answer.
     pub async fn route(
         &self,
         batch: Batch,
@@ -132,11 +139,13 @@ impl Plugin {
         manifest: &Arc<Manifest>,
     ) -> Result<Vec<Result<Decision, Fault>>, RouteError> {
         let (plugin, config, manifest) = (self.clone(), config.to_owned(), Arc::clone(manifest));
+        let limits = self.runtime.limits;
         let route = move || {
-            let mut answers = Vec::with_capacity(batch.len());
-            plugin
-                .route_bisecting(&batch, &config, &manifest, &mut answers)
-                .map(|()| answers)
+            search::answers(&batch, limits, |part| {
+                let mut store = plugin.store_to_route(part, &manifest);
+                let answers = plugin.call_route(&mut store, part.len(), &config, &manifest);
+                (answers, plugin.used(&store))
+            })
         };
         self.runtime
             .threads
@@ -164,11 +173,10 @@ impl Plugin {
                 Err(CallError::Fault(fault)) => Err(fault),
                 Err(CallError::Host(error)) => return Err(error),
             };
-            let fuel_left = store.get_fuel().expect("fuel is switched on");
             Ok(Measured {
                 answer,
                 log: store.data().log_text(),
-                fuel: plugin.runtime.limits.fuel_max - fuel_left,
+                fuel: plugin.used(&store).fuel,
                 memory_bytes: store.data().memory_bytes(),
             })
         };
@@ -179,36 +187,18 @@ impl Plugin {
             .map_err(|_| RouteError::ThreadEnded)?
     }
 
-    fn route_bisecting(
-        &self,
-        batch: &Batch,
-        config: &str,
-        manifest: &Arc<Manifest>,
-        answers: &mut Vec<Result<Decision, Fault>>,
-    ) -> Result<(), RouteError> {
-        if batch.is_empty() {
-            return Ok(());
-        }
-        // Its instance is gone before there is another one: there are no more of them than threads.
-        let called = self.call_route(&mut self.store_to_route(batch, manifest), batch.len(), config, manifest);
-        match called {
-            Ok(decided) => answers.extend(decided),
-            Err(CallError::Host(error)) => return Err(error),
-            Err(CallError::Fault(fault)) if batch.len() == 1 => answers.push(Err(fault)),
-            Err(CallError::Fault(_)) => {
-                let (first, second) = batch.halves();
-                self.route_bisecting(&first, config, manifest, answers)?;
-                self.route_bisecting(&second, config, manifest, answers)?;
-            }
-        }
-        Ok(())
-    }
-
     fn store_to_route(&self, batch: &Batch, manifest: &Arc<Manifest>) -> Store<Host> {
         self.store(Call::Route {
             batch: batch.clone(),
             manifest: Arc::clone(manifest),
         })
+    }
+
+    fn used(&self, store: &Store<Host>) -> Used {
+        Used {
+            fuel: self.runtime.limits.fuel_max - store.get_fuel().expect("fuel is switched on"),
+            read_bytes: store.data().read_bytes(),
+        }
     }
 
     /// Makes an instance in the store and has it route the store's batch.

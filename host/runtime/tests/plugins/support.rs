@@ -17,6 +17,7 @@ pub(crate) const SMALL: Limits = Limits {
     memory_bytes_max: 16 << 20,
     fuel_max: 20_000_000,
     read_bytes_max: 64 << 20,
+    search_calls_max: 100,
     call_timeout: Duration::from_secs(300),
     log_lines_max: 10,
     log_line_bytes_max: 20,
