@@ -25,6 +25,7 @@ mod erasure;
 mod head;
 mod index;
 mod lease;
+mod plugin;
 mod read;
 mod route_version;
 mod shard;
@@ -44,8 +45,9 @@ pub use erasure::{CarriedOut, Erasure, ErasureError, Hold, HoldError, NewErasure
 pub use head::Head;
 pub use index::Indexed;
 pub use lease::{ClaimError, OpenShard, ShardLease, ShardReport};
+pub use plugin::{NewUpload, StoredPlugin, Upload};
 pub use read::{ReadError, RecordedEntry};
-pub use route_version::{RouteDefinition, RouteVersion, StoredPlugin};
+pub use route_version::{PromoteError, Promotion, RouteDefinition, RouteVersion};
 pub use shard::{NewShard, NewStream, Shard, Stream};
 pub use shard_beginning::ShardBeginning;
 pub use shard_state::ShardState;

@@ -1,12 +1,25 @@
 //! Versions of routes, and the plugins they run. What a route does with a position is decided by the position.
+//!
+//! ```text
+//! the configuration ──▶ what differs from what it said before ──┐
+//! an operator       ──▶ promote, roll back (and an entry) ──────┴─▶ the next version, from the ledger's end on
+//! ```
+//!
+//! # Invariants
+//!
+//! - The head is locked while a version is entered, so every position has exactly one version.
+//! - Reading a configuration again never undoes what an operator promoted: only what was changed in it changes the route.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
-use weir_evidence::Hash;
+use weir_evidence::{Entry, EntryKind, Hash};
 use weir_model::Position;
 
+use crate::append::OwnRecord;
 use crate::head::unreadable;
-use crate::{Ledger, from_stored, in_time, to_stored};
+use crate::{Ledger, StoredPlugin, from_stored, in_time, to_stored};
 
 /// Everything that decides what a route makes of a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,20 +50,97 @@ pub struct RouteVersion {
     pub plugin: Option<Hash>,
 }
 
-/// A plugin as it was uploaded.
+/// A plugin that an operator puts on a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredPlugin {
-    /// SHA-256 of the component.
-    pub digest: Hash,
-    /// The component.
-    pub component: Vec<u8>,
+pub struct Promotion {
+    /// The plugin; it was uploaded or ran before.
+    pub plugin: Option<Hash>,
+    /// Its configuration as JSON text.
+    pub plugin_config: String,
+    /// What it asks for under this configuration, and so is granted: JSON text. Recorded.
+    pub granted: Option<String>,
+    /// The version whose plugin this is, if it is rolled back to. Recorded.
+    pub rolls_back_to: Option<u32>,
+    /// Why. Recorded, and read by whoever reads entries.
+    pub reason: String,
+}
+
+/// Why a plugin was not promoted.
+#[derive(Debug, thiserror::Error)]
+pub enum PromoteError {
+    /// There is no such route.
+    #[error("there is no route {0:?}: a route begins in the configuration, under [route.<name>]")]
+    NoRoute(String),
+    /// Postgres failed.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+impl RouteDefinition {
+    /// This definition with what `configured` changed of what was configured `before`.
+    #[must_use]
+    fn with_changes(&self, before: &Self, configured: &Self) -> Self {
+        fn pick<T: Clone + PartialEq>(current: &T, before: &T, configured: &T) -> T {
+            if before == configured {
+                current.clone()
+            } else {
+                configured.clone()
+            }
+        }
+        Self {
+            source: pick(&self.source, &before.source, &configured.source),
+            pattern: pick(&self.pattern, &before.pattern, &configured.pattern),
+            plugin: pick(&self.plugin, &before.plugin, &configured.plugin),
+            plugin_config: pick(&self.plugin_config, &before.plugin_config, &configured.plugin_config),
+            sinks: pick(&self.sinks, &before.sinks, &configured.sinks),
+        }
+    }
 }
 
 impl Ledger {
-    /// Makes `definition` what the route does from the ledger's end on, unless it is so already.
+    /// What the route will do once this is configured. Without a version so far, or where nothing was promoted since, that is
+    /// what is configured.
     ///
-    /// The head is locked meanwhile, so every position has exactly one version. A new route begins at the end too: what was
-    /// recorded before it was not meant for it.
+    /// # Errors
+    ///
+    /// Postgres failed.
+    pub async fn plan_route_version(&self, route: &str, configured: &RouteDefinition) -> sqlx::Result<RouteDefinition> {
+        in_time(async {
+            let mut conn = self.shared.pool.acquire().await?;
+            let newest = self.list_route_versions(&mut conn, route).await?.pop();
+            self.planned(&mut conn, route, newest.as_ref(), configured).await
+        })
+        .await
+    }
+
+    async fn planned(
+        &self,
+        conn: &mut PgConnection,
+        route: &str,
+        newest: Option<&RouteVersion>,
+        configured: &RouteDefinition,
+    ) -> sqlx::Result<RouteDefinition> {
+        let Some(newest) = newest else {
+            return Ok(configured.clone());
+        };
+        let before = sqlx::query_scalar!(
+            "select definition from route_configuration where ledger_id = $1 and route = $2",
+            self.shared.id,
+            route,
+        )
+        .fetch_optional(conn)
+        .await?;
+        // Before there were promotions, all that a route did was configured.
+        let before = before
+            .as_deref()
+            .map_or(Ok(newest.definition.clone()), read_definition)?;
+        Ok(newest.definition.with_changes(&before, configured))
+    }
+
+    /// Makes what changed in the configuration of a route hold from the ledger's end on. What did not change there stays as it
+    /// is, also where something else was promoted.
+    ///
+    /// A new route begins at the end too: what was recorded before it was not meant for it.
     ///
     /// # Errors
     ///
@@ -58,30 +148,113 @@ impl Ledger {
     pub async fn enter_route_version(
         &self,
         route: &str,
-        definition: &RouteDefinition,
+        configured: &RouteDefinition,
         plugin: Option<&StoredPlugin>,
     ) -> sqlx::Result<RouteVersion> {
         let mut tx = self.begin().await?;
         let frontier = self.lock_head(&mut tx).await?;
-        let versions = self.list_route_versions(&mut tx, route).await?;
-        if let Some(newest) = versions.last().filter(|newest| newest.definition == *definition) {
-            return Ok(newest.clone());
-        }
+        let newest = self.list_route_versions(&mut tx, route).await?.pop();
+        let definition = self.planned(&mut tx, route, newest.as_ref(), configured).await?;
         if let Some(plugin) = plugin {
-            sqlx::query!(
-                "insert into plugin (digest, component) values ($1, $2) on conflict do nothing",
-                &plugin.digest[..],
-                plugin.component,
-            )
-            .execute(&mut *tx)
-            .await?;
+            self.store_plugin(&mut tx, plugin).await?;
         }
-        let entered = RouteVersion {
-            version: versions.last().map_or(1, |newest| newest.version + 1),
-            from_position: Position(frontier.size()),
-            definition: definition.clone(),
-            plugin: plugin.map(|plugin| plugin.digest),
+        sqlx::query!(
+            "
+            insert into route_configuration (ledger_id, route, definition) values ($1, $2, $3)
+            on conflict (ledger_id, route) do update set definition = excluded.definition
+            ",
+            self.shared.id,
+            route,
+            write_definition(configured),
+        )
+        .execute(&mut *tx)
+        .await?;
+        let entered = match newest {
+            Some(newest) if newest.definition == definition => newest,
+            newest => {
+                let entered = RouteVersion::after(newest.as_ref(), Position(frontier.size()), definition)?;
+                self.insert_route_version(&mut tx, route, &entered).await?;
+                entered
+            }
         };
+        tx.commit().await?;
+        Ok(entered)
+    }
+
+    /// Puts a plugin on a route from the ledger's end on, and records that.
+    ///
+    /// # Errors
+    ///
+    /// There is no such route, or Postgres failed.
+    pub async fn promote(
+        &self,
+        route: &str,
+        promotion: &Promotion,
+        now: jiff::Timestamp,
+    ) -> Result<RouteVersion, PromoteError> {
+        /// Others that enter versions of the same route in the same moment, at most.
+        const RACES_MAX: usize = 10;
+        let mut races = 0;
+        loop {
+            let newest = self.route_versions(route).await?.pop();
+            let newest = newest.ok_or_else(|| PromoteError::NoRoute(route.to_owned()))?;
+            let definition = RouteDefinition {
+                plugin: promotion.plugin.map(hex::encode),
+                plugin_config: promotion.plugin_config.clone(),
+                ..newest.definition.clone()
+            };
+            let version = newest.version + 1;
+            let record = OwnRecord::bare(&self.promotion_entry(route, version, promotion, now));
+            let mut entered = None;
+            let appended = self.append_own(&record, async |conn, position| {
+                let promoted = RouteVersion::after(Some(&newest), position, definition)?;
+                self.insert_route_version(conn, route, &promoted).await?;
+                entered = Some(promoted);
+                Ok(())
+            });
+            match appended.await {
+                Ok(_) => return Ok(entered.expect("it was inserted in that transaction")),
+                Err(error) if is_taken(&error) && races < RACES_MAX => races += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn promotion_entry(&self, route: &str, version: u32, promotion: &Promotion, now: jiff::Timestamp) -> Entry {
+        let granted = promotion
+            .granted
+            .as_deref()
+            .and_then(|granted| serde_json::from_str(granted).ok());
+        let detail = json!({
+            "route": route,
+            "version": version,
+            "plugin": promotion.plugin.map(hex::encode),
+            "config": hex::encode(Sha256::digest(&promotion.plugin_config)),
+            "granted": granted.unwrap_or(serde_json::Value::Null),
+            "rolls_back_to": promotion.rolls_back_to,
+            "reason": promotion.reason,
+        });
+        let what = if promotion.rolls_back_to.is_some() {
+            "plugin-rolled-back"
+        } else {
+            "plugin-promoted"
+        };
+        Entry {
+            ledger: self.shared.name.clone(),
+            kind: EntryKind::Lifecycle {
+                time: now,
+                what: what.to_owned(),
+                detail: detail.to_string(),
+            },
+        }
+    }
+
+    async fn insert_route_version(
+        &self,
+        conn: &mut PgConnection,
+        route: &str,
+        entered: &RouteVersion,
+    ) -> sqlx::Result<()> {
         sqlx::query!(
             "
             insert into route_version (ledger_id, route, version, from_position, definition, plugin_digest)
@@ -91,13 +264,28 @@ impl Ledger {
             route,
             i32::try_from(entered.version).map_err(|_| unreadable("route version"))?,
             to_stored(entered.from_position),
-            serde_json::to_string(definition).expect("a definition is JSON"),
+            write_definition(&entered.definition),
             entered.plugin.as_ref().map(|digest| &digest[..]),
         )
-        .execute(&mut *tx)
+        .execute(conn)
         .await?;
-        tx.commit().await?;
-        Ok(entered)
+        Ok(())
+    }
+
+    /// Names of all routes that ever had a version.
+    ///
+    /// # Errors
+    ///
+    /// Postgres failed.
+    pub async fn routes(&self) -> sqlx::Result<Vec<String>> {
+        in_time(
+            sqlx::query_scalar!(
+                "select distinct route from route_version where ledger_id = $1 order by route",
+                self.shared.id,
+            )
+            .fetch_all(&self.shared.pool),
+        )
+        .await
     }
 
     /// Every version of a route, oldest first.
@@ -111,21 +299,6 @@ impl Ledger {
             self.list_route_versions(&mut conn, route).await
         })
         .await
-    }
-
-    /// Loads a plugin that a route version names.
-    ///
-    /// # Errors
-    ///
-    /// Postgres failed, or the plugin is not there.
-    pub async fn plugin(&self, digest: &Hash) -> sqlx::Result<StoredPlugin> {
-        let component = sqlx::query_scalar!("select component from plugin where digest = $1", &digest[..])
-            .fetch_one(&self.shared.pool)
-            .await?;
-        Ok(StoredPlugin {
-            digest: *digest,
-            component,
-        })
     }
 
     async fn list_route_versions(&self, conn: &mut PgConnection, route: &str) -> sqlx::Result<Vec<RouteVersion>> {
@@ -147,10 +320,40 @@ impl Ledger {
                 Ok(RouteVersion {
                     version: u32::try_from(row.version).map_err(|_| unreadable("route version"))?,
                     from_position: from_stored(row.from_position),
-                    definition: serde_json::from_str(&row.definition).map_err(|_| unreadable("route definition"))?,
+                    definition: read_definition(&row.definition)?,
                     plugin: plugin.map_err(|_| unreadable("plugin digest"))?,
                 })
             })
             .collect()
     }
+}
+
+impl RouteVersion {
+    fn after(before: Option<&Self>, from_position: Position, definition: RouteDefinition) -> sqlx::Result<Self> {
+        let plugin = definition.plugin.as_deref().map(|digits| {
+            let digest = hex::decode(digits).ok().and_then(|digest| Hash::try_from(digest).ok());
+            digest.ok_or_else(|| unreadable("plugin digest"))
+        });
+        Ok(Self {
+            version: before.map_or(1, |before| before.version + 1),
+            from_position,
+            plugin: plugin.transpose()?,
+            definition,
+        })
+    }
+}
+
+/// Whether somebody else entered this version of the route.
+fn is_taken(error: &sqlx::Error) -> bool {
+    error
+        .as_database_error()
+        .is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+}
+
+fn read_definition(text: &str) -> sqlx::Result<RouteDefinition> {
+    serde_json::from_str(text).map_err(|_| unreadable("route definition"))
+}
+
+fn write_definition(definition: &RouteDefinition) -> String {
+    serde_json::to_string(definition).expect("a definition is JSON")
 }

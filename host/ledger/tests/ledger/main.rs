@@ -33,6 +33,7 @@ mod erasing_meanwhile;
 mod erasure;
 mod large;
 mod partitions;
+mod promotions;
 mod reading;
 mod same_bytes;
 

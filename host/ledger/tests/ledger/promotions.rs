@@ -1,0 +1,210 @@
+//! Plugins that are uploaded, promoted and rolled back: each is an entry, and a version that the configuration does not undo.
+
+use expect_test::expect;
+use sha2::{Digest as _, Sha256};
+use tokio::task::JoinSet;
+use weir_evidence::EntryKind;
+use weir_ledger::{Ledger, NewUpload, PromoteError, Promotion, RouteDefinition, StoredPlugin};
+
+use crate::support::World;
+
+const NOW: &str = "2026-03-01T12:00:00Z";
+
+fn plugin(component: &str) -> StoredPlugin {
+    StoredPlugin {
+        digest: Sha256::digest(component).into(),
+        component: component.as_bytes().to_vec(),
+    }
+}
+
+fn named(name: &str) -> NewUpload {
+    NewUpload {
+        name: name.to_owned(),
+        version: "1.0.0".to_owned(),
+        manifest: "{}".to_owned(),
+        signer: None,
+    }
+}
+
+/// A route that its configuration gives this plugin, this plugin configuration and this sink.
+fn configured(plugin: Option<&StoredPlugin>, plugin_config: &str, sink: &str) -> RouteDefinition {
+    RouteDefinition {
+        source: "shop".to_owned(),
+        pattern: None,
+        plugin: plugin.map(|plugin| hex::encode(plugin.digest)),
+        plugin_config: plugin_config.to_owned(),
+        sinks: vec![sink.to_owned()],
+    }
+}
+
+async fn upload(ledger: &Ledger, plugin: &StoredPlugin, name: &str) -> u64 {
+    let now = NOW.parse().unwrap();
+    ledger.upload(plugin, &named(name), now).await.unwrap().position.0
+}
+
+async fn promote(ledger: &Ledger, plugin: &StoredPlugin, config: &str) -> Result<u32, PromoteError> {
+    let promotion = Promotion {
+        plugin: Some(plugin.digest),
+        plugin_config: config.to_owned(),
+        granted: Some(r#"{"reads":["new /status"]}"#.to_owned()),
+        rolls_back_to: None,
+        reason: "a test".to_owned(),
+    };
+    let promoted = ledger.promote("mail", &promotion, NOW.parse().unwrap()).await?;
+    Ok(promoted.version)
+}
+
+/// The versions of the route: `2 from 5: b {} one`, where plugins are named by what is in them.
+async fn told(ledger: &Ledger) -> String {
+    let mut told = Vec::new();
+    for version in ledger.route_versions("mail").await.unwrap() {
+        let plugin = match version.plugin {
+            Some(digest) => String::from_utf8(ledger.plugin(&digest).await.unwrap().component).unwrap(),
+            None => "none".to_owned(),
+        };
+        let RouteDefinition {
+            plugin_config, sinks, ..
+        } = version.definition;
+        told.push(format!(
+            "{} from {}: {plugin} {plugin_config} {}",
+            version.version, version.from_position, sinks[0]
+        ));
+    }
+    told.join("\n")
+}
+
+#[tokio::test]
+async fn each_step_is_an_entry_and_the_version_begins_with_it() {
+    let world = World::new().await;
+    let (a, b) = (plugin("a"), plugin("b"));
+    let first = configured(Some(&a), "{}", "one");
+    world
+        .ledger
+        .enter_route_version("mail", &first, Some(&a))
+        .await
+        .unwrap();
+    assert_eq!(upload(&world.ledger, &b, "b").await, 0);
+    promote(&world.ledger, &b, r#"{"limit":7}"#).await.unwrap();
+    let back = Promotion {
+        plugin: Some(a.digest),
+        plugin_config: "{}".to_owned(),
+        granted: None,
+        rolls_back_to: Some(1),
+        reason: "it dropped orders".to_owned(),
+    };
+    world.ledger.promote("mail", &back, NOW.parse().unwrap()).await.unwrap();
+
+    expect![[r#"
+        1 from 0: a {} one
+        2 from 1: b {"limit":7} one
+        3 from 2: a {} one"#]]
+    .assert_eq(&told(&world.ledger).await);
+    let entries = world.ledger.read_from(weir_model::Position(0), 10).await.unwrap();
+    let steps = entries.iter().map(|entry| match &entry.entry.kind {
+        EntryKind::Lifecycle { what, detail, .. } => format!("{what} {detail}"),
+        other => panic!("{other:?}"),
+    });
+    expect![[r#"
+        plugin-uploaded {"name":"b","plugin":"3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d","signer":null,"version":"1.0.0"}
+        plugin-promoted {"config":"5e09573f5f73553f6c8b1ca04e84f7895753cd5ede364072cd2476549eefc4a4","granted":{"reads":["new /status"]},"plugin":"3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d","reason":"a test","rolls_back_to":null,"route":"mail","version":2}
+        plugin-rolled-back {"config":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","granted":null,"plugin":"ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb","reason":"it dropped orders","rolls_back_to":1,"route":"mail","version":3}"#]]
+    .assert_eq(&steps.collect::<Vec<_>>().join("\n"));
+    world.ledger.verify(|_, _| {}).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_uploaded_twice_is_there_once() {
+    let world = World::new().await;
+    let a = plugin("a");
+    let mut tasks = JoinSet::new();
+    for ledger in [world.ledger.clone(), world.process().await] {
+        for _ in 0..3 {
+            let (ledger, a) = (ledger.clone(), a.clone());
+            tasks.spawn(async move { upload(&ledger, &a, "a").await });
+        }
+    }
+    assert_eq!(tasks.join_all().await, [0; 6]);
+    upload(&world.ledger, &plugin("b"), "b").await;
+    let uploads = world.process().await.uploads().await.unwrap();
+    let names: Vec<_> = uploads
+        .iter()
+        .map(|upload| (upload.about.name.as_str(), upload.position.0))
+        .collect();
+    assert_eq!(names, [("b", 1), ("a", 0)]);
+    assert_eq!(uploads[1].about, named("a"));
+    assert_eq!((uploads[1].bytes, uploads[1].uploaded_at), (1, NOW.parse().unwrap()));
+}
+
+#[tokio::test]
+async fn a_configuration_that_is_read_again_undoes_no_promotion_and_changes_only_what_changed_in_it() {
+    let world = World::new().await;
+    let (a, b, c) = (plugin("a"), plugin("b"), plugin("c"));
+    let ledger = &world.ledger;
+    let enter = async |plugin: &StoredPlugin, config: &str, sink: &str| {
+        let configured = configured(Some(plugin), config, sink);
+        let planned = ledger.plan_route_version("mail", &configured).await.unwrap();
+        let entered = ledger
+            .enter_route_version("mail", &configured, Some(plugin))
+            .await
+            .unwrap();
+        assert_eq!(entered.definition, planned);
+    };
+    enter(&a, "{}", "one").await;
+    upload(ledger, &b, "b").await;
+    promote(ledger, &b, "[1]").await.unwrap();
+    // A restart.
+    enter(&a, "{}", "one").await;
+    // Another sink.
+    enter(&a, "{}", "two").await;
+    enter(&a, "{}", "two").await;
+    // Another plugin in the file: whoever changed the file wants it.
+    enter(&c, "{}", "two").await;
+    expect![[r#"
+        1 from 0: a {} one
+        2 from 1: b [1] one
+        3 from 2: b [1] two
+        4 from 2: c [1] two"#]]
+    .assert_eq(&told(ledger).await);
+}
+
+#[tokio::test]
+async fn nothing_is_promoted_on_a_route_that_there_is_not_or_of_a_plugin_that_there_is_not() {
+    let world = World::new().await;
+    let a = plugin("a");
+    let error = promote(&world.ledger, &a, "{}").await.unwrap_err();
+    assert!(matches!(error, PromoteError::NoRoute(_)), "{error}");
+    world
+        .ledger
+        .enter_route_version("mail", &configured(None, "{}", "one"), None)
+        .await
+        .unwrap();
+    let error = promote(&world.ledger, &a, "{}").await.unwrap_err();
+    assert!(matches!(error, PromoteError::Database(_)), "{error}");
+    expect!["1 from 0: none {} one"].assert_eq(&told(&world.ledger).await);
+    assert_eq!(
+        world.ledger.read_from(weir_model::Position(0), 10).await.unwrap().len(),
+        0
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn promotions_at_once_make_one_sequence() {
+    let world = World::new().await;
+    let a = plugin("a");
+    world
+        .ledger
+        .enter_route_version("mail", &configured(None, "{}", "one"), None)
+        .await
+        .unwrap();
+    upload(&world.ledger, &a, "a").await;
+    let mut tasks = JoinSet::new();
+    for number in 0..6 {
+        let (ledger, a) = (world.process().await, a.clone());
+        tasks.spawn(async move { promote(&ledger, &a, &number.to_string()).await.unwrap() });
+    }
+    let mut versions = tasks.join_all().await;
+    versions.sort_unstable();
+    assert_eq!(versions, [2, 3, 4, 5, 6, 7]);
+    let entries = world.ledger.read_from(weir_model::Position(0), 10).await.unwrap();
+    assert_eq!(entries.len(), 7);
+}
