@@ -13,6 +13,9 @@
 //! | `POST /v1/holds`, `GET /v1/holds`, `POST /v1/holds/{id}/release` | [`HoldState`], [`Holds`] |
 //! | `GET /v1/tables/{table}/history?key=...` | [`History`] |
 //! | `GET /v1/dead-letters?route=...` | [`DeadLetters`] |
+//! | `POST /v1/plugins` (a form: `component`, `signature`, `config`), `GET /v1/plugins`, `.../{plugin}` | [`PluginState`], [`Plugins`] |
+//! | `POST /v1/routes/{route}/promote`, `.../rollback` | [`Promoted`] |
+//! | `GET /v1/routes/{route}/versions` | [`RouteVersions`] |
 //! | `GET /v1/shards` | [`Shards`] |
 //! | `GET /v1/workers`, `POST /v1/workers/{worker}/drain`, `.../resume` | [`Workers`] |
 //! | `GET /metrics` | figures of this process, as Prometheus reads them; without a token |
@@ -29,22 +32,28 @@
 
 mod erasure;
 mod error;
+mod gate;
 mod history;
 mod key;
 mod ledger;
 mod metrics;
+mod plugin;
 mod proof;
 mod publication;
+mod route;
 mod server;
 mod shard;
 mod token;
 
 pub use erasure::{About, ErasureRequest, ErasureState, Erasures, HoldRequest, HoldState, Holds};
 pub use error::{ErrorAnswer, ErrorBody};
+pub use gate::{PluginGate, TrustedKey, TrustedKeyError};
 pub use history::{Change, Difference, History};
 pub use ledger::{DeadLetters, LedgerHead, Published, ScrubState};
+pub use plugin::{PluginState, Plugins};
 pub use proof::{Entries, ProofHashes, ShownEntry};
 pub use publication::{ContinueRequest, Decided};
+pub use route::{PromoteRequest, Promoted, RollbackRequest, RouteVersionState, RouteVersions, Tried};
 pub use server::{Api, ServeError, Tokens};
 pub use shard::{ShardState, Shards, WorkerState, Workers};
 pub use token::{Token, TokenError, write_new};

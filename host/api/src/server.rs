@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
@@ -14,12 +14,16 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use weir_ledger::{Database, Ledger};
 use weir_pipeline::{IntakeStatus, Publication, Scrubbed};
+use weir_runtime::COMPONENT_BYTES_MAX;
 
 use crate::error::ApiError;
-use crate::{Token, erasure, history, ledger, metrics, proof, publication, shard};
+use crate::{PluginGate, Token, erasure, history, ledger, metrics, plugin, proof, publication, route, shard};
 
 /// Longest request. The largest answer is a page of a few megabytes.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Largest upload: a component, its signature and its configuration.
+const UPLOAD_BYTES_MAX: usize = COMPONENT_BYTES_MAX + (1 << 20);
 
 /// What answers need.
 #[derive(Clone)]
@@ -30,6 +34,7 @@ pub(crate) struct Answers {
     pub(crate) scrubbed: watch::Receiver<Scrubbed>,
     pub(crate) eraser: Arc<Notify>,
     pub(crate) intake: IntakeStatus,
+    pub(crate) gate: PluginGate,
 }
 
 /// Who may ask for what.
@@ -60,6 +65,7 @@ impl Api {
         scrubbed: watch::Receiver<Scrubbed>,
         eraser: Arc<Notify>,
         intake: IntakeStatus,
+        gate: PluginGate,
         tokens: Tokens,
     ) -> Self {
         Self {
@@ -70,6 +76,7 @@ impl Api {
                 scrubbed,
                 eraser,
                 intake,
+                gate,
             },
             tokens: Arc::new(tokens),
         }
@@ -99,6 +106,10 @@ impl Api {
             .route("/holds", get(erasure::holds).post(erasure::place_hold))
             .route("/holds/{id}/release", post(erasure::release_hold))
             .route("/dead-letters", get(ledger::dead_letters))
+            .route("/plugins", get(plugin::list))
+            .route("/plugins/{plugin}", get(plugin::show))
+            .route("/routes/{route}/versions", get(route::versions))
+            .route("/routes/{route}/rollback", post(route::roll_back))
             .route("/shards", get(shard::shards))
             .route("/workers", get(shard::workers))
             .route("/workers/{worker}/drain", post(shard::drain))
@@ -109,9 +120,15 @@ impl Api {
                 Arc::clone(&self.tokens),
                 require_operator,
             ));
-        // Searches the whole ledger, however long that takes; who does not wait for it has ordered nothing.
+        // One searches the whole ledger, however long that takes; who does not wait for it has ordered nothing. The others
+        // compile and try plugins, and have limits of their own.
         let without_limit = Router::new()
             .route("/v1/erasures", post(erasure::order))
+            .route(
+                "/v1/plugins",
+                post(plugin::upload).layer(DefaultBodyLimit::max(UPLOAD_BYTES_MAX)),
+            )
+            .route("/v1/routes/{route}/promote", post(route::promote))
             .layer(middleware::from_fn_with_state(self.tokens, require_operator));
         let app = Router::new()
             .merge(for_auditors)

@@ -52,7 +52,7 @@ pub(crate) enum Command {
     Shards,
     /// Look at the workers that share the shards, or have one hand everything over.
     Leases(LeasesArgs),
-    /// Begin, build, check and try plugins. Needs neither a Weir that runs nor Postgres.
+    /// Begin, build, check and try plugins, and put them on routes.
     Plugin(PluginArgs),
 }
 
@@ -105,6 +105,63 @@ pub(crate) enum PluginCommand {
         #[arg(long, value_name = "FILE")]
         changes: std::path::PathBuf,
     },
+    /// Upload a plugin to the Weir that runs. A signature beside it (FILE.minisig) goes with it.
+    Push(PluginSubject),
+    /// List the plugins that were uploaded, and where they run.
+    List,
+    /// Show an uploaded plugin: what it asks for, who signed it, where it runs.
+    Show {
+        /// Its name, `NAME@VERSION`, or the first digits of its digest.
+        plugin: String,
+    },
+    /// Run an uploaded plugin on a route, from now on. It is tried on recorded changes first.
+    Promote(PromoteArgs),
+    /// Run the plugin and configuration again that a route had before, from now on.
+    Rollback(RollbackArgs),
+    /// List the versions of a route, the newest first.
+    Versions {
+        /// The route. Default: the only one there is.
+        route: Option<String>,
+    },
+}
+
+/// Which plugin runs on which route, how, and why.
+#[derive(ClapArgs)]
+pub(crate) struct PromoteArgs {
+    /// Its name, `NAME@VERSION`, or the first digits of its digest.
+    pub(crate) plugin: String,
+
+    /// The route. Default: the only one there is.
+    #[arg(long)]
+    pub(crate) route: Option<String>,
+
+    /// The plugin's configuration: JSON, or `@FILE`. Default: that of the plugin that runs now.
+    #[arg(long, value_name = "JSON")]
+    pub(crate) plugin_config: Option<String>,
+
+    /// Allow what it asks for beyond what the route's plugin may already.
+    #[arg(long)]
+    pub(crate) grant: bool,
+
+    /// Why. Recorded.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+}
+
+/// What to go back to, and why.
+#[derive(ClapArgs)]
+pub(crate) struct RollbackArgs {
+    /// The route. Default: the only one there is.
+    #[arg(long)]
+    pub(crate) route: Option<String>,
+
+    /// The version whose plugin and configuration are to run again. Default: the last one that had others.
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) to: Option<u32>,
+
+    /// Why. Recorded.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
 }
 
 /// A plugin, and how it is configured.

@@ -12,7 +12,7 @@ use crate::config::Loaded;
 /// Longest answer that is waited for; above the server's own limit.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(35);
 
-/// Longest answer that is waited for where the whole ledger is searched.
+/// Longest answer that is waited for where the whole ledger is searched, or a plugin compiled.
 const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
 /// What is said of an answer that is not one.
@@ -63,6 +63,12 @@ impl Client {
     /// Tells, and waits for the answer as long as it takes.
     pub(crate) async fn post_patiently<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<T> {
         let request = self.http.post(self.url(path)?).json(body).timeout(PATIENCE);
+        self.send(request).await?.json().await.context(UNREADABLE)
+    }
+
+    /// Uploads a form, and waits for the answer as long as it takes.
+    pub(crate) async fn upload<T: DeserializeOwned>(&self, path: &[&str], form: reqwest::multipart::Form) -> Result<T> {
+        let request = self.http.post(self.url(path)?).multipart(form).timeout(PATIENCE);
         self.send(request).await?.json().await.context(UNREADABLE)
     }
 

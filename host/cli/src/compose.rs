@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use weir_api::{Api, Token, Tokens};
+use weir_api::{Api, PluginGate, Token, Tokens};
 use weir_ledger::{Database, Ledger, Role, RouteDefinition, RouteVersion, StoredPlugin};
 use weir_pipeline::{
     Activities, Activity, AtGap, EraserTask, Images, Intake, Publisher, RouteTask, ScrubTask, Sinks, Source,
@@ -117,6 +117,7 @@ impl Service {
             scrub.watch(),
             eraser.nudge(),
             intake.status(),
+            PluginGate::new(routes.runtime.clone(), loaded.trusted_keys()?),
             tokens,
         );
         team.spawn("intake", intake.run(stop.clone()));
@@ -197,6 +198,7 @@ impl RouteHandle {
             plugin_config,
             sinks: route.sinks.clone(),
         };
+        self.check_planned(name, &definition, plugin.as_ref()).await?;
         let entered = self
             .ledger
             .enter_route_version(name, &definition, plugin.as_ref())
@@ -208,6 +210,32 @@ impl RouteHandle {
             from: entered.from_position,
         });
         Ok(entered)
+    }
+
+    /// What was promoted meanwhile stays, and has to get along with what changed in the configuration.
+    async fn check_planned(
+        &self,
+        name: &str,
+        configured: &RouteDefinition,
+        checked: Option<&StoredPlugin>,
+    ) -> Result<()> {
+        let planned = self.ledger.plan_route_version(name, configured).await?;
+        let is_checked = planned.plugin == configured.plugin && planned.plugin_config == configured.plugin_config;
+        let (false, Some(digest)) = (is_checked, &planned.plugin) else {
+            return Ok(());
+        };
+        let promoted = || format!("the plugin {digest}, which was promoted on [route.{name}], cannot run");
+        let digest = hex::decode(digest)
+            .ok()
+            .and_then(|digest| digest.try_into().ok())
+            .with_context(promoted)?;
+        let component = match checked.filter(|checked| checked.digest == digest) {
+            Some(checked) => checked.component.clone(),
+            None => self.ledger.plugin(&digest).await.with_context(promoted)?.component,
+        };
+        let plugin = self.runtime.load(component).await.with_context(promoted)?;
+        plugin.describe(&planned.plugin_config).await.with_context(promoted)?;
+        Ok(())
     }
 
     async fn check_plugin(&self, path: &std::path::Path, plugin_config: &str) -> Result<StoredPlugin> {

@@ -30,6 +30,10 @@ pub(crate) struct Config {
     #[serde(default)]
     pub(crate) api: ApiConfig,
 
+    /// Who may upload plugins.
+    #[serde(default)]
+    pub(crate) plugins: PluginsConfig,
+
     /// What is recorded, by a name of your choice (`[source.shop]`).
     #[serde(default)]
     pub(crate) source: BTreeMap<String, SourceConfig>,
@@ -131,6 +135,16 @@ impl Default for ApiConfig {
             auditor_token_file: PathBuf::from("auditor.token"),
         }
     }
+}
+
+/// `[plugins]`
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct PluginsConfig {
+    /// Public keys of `minisign` (the second line of the `.pub` file). Where there are any, only plugins that one of them
+    /// signed can be uploaded.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) trusted_keys: Vec<String>,
 }
 
 /// `[source.<name>]`: a `DynamoDB` table with a stream. Give `table`, `stream_arn` or `recorded`.
@@ -288,7 +302,9 @@ pub(crate) struct RouteConfig {
     /// Event pattern as JSON text, with `EventBridge`'s syntax. Without it every change is taken.
     pub(crate) pattern: Option<String>,
 
-    /// File of a plugin: a Wasm component that filters, enriches and emits.
+    /// File of a plugin: a Wasm component that filters, enriches and emits. Without it changes are sent as they are, until
+    /// `weir plugin promote` puts an uploaded plugin on the route. What was promoted stays when the file is read again; what
+    /// changes in this section holds from then on.
     pub(crate) plugin: Option<PathBuf>,
 
     /// Configuration that the plugin gets, as it defines it.

@@ -1,6 +1,6 @@
 //! The binary `weir`: parse, configure, connect, compose, supervise.
 //!
-//! `run`, `migrate`, `verify`, `doctor` and `dev` touch Postgres. `plugin` needs nothing but the runtime. Every other command is
+//! `run`, `migrate`, `verify`, `doctor` and `dev` touch Postgres. `plugin new` to `plugin bench` need nothing but the runtime. Every other command is
 //! a client of the HTTP API.
 
 mod args;
@@ -54,7 +54,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::History(history) => command::history::history(&args.config, history, json).await,
         Command::Dlq(dlq) => command::dlq::dlq(&args.config, dlq, json).await,
         Command::Shards => command::shards::shards(&args.config, json).await,
-        Command::Plugin(plugin) => command::plugin::plugin(plugin, json).await,
+        Command::Plugin(plugin) => command::plugin::plugin(&args.config, plugin, json).await,
         Command::Leases(leases) => command::shards::leases(&args.config, leases, json).await,
     }
 }

@@ -4,8 +4,10 @@
 //! {"source": "weir.orders", "detail-type": "shop-orders.modify", "time": "2026-03-01T12:00:00Z",
 //!  "detail": {"id": "...", "delivery": "...", "ledger": "main", "position": 41, "shard": "...", "sequence": "...",
 //!             "table": "shop-orders", "operation": "modify", "keys": {}, "old": {}, "new": {}, "changed": ["status"],
-//!             "actor": "maria", "assurance": "claimed"}}
+//!             "actor": "maria", "assurance": "claimed", "plugin": "9f86d081..."}}
 //! ```
+//!
+//! `plugin` is the SHA-256 of the plugin that it went through, if it went through one.
 //!
 //! A receiver drops a `delivery` that it has seen, and a `position` that is not newer than the last it saw of a key.
 
@@ -46,8 +48,8 @@ pub struct Event {
     pub detail: Map<String, Value>,
 }
 
-/// Members of `detail` that say which delivery an event is. Plugins cannot set them.
-const RESERVED: [&str; 4] = ["id", "delivery", "ledger", "position"];
+/// Members of `detail` that say which delivery an event is, and what made it. Plugins cannot set them.
+const RESERVED: [&str; 5] = ["id", "delivery", "ledger", "position", "plugin"];
 
 impl Event {
     /// The event of a change as it is. It has no delivery id yet: a change has one event and many deliveries.
@@ -100,6 +102,14 @@ impl Event {
             time: self.time,
             detail,
         })
+    }
+
+    /// Writes the digest of the plugin that it goes through into the event, hexadecimal.
+    #[must_use]
+    pub fn routed_by(mut self, plugin: &str) -> Self {
+        self.detail
+            .insert("plugin".to_owned(), Value::String(plugin.to_owned()));
+        self
     }
 
     /// Writes the delivery's id into the event.

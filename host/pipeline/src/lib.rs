@@ -35,8 +35,9 @@ pub use intake::{
     AtGap, Images, Intake, IntakeError, IntakeFigures, IntakePace, IntakeStatus, PrepareError, ShardFigures, Source,
     SourceFigures, SourceSettings, SourceTable, Start,
 };
+pub use problem::error_chain;
 pub use publisher::{
     Guard, GuardError, Publication, PublicationStatus, PublishError, Publisher, PublisherSettings, Witness,
 };
-pub use route::{RouteError, RouteTask, Sinks};
+pub use route::{RouteError, RouteTask, Sinks, Trial, TrialError};
 pub use scrub::{ScrubTask, Scrubbed};

@@ -1,7 +1,8 @@
-//! Errors as one line of a log.
+//! Errors as one line, for a log or an answer.
 
-/// An error and what caused it.
-pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
+/// An error and what caused it, in one line.
+#[must_use]
+pub fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -16,6 +16,7 @@
 
 mod decide;
 mod deliver;
+mod trial;
 mod version;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ use weir_sinks::Sink;
 
 use self::decide::Decided;
 use self::deliver::Courier;
+pub use self::trial::{Trial, TrialError};
 use self::version::{LoadedVersion, VersionError, Versions};
 use crate::pace::{Backoff, pause};
 use crate::problem::error_chain;

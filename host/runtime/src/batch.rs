@@ -55,6 +55,11 @@ impl Batch {
         (part(self.range.start..middle), part(middle..self.range.end))
     }
 
+    /// The same changes, the last one first.
+    pub(crate) fn reversed(&self) -> Self {
+        Self::new(self.changes().iter().rev().cloned().collect())
+    }
+
     pub(crate) fn changes(&self) -> &[BatchChange] {
         &self.changes[self.range.clone()]
     }

@@ -7,6 +7,9 @@
 use crate::Manifest;
 use crate::bindings::exports::weir::plugin::routing::{Decisions, Verdict};
 
+/// What a plugin answers about the changes of a batch, in order.
+pub type Answers = Vec<Result<Decision, Fault>>;
+
 /// What a plugin decided about one change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
@@ -71,15 +74,11 @@ impl FaultCode {
 }
 
 /// Checks what a call returned and sorts it by change.
-pub(crate) fn read_decisions(
-    decisions: Decisions,
-    count: usize,
-    manifest: &Manifest,
-) -> Result<Vec<Result<Decision, Fault>>, String> {
+pub(crate) fn read_decisions(decisions: Decisions, count: usize, manifest: &Manifest) -> Result<Answers, String> {
     if decisions.verdicts.len() != count {
         return Err(format!("{} verdicts for {count} changes", decisions.verdicts.len()));
     }
-    let mut answers: Vec<Result<Decision, Fault>> = Vec::with_capacity(count);
+    let mut answers: Answers = Vec::with_capacity(count);
     let mut outputs = decisions.outputs.into_iter().peekable();
     let mut rejections = decisions.rejections.into_iter().peekable();
     for (index, verdict) in decisions.verdicts.iter().enumerate() {

@@ -16,7 +16,7 @@ use crate::{Limits, Plugin};
 pub(crate) const EPOCH_TICK: Duration = Duration::from_millis(5);
 
 /// Largest component that is taken. A Python guest has 18 MB.
-const COMPONENT_BYTES_MAX: usize = 64 << 20;
+pub const COMPONENT_BYTES_MAX: usize = 64 << 20;
 
 /// Linear memories of one component.
 const MEMORIES_PER_COMPONENT_MAX: u32 = 8;

@@ -29,8 +29,8 @@ mod search;
 mod threads;
 
 pub use batch::{Batch, BatchChange};
-pub use decisions::{Decision, Fault, FaultCode, Output};
-pub use engine::{LoadError, Runtime, StartError};
+pub use decisions::{Answers, Decision, Fault, FaultCode, Output};
+pub use engine::{COMPONENT_BYTES_MAX, LoadError, Runtime, StartError};
 pub use limits::Limits;
 pub use manifest::{ConfigProblem, Manifest};
-pub use plugin::{DescribeError, Measured, Plugin, RouteError};
+pub use plugin::{DescribeError, Measured, Plugin, Probed, RouteError};

@@ -3,6 +3,11 @@
 //! # Invariants
 //!
 //! - A path grants what lies under it, never what lies above.
+//! - A manifest is small enough to be shown to an operator, and to stand in an entry of the ledger.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
 
 use crate::bindings::weir::plugin::types::{self, Field, Part};
 
@@ -23,6 +28,18 @@ pub struct Manifest {
     pub lookups: Vec<String>,
     pub(crate) reads: Vec<Field>,
 }
+
+/// Longest name, version or name of a sink or table, in bytes.
+const NAME_BYTES_MAX: usize = 64;
+
+/// Longest summary, in bytes.
+const SUMMARY_BYTES_MAX: usize = 500;
+
+/// Fields, sinks or lookup tables at most.
+const ASKED_MAX: usize = 100;
+
+/// All paths together, in bytes: an entry of the ledger has 32 KiB.
+const PATHS_BYTES_MAX: usize = 8 << 10;
 
 /// What is wrong with a plugin's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,23 +76,102 @@ impl From<types::ConfigProblem> for ConfigProblem {
 impl Manifest {
     /// Fields that it may read, as people write them: `new /status`; `new` alone is all of the new image.
     pub fn reads(&self) -> impl Iterator<Item = String> {
-        self.reads.iter().map(|field| {
-            format!("{} {}", part_name(field.part), field.path)
-                .trim_end()
-                .to_owned()
-        })
+        self.reads.iter().map(written)
     }
 
-    /// Says whether `field` may be read.
-    pub(crate) fn check_reads(&self, field: &Field) -> wasmtime::Result<()> {
-        let grants = |declared: &Field| {
+    fn grants(&self, field: &Field) -> bool {
+        self.reads.iter().any(|declared| {
             declared.part == field.part
                 && field
                     .path
                     .strip_prefix(&declared.path)
                     .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+    }
+
+    /// The manifest as people and entries of the ledger have it.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        json!({
+            "name": self.name,
+            "version": self.version,
+            "summary": self.summary,
+            "reads": self.reads().collect::<Vec<_>>(),
+            "reads_actor": self.reads_actor,
+            "sinks": self.sinks,
+            "lookups": self.lookups,
+        })
+    }
+
+    /// What it asks for that `granted` does not have, in words: `read new /email`, `name the sink mail`.
+    #[must_use]
+    pub fn asks_beyond(&self, granted: Option<&Self>) -> Vec<String> {
+        let has_read = |field: &Field| granted.is_some_and(|granted| granted.grants(field));
+        let has = |list: fn(&Self) -> &Vec<String>, name: &String| {
+            granted.is_some_and(|granted| list(granted).contains(name))
         };
-        if self.reads.iter().any(grants) {
+        let mut asks: Vec<String> = Vec::new();
+        let fields = self.reads.iter().filter(|field| !has_read(field));
+        asks.extend(fields.map(|field| format!("read {}", written(field))));
+        if self.reads_actor && !granted.is_some_and(|granted| granted.reads_actor) {
+            asks.push("read who made a change".to_owned());
+        }
+        let sinks = self.sinks.iter().filter(|sink| !has(|manifest| &manifest.sinks, sink));
+        asks.extend(sinks.map(|sink| format!("name the sink {sink}")));
+        let lookups = self
+            .lookups
+            .iter()
+            .filter(|table| !has(|manifest| &manifest.lookups, table));
+        asks.extend(lookups.map(|table| format!("look up in the table {table}")));
+        asks
+    }
+
+    /// What makes it no manifest, if anything does.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let named = [("name", &self.name), ("version", &self.version)];
+        let sinks = self.sinks.iter().map(|sink| ("name of a sink", sink));
+        let lookups = self.lookups.iter().map(|table| ("name of a lookup table", table));
+        for (what, name) in named.into_iter().chain(sinks).chain(lookups) {
+            let is_name = |character: char| character.is_ascii_alphanumeric() || "-_.+/".contains(character);
+            if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.chars().all(is_name) {
+                return Some(format!(
+                    "the {what} {name:?} is none: 1 to {NAME_BYTES_MAX} letters, digits, `-`, `_`, `.`, `+`, `/`"
+                ));
+            }
+        }
+        if self.summary.len() > SUMMARY_BYTES_MAX || self.summary.chars().any(char::is_control) {
+            return Some(format!("the summary is one line of at most {SUMMARY_BYTES_MAX} bytes"));
+        }
+        let mut seen = BTreeSet::new();
+        for field in &self.reads {
+            let is_pointer = field.path.is_empty() || field.path.starts_with('/');
+            if !is_pointer || field.path.chars().any(char::is_control) {
+                return Some(format!(
+                    "{:?} is no path: a JSON pointer begins with `/`, \"\" is the whole part",
+                    field.path
+                ));
+            }
+            if !seen.insert(written(field)) {
+                return Some(format!("it asks for {} twice", written(field)));
+            }
+        }
+        let paths: usize = self.reads.iter().map(|field| field.path.len()).sum();
+        if paths > PATHS_BYTES_MAX
+            || [self.reads.len(), self.sinks.len(), self.lookups.len()]
+                .iter()
+                .any(|len| *len > ASKED_MAX)
+        {
+            return Some(format!(
+                "it asks for more than {ASKED_MAX} fields, sinks or tables, or paths of more than {PATHS_BYTES_MAX} bytes; a path \
+                 grants all that lies under it"
+            ));
+        }
+        None
+    }
+
+    /// Says whether `field` may be read.
+    pub(crate) fn check_reads(&self, field: &Field) -> wasmtime::Result<()> {
+        if self.grants(field) {
             return Ok(());
         }
         wasmtime::bail!(
@@ -84,6 +180,13 @@ impl Manifest {
             field.path
         )
     }
+}
+
+/// A field as people write it.
+fn written(field: &Field) -> String {
+    format!("{} {}", part_name(field.part), field.path)
+        .trim_end()
+        .to_owned()
 }
 
 fn part_name(part: Part) -> &'static str {

@@ -15,7 +15,7 @@ use crate::engine::EPOCH_TICK;
 use crate::host::{Call, Host};
 use crate::manifest::listed;
 use crate::search::{self, Used};
-use crate::{Batch, BatchChange, ConfigProblem, Decision, Fault, FaultCode, Manifest, Runtime};
+use crate::{Answers, Batch, BatchChange, ConfigProblem, Decision, Fault, FaultCode, Manifest, Runtime};
 
 /// A compiled plugin. Clones share it.
 #[derive(Clone)]
@@ -38,6 +38,15 @@ pub struct Measured {
     pub memory_bytes: usize,
 }
 
+/// What a plugin decides, and whether that depends on more than the change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probed {
+    /// One answer per change, in order.
+    pub answers: Answers,
+    /// Place of the first change about which it decided otherwise in another batch.
+    pub unsteady: Option<usize>,
+}
+
 /// Why a plugin did not describe itself.
 #[derive(Debug, thiserror::Error)]
 pub enum DescribeError {
@@ -47,6 +56,9 @@ pub enum DescribeError {
     /// It wants what there is none of here.
     #[error("the plugin reads the lookup tables {0:?}, but there are no lookup tables yet")]
     Lookups(Vec<String>),
+    /// What it says of itself cannot be shown, granted and recorded.
+    #[error("the plugin describes itself badly: {0}")]
+    Manifest(String),
     /// It said two things about the same configuration.
     #[error("the plugin described itself in two ways for one configuration")]
     Unstable,
@@ -117,6 +129,9 @@ impl Plugin {
         if first != second {
             return Err(DescribeError::Unstable);
         }
+        if let Some(problem) = first.problem() {
+            return Err(DescribeError::Manifest(problem));
+        }
         if !first.lookups.is_empty() {
             return Err(DescribeError::Lookups(first.lookups));
         }
@@ -132,12 +147,7 @@ impl Plugin {
     ///
     /// The host could not run the calls, or finding the changes that fail took more than it may. Nothing is known about any
     /// change; routing the batch again is safe, and a batch of one change always has an answer.
-    pub async fn route(
-        &self,
-        batch: Batch,
-        config: &str,
-        manifest: &Arc<Manifest>,
-    ) -> Result<Vec<Result<Decision, Fault>>, RouteError> {
+    pub async fn route(&self, batch: Batch, config: &str, manifest: &Arc<Manifest>) -> Result<Answers, RouteError> {
         let (plugin, config, manifest) = (self.clone(), config.to_owned(), Arc::clone(manifest));
         let limits = self.runtime.limits;
         let route = move || {
@@ -152,6 +162,26 @@ impl Plugin {
             .run(route)
             .await
             .map_err(|_| RouteError::ThreadEnded)?
+    }
+
+    /// Routes a batch whole, cut in two, and backwards, and tells whether that made a difference: a plugin is a function of each
+    /// change, or what it decides cannot be repeated.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Plugin::route`].
+    pub async fn probe(&self, batch: &Batch, config: &str, manifest: &Arc<Manifest>) -> Result<Probed, RouteError> {
+        let (first, second) = batch.halves();
+        let answers = self.route(batch.clone(), config, manifest).await?;
+        let mut split = self.route(first, config, manifest).await?;
+        split.extend(self.route(second, config, manifest).await?);
+        let mut backwards = self.route(batch.reversed(), config, manifest).await?;
+        backwards.reverse();
+        let unsteady = (0..answers.len()).find(|index| {
+            let same = |others: &Answers| is_same(&answers[*index], &others[*index]);
+            !same(&split) || !same(&backwards)
+        });
+        Ok(Probed { answers, unsteady })
     }
 
     /// Routes one change by itself, and tells what that took: for whoever writes a plugin.
@@ -208,7 +238,7 @@ impl Plugin {
         count: usize,
         config: &str,
         manifest: &Manifest,
-    ) -> Result<Vec<Result<Decision, Fault>>, CallError> {
+    ) -> Result<Answers, CallError> {
         let changes = u32::try_from(count).expect("a batch is small");
         let called = self.router.instantiate(&mut *store).and_then(|router: Router| {
             if let Err(message) = router.weir_plugin_lifecycle().call_init(&mut *store, config)? {
@@ -264,6 +294,14 @@ impl Plugin {
         let ticks = limits.call_timeout.as_millis().div_ceil(EPOCH_TICK.as_millis());
         store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX));
         store
+    }
+}
+
+/// Whether two answers are the same decision. The log of a failed call is that of its batch.
+fn is_same(one: &Result<Decision, Fault>, other: &Result<Decision, Fault>) -> bool {
+    match (one, other) {
+        (Err(one), Err(other)) => (&one.code, &one.message) == (&other.code, &other.message),
+        (one, other) => one == other,
     }
 }
 

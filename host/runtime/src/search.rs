@@ -14,7 +14,7 @@
 //!   change is always answered.
 
 use crate::plugin::CallError;
-use crate::{Batch, Decision, Fault, Limits, RouteError};
+use crate::{Answers, Batch, Limits, RouteError};
 
 /// What one call used of its limits.
 #[derive(Clone, Copy)]
@@ -22,8 +22,6 @@ pub(crate) struct Used {
     pub(crate) fuel: u64,
     pub(crate) read_bytes: usize,
 }
-
-type Answers = Vec<Result<Decision, Fault>>;
 
 /// One answer per change of `batch`, in order. `call` answers a part of it, or says why it cannot, and what that took.
 pub(crate) fn answers(
@@ -81,7 +79,7 @@ impl<C: FnMut(&Batch) -> (Result<Answers, CallError>, Used)> Search<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{BatchChange, FaultCode};
+    use crate::{BatchChange, Decision, Fault, FaultCode};
 
     const CALL_FUEL: u64 = 100;
 

@@ -1,11 +1,14 @@
-//! `weir plugin`: begin, build, check and try plugins. Needs no Weir that runs, no Postgres and no network of its own.
+//! `weir plugin`: begin, build, check and try plugins, and put them on the routes of a Weir that runs.
 //!
 //! ```text
 //! new ──▶ a package ──▶ build ──▶ a component ──▶ check: what an upload would answer
 //!                                          ├────▶ run:   changes from a file, and what each took
 //!                                          ├────▶ test:  cases beside the plugin
-//!                                          └────▶ bench: how long a batch takes
+//!                                          ├────▶ bench: how long a batch takes
+//!                                          └────▶ push ──▶ the registry ──▶ promote ──▶ a route ◀── rollback
 //! ```
+//!
+//! What stands before `push` needs no Weir that runs, no Postgres and no network.
 //!
 //! Where a component is wanted, a package's folder will do: it is built.
 
@@ -15,6 +18,7 @@ mod cases;
 mod change;
 mod check;
 mod new;
+mod registry;
 mod run;
 mod test;
 
@@ -26,8 +30,9 @@ use anyhow::Context as _;
 use weir_runtime::{Limits, Manifest, Plugin, Runtime};
 
 use crate::args::{PluginArgs, PluginCommand};
+use crate::config::ConfigPath;
 
-pub(crate) async fn plugin(args: PluginArgs, json: bool) -> anyhow::Result<ExitCode> {
+pub(crate) async fn plugin(config: &ConfigPath, args: PluginArgs, json: bool) -> anyhow::Result<ExitCode> {
     match args.command {
         PluginCommand::New { folder } => new::new(&folder),
         PluginCommand::Build { folder } => build::command(&folder, json).await,
@@ -35,6 +40,12 @@ pub(crate) async fn plugin(args: PluginArgs, json: bool) -> anyhow::Result<ExitC
         PluginCommand::Run { subject, changes } => run::run(&subject, &changes, json).await,
         PluginCommand::Test { plugin, cases } => test::test(&plugin, cases.as_deref(), json).await,
         PluginCommand::Bench { subject, changes } => bench::bench(&subject, &changes, json).await,
+        PluginCommand::Push(subject) => registry::push(config, &subject, json).await,
+        PluginCommand::List => registry::list(config, json).await,
+        PluginCommand::Show { plugin } => registry::show(config, &plugin, json).await,
+        PluginCommand::Promote(promote) => registry::promote(config, promote, json).await,
+        PluginCommand::Rollback(rollback) => registry::roll_back(config, rollback, json).await,
+        PluginCommand::Versions { route } => registry::versions(config, route, json).await,
     }
 }
 

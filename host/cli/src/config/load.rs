@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use weir_api::Token;
+use weir_api::{Token, TrustedKey};
 use weir_evidence::{LedgerSecret, SignatureType, VerifierKey};
 use weir_pipeline::{Guard, PublisherSettings, Witness};
 use weir_routing::Pattern;
@@ -83,6 +83,18 @@ impl Loaded {
         let file = &self.config.ledger.key_file;
         let text = self.key("WEIR_LEDGER_KEY", file, "restore the one that it was written with")?;
         LedgerSecret::parse(&text).with_context(|| format!("the key file {} is damaged", self.path(file).display()))
+    }
+
+    /// Keys whose signatures make a plugin welcome.
+    pub(crate) fn trusted_keys(&self) -> Result<Vec<TrustedKey>> {
+        let keys = self
+            .config
+            .plugins
+            .trusted_keys
+            .iter()
+            .map(|key| TrustedKey::parse(key));
+        keys.collect::<Result<_, _>>()
+            .context("a key under [plugins] `trusted_keys` cannot be read")
     }
 
     /// How heads of the ledger are signed.
@@ -183,6 +195,7 @@ impl Loaded {
                 "{name:?} cannot be a name: use 1 to 64 lower-case letters, digits and hyphens"
             );
         }
+        self.trusted_keys()?;
         for (name, source) in &config.source {
             let given = [
                 source.table.is_some(),

@@ -8,6 +8,8 @@ use weir_model::{
 };
 use weir_runtime::{Batch, BatchChange, Decision, Fault, Output, RouteError};
 
+use weir_routing::Pattern;
+
 use super::version::LoadedVersion;
 use crate::{Activities, Activity};
 
@@ -30,13 +32,23 @@ pub(super) struct Delivery {
 }
 
 /// A change that the route takes.
-struct Candidate {
+pub(super) struct Candidate {
     position: Position,
     stream: StreamArn,
     shard: ShardId,
     sequence: SequenceNumber,
     item: ItemToken,
     event: Event,
+}
+
+impl Candidate {
+    /// Its event says which plugin it went through.
+    fn of_version(mut self, version: &LoadedVersion) -> Self {
+        if let Some(plugin) = &version.stored.definition.plugin {
+            self.event = self.event.routed_by(plugin);
+        }
+        self
+    }
 }
 
 pub(super) async fn decide(
@@ -49,7 +61,16 @@ pub(super) async fn decide(
 ) -> Result<Decided, RouteError> {
     let (candidates, changes): (Vec<Candidate>, Vec<BatchChange>) = entries
         .into_iter()
-        .filter_map(|entry| candidate(version, ledger, streams, entry))
+        .filter_map(|entry| {
+            let taken = take(
+                &version.stored.definition.source,
+                version.pattern.as_ref(),
+                ledger,
+                streams,
+                entry,
+            );
+            taken.map(|(candidate, change)| (candidate.of_version(version), change))
+        })
         .unzip();
     let answers = match &version.plugin {
         Some((plugin, manifest)) => {
@@ -89,9 +110,10 @@ pub(super) async fn decide(
     Ok(decided)
 }
 
-/// The change of an entry, if the route takes it.
-fn candidate(
-    version: &LoadedVersion,
+/// The change of an entry, if a route with this source and pattern takes it.
+pub(super) fn take(
+    source: &str,
+    pattern: Option<&Pattern>,
     ledger: &LedgerName,
     streams: &[Stream],
     recorded: RecordedEntry,
@@ -115,8 +137,8 @@ fn candidate(
     else {
         return None;
     };
-    let source = &streams.iter().find(|stream| stream.arn == origin.stream)?.source;
-    if *source != version.stored.definition.source {
+    let stream = streams.iter().find(|stream| stream.arn == origin.stream)?;
+    if stream.source != source {
         return None;
     }
     let who = Who {
@@ -141,11 +163,7 @@ fn candidate(
         shard: &origin.shard,
     };
     let event = Event::of_change(&change, &who, context);
-    if version
-        .pattern
-        .as_ref()
-        .is_some_and(|pattern| !pattern.matches(&event.to_json()))
-    {
+    if pattern.is_some_and(|pattern| !pattern.matches(&event.to_json())) {
         return None;
     }
     let candidate = Candidate {

@@ -15,17 +15,10 @@ pub(super) async fn check(subject: &PluginSubject, json: bool) -> anyhow::Result
     let manifest = loaded.describe(&config(subject.plugin_config.as_deref())?).await?;
     let digest = hex::encode(loaded.plugin.digest());
     if json {
-        print_json(&json!({
-            "name": manifest.name,
-            "version": manifest.version,
-            "summary": manifest.summary,
-            "digest": format!("sha256:{digest}"),
-            "component_bytes": loaded.component_bytes,
-            "reads": manifest.reads().collect::<Vec<_>>(),
-            "reads_actor": manifest.reads_actor,
-            "sinks": manifest.sinks,
-            "lookups": manifest.lookups,
-        }))?;
+        let mut answer = manifest.to_json();
+        answer["digest"] = json!(format!("sha256:{digest}"));
+        answer["component_bytes"] = json!(loaded.component_bytes);
+        print_json(&answer)?;
     } else {
         print(&manifest, &digest, loaded.component_bytes);
     }

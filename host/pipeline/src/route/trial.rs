@@ -1,0 +1,106 @@
+//! What a plugin would make of changes that are recorded. Nothing is sent.
+
+use std::sync::Arc;
+
+use weir_ledger::{Ledger, ReadError, RouteDefinition};
+use weir_model::Position;
+use weir_routing::{Pattern, PatternError};
+use weir_runtime::{Batch, BatchChange, FaultCode, Manifest, Plugin};
+
+use super::decide::take;
+
+/// Entries that are looked through, from the ledger's end.
+const ENTRIES_MAX: u16 = 1000;
+
+/// Changes that a plugin is tried on, at most.
+const CHANGES_MAX: usize = 200;
+
+/// What a plugin made of recorded changes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trial {
+    /// How many there were.
+    pub changes: usize,
+    /// Sent as they are.
+    pub kept: usize,
+    /// Events made of them.
+    pub outputs: usize,
+    /// Nothing is sent of them.
+    pub dropped: usize,
+    /// Rejected by the plugin.
+    pub rejected: usize,
+    /// The plugin failed on them.
+    pub failed: usize,
+    /// Why it failed on the first of them.
+    pub failure: Option<String>,
+    /// Position of the first change about which it decided otherwise in another batch.
+    pub unsteady_at: Option<Position>,
+}
+
+/// Why a plugin could not be tried.
+#[derive(Debug, thiserror::Error)]
+pub enum TrialError {
+    /// The ledger cannot be read.
+    #[error("the ledger cannot be read")]
+    Read(#[from] ReadError),
+    /// The route's event pattern cannot be read.
+    #[error("the route's event pattern cannot be read")]
+    Pattern(#[from] PatternError),
+    /// The plugin could not be run.
+    #[error("the plugin cannot be run")]
+    Plugin(#[from] weir_runtime::RouteError),
+}
+
+impl Trial {
+    /// Tries a plugin on the newest recorded changes that a route takes.
+    ///
+    /// # Errors
+    ///
+    /// It could not be tried; that says nothing about the plugin.
+    pub async fn run(
+        ledger: &Ledger,
+        route: &RouteDefinition,
+        plugin: &Plugin,
+        plugin_config: &str,
+        manifest: &Arc<Manifest>,
+    ) -> Result<Self, TrialError> {
+        let pattern = route.pattern.as_deref().map(Pattern::parse).transpose()?;
+        let streams = ledger.streams().await.map_err(ReadError::from)?;
+        let size = ledger.head().await.map_err(ReadError::from)?.size;
+        let entries = ledger
+            .read_from(Position(size.saturating_sub(ENTRIES_MAX.into())), ENTRIES_MAX)
+            .await?;
+        let taken = entries.into_iter().filter_map(|entry| {
+            let position = entry.position;
+            let (_, change) = take(&route.source, pattern.as_ref(), ledger.name(), &streams, entry)?;
+            Some((position, change))
+        });
+        let (mut positions, mut changes): (Vec<Position>, Vec<BatchChange>) = taken.unzip();
+        let old = changes.len().saturating_sub(CHANGES_MAX);
+        positions.drain(..old);
+        changes.drain(..old);
+
+        let probed = plugin.probe(&Batch::new(changes), plugin_config, manifest).await?;
+        let mut trial = Self {
+            changes: positions.len(),
+            unsteady_at: probed.unsteady.map(|index| positions[index]),
+            ..Self::default()
+        };
+        for answer in probed.answers {
+            match answer {
+                Ok(decision) => {
+                    trial.kept += usize::from(decision.keep);
+                    trial.outputs += decision.outputs.len();
+                    trial.dropped += usize::from(!decision.keep && decision.outputs.is_empty());
+                }
+                Err(fault) if matches!(fault.code, FaultCode::Rejected(_)) => trial.rejected += 1,
+                Err(fault) => {
+                    trial.failed += 1;
+                    trial
+                        .failure
+                        .get_or_insert(format!("{}: {}", fault.code.as_str(), fault.message));
+                }
+            }
+        }
+        Ok(trial)
+    }
+}
