@@ -48,11 +48,19 @@ impl Batch {
     /// The batch's first and second half.
     pub(crate) fn halves(&self) -> (Self, Self) {
         let middle = self.range.start + self.range.len() / 2;
-        let part = |range| Self {
+        (self.part(self.range.start..middle), self.part(middle..self.range.end))
+    }
+
+    /// Each change as a batch of its own.
+    pub(crate) fn ones(&self) -> impl Iterator<Item = Self> {
+        self.range.clone().map(|place| self.part(place..place + 1))
+    }
+
+    fn part(&self, range: Range<usize>) -> Self {
+        Self {
             changes: self.changes.clone(),
             range,
-        };
-        (part(self.range.start..middle), part(middle..self.range.end))
+        }
     }
 
     /// The same changes, the last one first.

@@ -1,25 +1,44 @@
-//! The engine: how guest code is compiled, and what it cannot do.
+//! The engine: which WebAssembly is understood, how it is compiled, and what it cannot do.
+//!
+//! # Invariants
+//!
+//! - Every feature of WebAssembly that is on is named here. What a later Wasmtime switches on by itself stays off.
+//! - Nothing that a guest computes depends on the processor: NaNs are canonical, relaxed SIMD is off.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
-use wasmtime::component::{Component, HasSelf, Linker};
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmFeatures};
 
-use crate::bindings::{Router, RouterPre};
-use crate::host::Host;
+use crate::Limits;
 use crate::threads::Threads;
-use crate::{Limits, Plugin};
 
 /// How often the engine looks at the clock.
 pub(crate) const EPOCH_TICK: Duration = Duration::from_millis(5);
 
-/// Largest component that is taken. A Python guest has 18 MB.
-pub const COMPONENT_BYTES_MAX: usize = 64 << 20;
-
 /// Linear memories of one component.
-const MEMORIES_PER_COMPONENT_MAX: u32 = 8;
+const MEMORIES_MAX: u32 = 8;
+
+/// Core instances of one component. A Python guest has 38.
+const CORE_INSTANCES_MAX: u32 = 64;
+
+/// Tables of one component.
+const TABLES_MAX: u32 = 16;
+
+/// What guests may use: what compilers emit today without being asked to, several memories, tail calls.
+const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
+    .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
+    .union(WasmFeatures::SIGN_EXTENSION)
+    .union(WasmFeatures::MULTI_VALUE)
+    .union(WasmFeatures::BULK_MEMORY)
+    .union(WasmFeatures::REFERENCE_TYPES)
+    .union(WasmFeatures::CALL_INDIRECT_OVERLONG)
+    .union(WasmFeatures::BULK_MEMORY_OPT)
+    .union(WasmFeatures::FLOATS)
+    .union(WasmFeatures::SIMD)
+    .union(WasmFeatures::EXTENDED_CONST)
+    .union(WasmFeatures::MULTI_MEMORY)
+    .union(WasmFeatures::TAIL_CALL)
+    .union(WasmFeatures::COMPONENT_MODEL);
 
 /// Runs plugins. Clones share engine and threads.
 #[derive(Clone)]
@@ -38,34 +57,6 @@ pub enum StartError {
     /// No threads.
     #[error("no thread for guest code")]
     Thread(#[from] std::io::Error),
-}
-
-/// Why a component is no plugin that can run here.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// Over the size limit.
-    #[error("the component has {bytes} bytes, at most {COMPONENT_BYTES_MAX} are taken")]
-    TooLarge {
-        /// Its size.
-        bytes: usize,
-    },
-    /// It is something else.
-    #[error(
-        "this is no WebAssembly: a component begins with the bytes 00 61 73 6d. `weir plugin build` makes one of a package"
-    )]
-    NotWasm,
-    /// It is a core module, not a component.
-    #[error("this is a core Wasm module, not a component: `weir plugin build` makes one of a package")]
-    CoreModule,
-    /// It is not valid WebAssembly, or uses features that are switched off.
-    #[error("this is not a component that can run here")]
-    Invalid(#[source] wasmtime::Error),
-    /// It does not fit the world `weir:plugin/router`: an import that there is not, or an export that is missing.
-    #[error("this component does not fit the world `weir:plugin/router@0.1.0`")]
-    WrongWorld(#[source] wasmtime::Error),
-    /// The compiling thread ended.
-    #[error("the component could not be compiled")]
-    Ended,
 }
 
 impl Runtime {
@@ -93,52 +84,18 @@ impl Runtime {
             limits,
         })
     }
-
-    /// Compiles a component and checks that it fits the world.
-    ///
-    /// # Errors
-    ///
-    /// It cannot run here; the message says why.
-    pub async fn load(&self, component: Vec<u8>) -> Result<Plugin, LoadError> {
-        if component.len() > COMPONENT_BYTES_MAX {
-            return Err(LoadError::TooLarge { bytes: component.len() });
-        }
-        if !component.starts_with(b"\0asm") {
-            return Err(LoadError::NotWasm);
-        }
-        // Layer 0 in the preamble is a core module (component model, Binary.md).
-        if component.get(..8) == Some(b"\0asm\x01\0\0\0") {
-            return Err(LoadError::CoreModule);
-        }
-        let digest = Sha256::digest(&component).into();
-        let engine = self.engine.clone();
-        let router = self
-            .threads
-            .run(move || compile(&engine, &component))
-            .await
-            .map_err(|_| LoadError::Ended)??;
-        Ok(Plugin::new(self.clone(), Arc::new(router), digest))
-    }
-}
-
-fn compile(engine: &Engine, component: &[u8]) -> Result<RouterPre<Host>, LoadError> {
-    let component = Component::from_binary(engine, component).map_err(LoadError::Invalid)?;
-    let mut linker = Linker::<Host>::new(engine);
-    Router::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host).map_err(LoadError::WrongWorld)?;
-    let instance = linker.instantiate_pre(&component).map_err(LoadError::WrongWorld)?;
-    RouterPre::new(instance).map_err(LoadError::WrongWorld)
 }
 
 fn config(limits: Limits, calls_max: usize) -> Config {
     let instances_max = u32::try_from(calls_max).unwrap_or(u32::MAX);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances_max)
-        .total_core_instances(instances_max * 16)
-        .total_memories(instances_max * MEMORIES_PER_COMPONENT_MAX)
-        .total_tables(instances_max * 16)
-        .max_core_instances_per_component(16)
-        .max_memories_per_component(MEMORIES_PER_COMPONENT_MAX)
-        .max_tables_per_component(16)
+        .total_core_instances(instances_max * CORE_INSTANCES_MAX)
+        .total_memories(instances_max * MEMORIES_MAX)
+        .total_tables(instances_max * TABLES_MAX)
+        .max_core_instances_per_component(CORE_INSTANCES_MAX)
+        .max_memories_per_component(MEMORIES_MAX)
+        .max_tables_per_component(TABLES_MAX)
         .max_memory_size(limits.memory_bytes_max);
     let mut config = Config::new();
     config
@@ -146,7 +103,8 @@ fn config(limits: Limits, calls_max: usize) -> Config {
         .consume_fuel(true)
         .epoch_interruption(true)
         .cranelift_nan_canonicalization(true)
-        .wasm_relaxed_simd(false)
+        .wasm_features(WasmFeatures::all().difference(FEATURES), false)
+        .wasm_features(FEATURES, true)
         .concurrency_support(false);
     config
 }

@@ -1,11 +1,14 @@
 //! What a running instance can ask of its host, and how it is held to its limits.
 
+mod wasi;
+
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use wasmtime::{Error, ResourceLimiter, Result, bail};
 use weir_model::AttributeValue;
 
+use self::wasi::Facts;
 use crate::batch::{to_guest, to_number, to_text};
 use crate::bindings::weir::plugin::{call_context, changes, logging, lookup, types};
 use crate::{Batch, BatchChange, Limits, Manifest};
@@ -28,6 +31,8 @@ pub(crate) struct Host {
     log: Vec<LogLine>,
     log_lines_dropped: usize,
     call: Call,
+    /// What the guest takes for time and chance, if it asks WASI for them.
+    facts: Facts,
 }
 
 /// One line that the guest logged.
@@ -44,6 +49,18 @@ pub(crate) enum Call {
     Route { batch: Batch, manifest: Arc<Manifest> },
 }
 
+impl Call {
+    /// Of the first change: who asks WASI for them gets one change at a time. A description has none, and so the same always.
+    fn facts(&self) -> Facts {
+        match self {
+            Self::Route { batch, .. } => batch.get(0).map_or_else(Facts::default, |change| {
+                Facts::new(change.created_at_ms(), seed(change))
+            }),
+            Self::Describe => Facts::default(),
+        }
+    }
+}
+
 impl Host {
     pub(crate) fn new(limits: Limits, call: Call) -> Self {
         Self {
@@ -54,6 +71,7 @@ impl Host {
             read_bytes_left: limits.read_bytes_max,
             log: Vec::new(),
             log_lines_dropped: 0,
+            facts: call.facts(),
             call,
         }
     }
@@ -92,10 +110,23 @@ impl Host {
         lines.join("\n")
     }
 
+    /// Keeps a line, if there is room for it.
+    fn log_line(&mut self, level: &str, index: Option<u32>, message: &str) {
+        if self.log.len() >= self.limits.log_lines_max {
+            self.log_lines_dropped += 1;
+            return;
+        }
+        let message = &message[..message.floor_char_boundary(self.limits.log_line_bytes_max)];
+        self.log.push(LogLine {
+            index,
+            text: format!("{level} {}", one_line(message)),
+        });
+    }
+
     /// Counts what is handed to the guest. Reading costs the host more than it costs the guest in fuel, so it has a budget
     /// of its own; like fuel, it runs out at the same point on every machine.
     fn hand_over<T>(&mut self, read: T, bytes: impl FnOnce(&T) -> usize) -> Result<T> {
-        let used = HOST_CALL_BYTES + bytes(&read);
+        let used = bytes(&read).saturating_add(HOST_CALL_BYTES);
         match self.read_bytes_left.checked_sub(used) {
             Some(left) => {
                 self.read_bytes_left = left;
@@ -232,14 +263,17 @@ impl call_context::Host for Host {
     }
 
     fn seed(&mut self, index: u32) -> Result<u64> {
-        let hash = Sha256::new_with_prefix(b"weir/seed/v1").chain_update(self.change(index)?.change.event_id.as_str());
-        let (seed, _) = hash
-            .finalize()
-            .split_first_chunk()
-            .map(|(seed, rest)| (*seed, rest.len()))
-            .expect("32 bytes");
-        self.hand_over(u64::from_be_bytes(seed), |_| 8)
+        let seed = seed(self.change(index)?);
+        self.hand_over(seed, |_| 8)
     }
+}
+
+/// A number that follows from the change's event id.
+fn seed(change: &BatchChange) -> u64 {
+    let hash = Sha256::new_with_prefix(b"weir/seed/v1").chain_update(change.change.event_id.as_str());
+    let hash = hash.finalize();
+    let (seed, _) = hash.split_first_chunk().expect("32 bytes");
+    u64::from_be_bytes(*seed)
 }
 
 impl lookup::Host for Host {
@@ -254,21 +288,13 @@ impl logging::Host for Host {
     fn log(&mut self, level: logging::Level, index: Option<u32>, message: String) -> Result<()> {
         self.batch()?;
         self.hand_over((), |()| message.len())?;
-        if self.log.len() >= self.limits.log_lines_max {
-            self.log_lines_dropped += 1;
-            return Ok(());
-        }
         let level = match level {
             logging::Level::Debug => "debug",
             logging::Level::Info => "info",
             logging::Level::Warn => "warn",
             logging::Level::Error => "error",
         };
-        let message = &message[..message.floor_char_boundary(self.limits.log_line_bytes_max)];
-        self.log.push(LogLine {
-            index,
-            text: format!("{level} {}", one_line(message)),
-        });
+        self.log_line(level, index, &message);
         Ok(())
     }
 }

@@ -11,7 +11,8 @@
 //! # Invariants
 //!
 //! - Every call gets a fresh instance. Nothing that a plugin does in one call is seen by another.
-//! - A plugin reads what its manifest declares and nothing else. It has no clock, no randomness, no network, no files.
+//! - A plugin reads what its manifest declares and nothing else. It has no network and no files; what it takes for the time
+//!   and for chance are facts of the change.
 //! - Fuel decides, and is the same on every machine. The wall clock only protects the host: running into it is never
 //!   the plugin's fault.
 //! - Guest code runs on threads of its own, never on those of the async runtime.
@@ -23,6 +24,7 @@ mod decisions;
 mod engine;
 mod host;
 mod limits;
+mod load;
 mod manifest;
 mod plugin;
 mod search;
@@ -30,7 +32,8 @@ mod threads;
 
 pub use batch::{Batch, BatchChange};
 pub use decisions::{Answers, Decision, Fault, FaultCode, Output};
-pub use engine::{COMPONENT_BYTES_MAX, LoadError, Runtime, StartError};
+pub use engine::{Runtime, StartError};
 pub use limits::Limits;
+pub use load::{COMPONENT_BYTES_MAX, LoadError};
 pub use manifest::{ConfigProblem, Manifest};
 pub use plugin::{DescribeError, Measured, Plugin, Probed, RouteError};

@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 
-use crate::bindings::{Router, RouterPre};
+use crate::bindings::Router;
 use crate::decisions::read_decisions;
 use crate::engine::EPOCH_TICK;
 use crate::host::{Call, Host};
+use crate::load::Compiled;
 use crate::manifest::listed;
 use crate::search::{self, Used};
 use crate::{Answers, Batch, BatchChange, ConfigProblem, Decision, Fault, FaultCode, Manifest, Runtime};
@@ -21,7 +22,7 @@ use crate::{Answers, Batch, BatchChange, ConfigProblem, Decision, Fault, FaultCo
 #[derive(Clone)]
 pub struct Plugin {
     runtime: Runtime,
-    router: Arc<RouterPre<Host>>,
+    compiled: Compiled,
     digest: [u8; 32],
 }
 
@@ -96,10 +97,10 @@ pub(crate) enum CallError {
 }
 
 impl Plugin {
-    pub(crate) fn new(runtime: Runtime, router: Arc<RouterPre<Host>>, digest: [u8; 32]) -> Self {
+    pub(crate) fn new(runtime: Runtime, compiled: Compiled, digest: [u8; 32]) -> Self {
         Self {
             runtime,
-            router,
+            compiled,
             digest,
         }
     }
@@ -151,11 +152,16 @@ impl Plugin {
         let (plugin, config, manifest) = (self.clone(), config.to_owned(), Arc::clone(manifest));
         let limits = self.runtime.limits;
         let route = move || {
-            search::answers(&batch, limits, |part| {
+            let call = |part: &Batch| {
                 let mut store = plugin.store_to_route(part, &manifest);
                 let answers = plugin.call_route(&mut store, part.len(), &config, &manifest);
                 (answers, plugin.used(&store))
-            })
+            };
+            if plugin.compiled.is_of_one_change {
+                let ones = batch.ones().map(|one| search::answers(&one, limits, call));
+                return ones.collect::<Result<Vec<_>, _>>().map(|answers| answers.concat());
+            }
+            search::answers(&batch, limits, call)
         };
         self.runtime
             .threads
@@ -240,12 +246,16 @@ impl Plugin {
         manifest: &Manifest,
     ) -> Result<Answers, CallError> {
         let changes = u32::try_from(count).expect("a batch is small");
-        let called = self.router.instantiate(&mut *store).and_then(|router: Router| {
-            if let Err(message) = router.weir_plugin_lifecycle().call_init(&mut *store, config)? {
-                return Ok(Err(message));
-            }
-            router.weir_plugin_routing().call_route(&mut *store, changes)
-        });
+        let called = self
+            .compiled
+            .router
+            .instantiate(&mut *store)
+            .and_then(|router: Router| {
+                if let Err(message) = router.weir_plugin_lifecycle().call_init(&mut *store, config)? {
+                    return Ok(Err(message));
+                }
+                router.weir_plugin_routing().call_route(&mut *store, changes)
+            });
         let host = store.data();
         let fault = |code, message| {
             CallError::Fault(Fault {
@@ -273,6 +283,7 @@ impl Plugin {
     fn call_describe(&self, config: &str) -> Result<Manifest, DescribeError> {
         let mut store = self.store(Call::Describe);
         let called = self
+            .compiled
             .router
             .instantiate(&mut store)
             .and_then(|router| router.weir_plugin_lifecycle().call_describe(&mut store, config));

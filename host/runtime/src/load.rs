@@ -1,0 +1,125 @@
+//! From bytes to a plugin: everything that has to hold before a component runs.
+//!
+//! ```text
+//! size ──▶ a component at all ──▶ structure ──▶ valid, and compiled ──▶ imports, by name ──▶ the world
+//! ```
+//!
+//! # Invariants
+//!
+//! - What is refused is refused with what to do about it.
+//! - Nothing is compiled that was not counted before.
+
+mod imports;
+mod structure;
+
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use self::imports::imports_for;
+use crate::bindings::RouterPre;
+use crate::host::Host;
+use crate::{Plugin, Runtime};
+
+/// Largest component that is taken. A Python guest has 18 MB.
+pub const COMPONENT_BYTES_MAX: usize = 64 << 20;
+
+/// A component that fits.
+#[derive(Clone)]
+pub(crate) struct Compiled {
+    pub(crate) router: Arc<RouterPre<Host>>,
+    /// It gets one change at a time: it asks for the time or for random numbers, which are facts of the change.
+    pub(crate) is_of_one_change: bool,
+}
+
+/// Why a component is no plugin that can run here.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Over the size limit.
+    #[error("the component has {bytes} bytes, at most {COMPONENT_BYTES_MAX} are taken")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+    },
+    /// It is something else.
+    #[error(
+        "this is no WebAssembly: a component begins with the bytes 00 61 73 6d. `weir plugin build` makes one of a package"
+    )]
+    NotWasm,
+    /// It is a core module, not a component.
+    #[error("this is a core Wasm module, not a component: `weir plugin build` makes one of a package")]
+    CoreModule,
+    /// It is not valid WebAssembly, or uses features that are switched off.
+    #[error("this is not a component that can run here")]
+    Invalid(#[source] wasmtime::Error),
+    /// It has more of something than is taken.
+    #[error("the component has {count} {what}, at most {max} are taken")]
+    TooComplex {
+        /// How many it has, as far as they were counted.
+        count: usize,
+        /// Of what.
+        what: &'static str,
+        /// How many are taken.
+        max: usize,
+    },
+    /// It asks for what no plugin gets.
+    #[error(
+        "the component imports {}, which no plugin gets: it has no network and nothing of this machine. Build it without \
+         (`--stub-wasi` of componentize-py, `--disable http` of componentize-js)",
+        .imports.join(", ")
+    )]
+    Forbidden {
+        /// The imports, by their names.
+        imports: Vec<String>,
+    },
+    /// It does not fit the world `weir:plugin/router`: an import that there is not, or an export that is missing.
+    #[error("this component does not fit the world `weir:plugin/router@0.1.0`")]
+    WrongWorld(#[source] wasmtime::Error),
+    /// The compiling thread ended.
+    #[error("the component could not be compiled")]
+    Ended,
+}
+
+impl Runtime {
+    /// Compiles a component and checks that it fits the world.
+    ///
+    /// # Errors
+    ///
+    /// It cannot run here; the message says why.
+    pub async fn load(&self, component: Vec<u8>) -> Result<Plugin, LoadError> {
+        if component.len() > COMPONENT_BYTES_MAX {
+            return Err(LoadError::TooLarge { bytes: component.len() });
+        }
+        if !component.starts_with(b"\0asm") {
+            return Err(LoadError::NotWasm);
+        }
+        // Layer 0 in the preamble is a core module (component model, Binary.md).
+        if component.get(..8) == Some(b"\0asm\x01\0\0\0") {
+            return Err(LoadError::CoreModule);
+        }
+        let digest = Sha256::digest(&component).into();
+        let engine = self.engine.clone();
+        let compiled = self
+            .threads
+            .run(move || compile(&engine, &component))
+            .await
+            .map_err(|_| LoadError::Ended)??;
+        Ok(Plugin::new(self.clone(), compiled, digest))
+    }
+}
+
+fn compile(engine: &Engine, component: &[u8]) -> Result<Compiled, LoadError> {
+    structure::check(component)?;
+    let component = Component::from_binary(engine, component).map_err(LoadError::Invalid)?;
+    let imports = imports_for(engine, &component)?;
+    let instance = imports
+        .linker
+        .instantiate_pre(&component)
+        .map_err(LoadError::WrongWorld)?;
+    Ok(Compiled {
+        router: Arc::new(RouterPre::new(instance).map_err(LoadError::WrongWorld)?),
+        is_of_one_change: imports.is_of_one_change,
+    })
+}
