@@ -138,9 +138,11 @@ async fn a_run_shows_for_each_change_what_was_decided_and_what_that_took() {
 }
 
 #[tokio::test]
-async fn the_shop_passes_the_cases_beside_it() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/shop");
-    let shop = component("shop");
-    let tested = plugin(&folder, &["test", shop.to_str().unwrap(), "--cases", "cases.toml"]).await;
-    assert_eq!(tested.code, Some(0), "{tested:?}");
+async fn the_examples_pass_the_cases_beside_them() {
+    for example in ["shop", "segments"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins").join(example);
+        let built = component(example);
+        let tested = plugin(&folder, &["test", built.to_str().unwrap(), "--cases", "cases.toml"]).await;
+        assert_eq!(tested.code, Some(0), "{tested:?}");
+    }
 }

@@ -92,6 +92,7 @@ impl World {
         let steps = entries.iter().filter_map(|entry| match &entry.entry.kind {
             EntryKind::Lifecycle { what, detail, .. } => {
                 let detail: Value = serde_json::from_str(detail).unwrap();
+                // The version of an uploaded plugin is a text.
                 Some(match detail["version"].as_u64() {
                     Some(version) => format!("{what} {version}"),
                     None => what.clone(),
@@ -193,7 +194,7 @@ async fn what_is_promoted_was_granted_was_tried_and_stays_when_weir_starts_again
     "#]]
     .assert_eq(&world.refused(&["promote", "poison", "--route", "nowhere"]).await);
     expect_test::expect![[r#"
-        weir: no earlier version of route all had another plugin or configuration
+        weir: no earlier version of route all had another plugin, configuration or table
     "#]]
     .assert_eq(&world.refused(&["rollback"]).await);
 
@@ -247,6 +248,131 @@ async fn what_is_promoted_was_granted_was_tried_and_stays_when_weir_starts_again
     let verified = world.weir.command(&["verify"]).await;
     assert_eq!(verified.code, Some(0), "{verified:?}");
     running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_of_a_route_looks_up_in_the_table_that_it_began_with() {
+    let world = World::new("").await;
+    let running = world.running().await;
+    let plugin = component("segments").display().to_string();
+    world.plugin_json(&["push", &plugin]).await;
+    expect_test::expect![[r#"
+        weir: the plugin looks up in the table customers, which is not there: `weir lookup push NAME FILE` uploads one
+    "#]]
+    .assert_eq(&world.refused(&["promote", "segments", "--grant"]).await);
+
+    let upload = async |text: &str| {
+        world.weir.write("customers.json", text);
+        let file = world.weir.path("customers.json").display().to_string();
+        world.weir.command(&["lookup", "push", "customers", &file]).await
+    };
+    let refused = upload("[]").await;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(
+        refused.stderr.contains("a lookup table is a JSON object"),
+        "{refused:?}"
+    );
+    for _ in 0..2 {
+        let pushed = upload(r#"{"c-1": {"segment": "new"}}"#).await;
+        assert_eq!(pushed.code, Some(0), "{pushed:?}");
+    }
+    world.plugin_json(&["promote", "segments", "--grant"]).await;
+
+    let order = async |id: &str, customer: &str| {
+        let put = world.dynamodb.client().put_item().table_name(TABLE);
+        let put = put.item("id", AttributeValue::S(id.to_owned()));
+        put.item("customer", AttributeValue::S(customer.to_owned()))
+            .send()
+            .await
+            .unwrap();
+    };
+    let segments = async |count: usize| {
+        eventually("deliveries", async || (world.bus.deliveries() >= count).then_some(())).await;
+        let received = world.bus.received();
+        let segments = received
+            .iter()
+            .map(|event| event.detail["segment"].as_str().unwrap().to_owned());
+        segments.collect::<Vec<_>>()
+    };
+    order("o-1", "c-2").await;
+    order("o-2", "c-1").await;
+    assert_eq!(segments(1).await, ["new"]);
+    // What is uploaded is used by the next version, not by this one.
+    upload(r#"{"c-1": {"segment": "vip"}, "c-2": {"segment": "lost"}}"#).await;
+    order("o-3", "c-1").await;
+    assert_eq!(segments(2).await, ["new", "new"]);
+    world.plugin_json(&["promote", "segments"]).await;
+    order("o-4", "c-2").await;
+    assert_eq!(segments(3).await, ["new", "new", "lost"]);
+    // The table goes back with the plugin.
+    world.plugin_json(&["rollback"]).await;
+    order("o-5", "c-1").await;
+    assert_eq!(segments(4).await, ["new", "new", "lost", "new"]);
+    let steps = world.steps().await;
+    let expected = [
+        "plugin-uploaded",
+        "lookup-uploaded",
+        "plugin-promoted 2",
+        "lookup-uploaded",
+        "plugin-promoted 3",
+        "plugin-rolled-back 4",
+    ];
+    assert_eq!(steps, expected);
+    running.stop().await;
+}
+
+/// Machine code cannot be checked, so what is not ours is never run.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compiled_plugin_that_was_tampered_with_is_thrown_away_and_compiled_again() {
+    let world = World::new("").await;
+    let running = world.running().await;
+    world.push(0).await;
+    world.plugin_json(&["promote", "poison", "--grant"]).await;
+    running.stop().await;
+    let folder = world.weir.path("weir.plugins");
+    let kept = || std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path());
+    assert_eq!(kept().count(), 1);
+    let file = kept().next().unwrap();
+    let whole = std::fs::read(&file).unwrap();
+    let mut tampered = whole.clone();
+    tampered[whole.len() / 2] ^= 1;
+    std::fs::write(&file, &tampered).unwrap();
+
+    let running = world.running().await;
+    world.put("order-1", None).await;
+    eventually("a delivery", async || (world.bus.deliveries() >= 1).then_some(())).await;
+    let log = running.log();
+    assert!(
+        log.contains("this compiled plugin is not what was written here"),
+        "{log}"
+    );
+    assert_eq!(std::fs::read(&file).unwrap(), whole);
+    running.stop().await;
+}
+
+/// What `weir run` compiles plugins with: it reads a component and answers machine code, or says what is wrong.
+#[tokio::test]
+async fn a_plugin_is_compiled_in_a_process_of_its_own() {
+    let compile = async |component: &[u8]| {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("component");
+        std::fs::write(&file, component).unwrap();
+        let mut command = weir_tests::binary(folder.path(), &["compile-for-parent"]);
+        command.stdin(std::fs::File::open(&file).unwrap());
+        let output = command.output().await.unwrap();
+        (
+            output.status.code(),
+            output.stdout.len(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let whole = std::fs::read(component("shop")).unwrap();
+    let (code, bytes, message) = compile(&whole).await;
+    assert_eq!((code, message.as_str()), (Some(0), ""));
+    assert!(bytes > whole.len(), "{bytes}");
+    let (code, bytes, message) = compile(&whole[..whole.len() / 2]).await;
+    assert_eq!((code, bytes), (Some(3), 0), "{message}");
+    assert!(message.contains("out of bounds"), "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,7 +19,7 @@ pub use bus::{Bus, Received};
 pub use database::TestDatabase;
 pub use footprint::Footprint;
 pub use site::{Site, source_of};
-pub use weir::{Answer, ORIGIN, SIGNING_KEY, Weir, WeirProcess, ask, component, target_folder, weir};
+pub use weir::{Answer, ORIGIN, SIGNING_KEY, Weir, WeirProcess, ask, binary, component, target_folder, weir};
 pub use witness::TestWitness;
 
 use std::time::{Duration, Instant};

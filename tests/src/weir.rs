@@ -290,7 +290,13 @@ pub async fn weir(folder: &Path, arguments: &[&str]) -> Answer {
     answer(binary(folder, arguments)).await
 }
 
-fn binary(folder: &Path, arguments: &[&str]) -> Command {
+/// The command, in a folder, not yet run.
+///
+/// # Panics
+///
+/// The binary is not there.
+#[must_use]
+pub fn binary(folder: &Path, arguments: &[&str]) -> Command {
     let binary = profile_folder().join("weir");
     assert!(binary.exists(), "{} is not there: run `make test`", binary.display());
     let mut command = Command::new(binary);

@@ -14,6 +14,7 @@
 //! | `GET /v1/tables/{table}/history?key=...` | [`History`] |
 //! | `GET /v1/dead-letters?route=...` | [`DeadLetters`] |
 //! | `POST /v1/plugins` (a form: `component`, `signature`, `config`), `GET /v1/plugins`, `.../{plugin}` | [`PluginState`], [`Plugins`] |
+//! | `POST /v1/lookups/{name}` (a JSON object), `GET /v1/lookups` | [`LookupState`], [`Lookups`] |
 //! | `POST /v1/routes/{route}/promote`, `.../rollback` | [`Promoted`] |
 //! | `GET /v1/routes/{route}/versions` | [`RouteVersions`] |
 //! | `GET /v1/shards` | [`Shards`] |
@@ -36,6 +37,7 @@ mod gate;
 mod history;
 mod key;
 mod ledger;
+mod lookup;
 mod metrics;
 mod plugin;
 mod proof;
@@ -50,6 +52,7 @@ pub use error::{ErrorAnswer, ErrorBody};
 pub use gate::{PluginGate, TrustedKey, TrustedKeyError};
 pub use history::{Change, Difference, History};
 pub use ledger::{DeadLetters, LedgerHead, Published, ScrubState};
+pub use lookup::{LookupState, Lookups};
 pub use plugin::{PluginState, Plugins};
 pub use proof::{Entries, ProofHashes, ShownEntry};
 pub use publication::{ContinueRequest, Decided};

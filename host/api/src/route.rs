@@ -9,6 +9,7 @@
 //!
 //! - A plugin gets nothing that the route's plugin did not have before, unless whoever promotes it grants it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use weir_evidence::Hash;
 use weir_ledger::{PromoteError, Promotion, RouteVersion};
-use weir_pipeline::{Trial, TrialError};
+use weir_pipeline::{TableError, Trial, TrialError, give_tables, newest_tables};
 use weir_runtime::{Manifest, Plugin};
 
 use crate::error::ApiError;
@@ -54,7 +55,7 @@ pub struct PromoteRequest {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RollbackRequest {
-    /// The version whose plugin and configuration are to run again. Without it the last one that had others.
+    /// The version whose plugin, configuration and tables are to run again. Without it the last one that had others.
     #[serde(default)]
     pub version: Option<u32>,
     /// Why. Recorded.
@@ -82,6 +83,8 @@ pub struct RouteVersionState {
     pub plugin_name: Option<String>,
     /// The plugin's configuration.
     pub plugin_config: Value,
+    /// SHA-256 of the tables that it looks things up in, hexadecimal, by name.
+    pub lookups: BTreeMap<String, String>,
     /// Where its events go.
     pub sinks: Vec<String>,
 }
@@ -146,18 +149,25 @@ pub(crate) async fn promote(
         );
         return Err(refused("bad-config", message));
     }
-    if running.plugin == Some(digest) && running.definition.plugin_config == config {
+    let _place = answers.gate.enter().await;
+    let (plugin, manifest) = loaded(&answers, &digest, &config).await?;
+    let lookups = newest_tables(&answers.ledger, &manifest).await.map_err(no_tables)?;
+    let definition = &running.definition;
+    if running.plugin == Some(digest) && definition.plugin_config == config && definition.lookups == lookups {
         let version = state(&answers, running).await?;
         return Ok(Json(Promoted { version, tried: None }));
     }
-    let _place = answers.gate.enter().await;
-    let (plugin, manifest) = loaded(&answers, &digest, &config).await?;
+    let manifest = give_tables(&answers.ledger, manifest, &lookups)
+        .await
+        .map_err(no_tables)?;
+    let manifest = Arc::new(manifest);
     check_sinks(&manifest, &running)?;
     check_grants(&answers, &manifest, &running, request.grant).await?;
     let tried = try_it(&answers, &running, &plugin, &config, &manifest).await?;
     let promotion = Promotion {
         plugin: Some(digest),
         plugin_config: config,
+        lookups,
         granted: Some(manifest.to_json().to_string()),
         rolls_back_to: None,
         reason: request.reason,
@@ -174,7 +184,14 @@ pub(crate) async fn roll_back(
     check_reason(&request.reason)?;
     let mut versions = known(&answers, &route).await?;
     let running = versions.pop().expect("a route that is known has a version");
-    let runs = |version: &RouteVersion| (version.plugin, version.definition.plugin_config.clone());
+    let runs = |version: &RouteVersion| {
+        let definition = &version.definition;
+        (
+            version.plugin,
+            definition.plugin_config.clone(),
+            definition.lookups.clone(),
+        )
+    };
     let wanted = match request.version {
         Some(wanted) => versions.into_iter().find(|version| version.version == wanted),
         None => versions
@@ -188,7 +205,7 @@ pub(crate) async fn roll_back(
                 "route {route} has no version {wanted} before {}; `weir plugin versions {route}` lists them",
                 running.version
             ),
-            None => format!("no earlier version of route {route} had another plugin or configuration"),
+            None => format!("no earlier version of route {route} had another plugin, configuration or table"),
         };
         return Err(ApiError::new(StatusCode::CONFLICT, "nothing-to-roll-back-to", message));
     };
@@ -204,6 +221,7 @@ pub(crate) async fn roll_back(
     let promotion = Promotion {
         plugin: wanted.plugin,
         plugin_config: wanted.definition.plugin_config,
+        lookups: wanted.definition.lookups,
         granted,
         rolls_back_to: Some(wanted.version),
         reason: request.reason,
@@ -246,11 +264,18 @@ async fn newest(answers: &Answers, route: &str) -> Result<RouteVersion, ApiError
     Ok(versions.pop().expect("a route that is known has a version"))
 }
 
-async fn loaded(answers: &Answers, digest: &Hash, config: &str) -> Result<(Plugin, Arc<Manifest>), ApiError> {
+async fn loaded(answers: &Answers, digest: &Hash, config: &str) -> Result<(Plugin, Manifest), ApiError> {
     let component = answers.ledger.plugin(digest).await?.component;
     let plugin = answers.gate.load(component).await?;
     let manifest = PluginGate::describe(&plugin, config).await?;
-    Ok((plugin, Arc::new(manifest)))
+    Ok((plugin, manifest))
+}
+
+fn no_tables(error: TableError) -> ApiError {
+    match error {
+        TableError::Missing(missing) => refused("no-lookup", missing.to_string()),
+        error => ApiError::unavailable(&error),
+    }
 }
 
 fn check_reason(reason: &str) -> Result<(), ApiError> {
@@ -291,7 +316,7 @@ async fn check_grants(
         Some(digest) => Some(loaded(answers, digest, &running.definition.plugin_config).await?.1),
         None => None,
     };
-    let asks = manifest.asks_beyond(granted.as_deref());
+    let asks = manifest.asks_beyond(granted.as_ref());
     if asks.is_empty() {
         return Ok(());
     }
@@ -355,6 +380,7 @@ async fn state(answers: &Answers, version: RouteVersion) -> Result<RouteVersionS
         plugin: version.plugin.map(hex::encode),
         plugin_name: upload.map(|upload| format!("{}@{}", upload.about.name, upload.about.version)),
         plugin_config: serde_json::from_str(&version.definition.plugin_config).unwrap_or_default(),
+        lookups: version.definition.lookups,
         sinks: version.definition.sinks,
     })
 }

@@ -17,13 +17,16 @@ use weir_pipeline::{IntakeStatus, Publication, Scrubbed};
 use weir_runtime::COMPONENT_BYTES_MAX;
 
 use crate::error::ApiError;
-use crate::{PluginGate, Token, erasure, history, ledger, metrics, plugin, proof, publication, route, shard};
+use crate::{PluginGate, Token, erasure, history, ledger, lookup, metrics, plugin, proof, publication, route, shard};
 
 /// Longest request. The largest answer is a page of a few megabytes.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Largest upload: a component, its signature and its configuration.
 const UPLOAD_BYTES_MAX: usize = COMPONENT_BYTES_MAX + (1 << 20);
+
+/// Largest lookup table as it is sent, with whatever white space it has.
+const LOOKUP_BYTES_MAX: usize = 32 << 20;
 
 /// What answers need.
 #[derive(Clone)]
@@ -106,6 +109,11 @@ impl Api {
             .route("/holds", get(erasure::holds).post(erasure::place_hold))
             .route("/holds/{id}/release", post(erasure::release_hold))
             .route("/dead-letters", get(ledger::dead_letters))
+            .route(
+                "/lookups/{name}",
+                post(lookup::upload).layer(DefaultBodyLimit::max(LOOKUP_BYTES_MAX)),
+            )
+            .route("/lookups", get(lookup::list))
             .route("/plugins", get(plugin::list))
             .route("/plugins/{plugin}", get(plugin::show))
             .route("/routes/{route}/versions", get(route::versions))

@@ -54,7 +54,15 @@ pub(crate) enum Command {
     Leases(LeasesArgs),
     /// Begin, build, check and try plugins, and put them on routes.
     Plugin(PluginArgs),
+    /// Upload tables that plugins look things up in.
+    Lookup(LookupArgs),
+    /// Compile a plugin from standard input to standard output, within limits. Weir calls this by itself.
+    #[command(name = COMPILE_COMMAND, hide = true)]
+    CompileForParent,
 }
+
+/// How this program calls itself to compile a plugin.
+pub(crate) const COMPILE_COMMAND: &str = "compile-for-parent";
 
 #[derive(ClapArgs)]
 pub(crate) struct PluginArgs {
@@ -125,6 +133,26 @@ pub(crate) enum PluginCommand {
     },
 }
 
+#[derive(ClapArgs)]
+pub(crate) struct LookupArgs {
+    #[command(subcommand)]
+    pub(crate) command: LookupCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum LookupCommand {
+    /// Upload a table under a name: a JSON object, its values by key. Routes go on with the table that they have until a plugin
+    /// is promoted on them.
+    Push {
+        /// The name that plugins know it by.
+        name: String,
+        /// The file.
+        file: std::path::PathBuf,
+    },
+    /// List the newest table of each name.
+    List,
+}
+
 /// Which plugin runs on which route, how, and why.
 #[derive(ClapArgs)]
 pub(crate) struct PromoteArgs {
@@ -174,6 +202,10 @@ pub(crate) struct PluginSubject {
     /// The plugin's configuration: JSON, or `@FILE`. Default: {}.
     #[arg(long, value_name = "JSON")]
     pub(crate) plugin_config: Option<String>,
+
+    /// A table that the plugin looks things up in, for `run` and `bench`: a JSON object, its values by key.
+    #[arg(long = "lookup", value_name = "NAME=FILE")]
+    pub(crate) lookups: Vec<String>,
 }
 
 #[derive(ClapArgs)]

@@ -66,6 +66,12 @@ impl Client {
         self.send(request).await?.json().await.context(UNREADABLE)
     }
 
+    /// Uploads a text, and reads the answer.
+    pub(crate) async fn post_text<T: DeserializeOwned>(&self, path: &[&str], text: String) -> Result<T> {
+        let answer = self.send(self.http.post(self.url(path)?).body(text)).await?;
+        answer.json().await.context(UNREADABLE)
+    }
+
     /// Uploads a form, and waits for the answer as long as it takes.
     pub(crate) async fn upload<T: DeserializeOwned>(&self, path: &[&str], form: reqwest::multipart::Form) -> Result<T> {
         let request = self.http.post(self.url(path)?).multipart(form).timeout(PATIENCE);

@@ -8,6 +8,7 @@ pub(crate) mod erasure;
 pub(crate) mod export;
 pub(crate) mod history;
 pub(crate) mod ledger;
+pub(crate) mod lookup;
 pub(crate) mod migrate;
 pub(crate) mod plugin;
 pub(crate) mod prove;

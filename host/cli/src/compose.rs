@@ -18,14 +18,15 @@ use tokio_util::sync::CancellationToken;
 use weir_api::{Api, PluginGate, Token, Tokens};
 use weir_ledger::{Database, Ledger, Role, RouteDefinition, RouteVersion, StoredPlugin};
 use weir_pipeline::{
-    Activities, Activity, AtGap, EraserTask, Images, Intake, Publisher, RouteTask, ScrubTask, Sinks, Source,
-    SourceSettings, SourceTable, Start,
+    Activities, Activity, AtGap, EraserTask, Images, Intake, PrecompileTask, Publisher, RouteTask, ScrubTask, Sinks,
+    Source, SourceSettings, SourceTable, Start, TableDigests, give_tables, newest_tables,
 };
 use weir_runtime::{Limits, Runtime};
 use weir_sinks::{AwsAccess, EventBridge, Log, Sink};
 
 use self::lead::Lead;
 use self::team::Team;
+use crate::args::COMPILE_COMMAND;
 use crate::config::{AtGapConfig, AwsConfig, ImagesConfig, Loaded, RouteConfig, SinkConfig, SourceConfig, StartConfig};
 
 /// How long tasks may take to finish what they have in hand.
@@ -84,7 +85,10 @@ impl Service {
     ) -> Result<Self> {
         let config = &loaded.config;
         let (database, ledger) = open_ledger(loaded, migrate).await?;
-        let runtime = Runtime::start(Limits::default())?;
+        let program = std::env::current_exe().context("where this binary is cannot be found out")?;
+        let runtime = Runtime::start(Limits::default())?
+            .compiling_by(program, &[COMPILE_COMMAND])
+            .keeping_artefacts(loaded.path(&config.plugins.compiled), *loaded.secret()?.artefact_key());
         let tokens = Tokens {
             operator: Token::read_or_create(&loaded.path(&config.api.token_file))?,
             auditor: Token::read_or_create(&loaded.path(&config.api.auditor_token_file))?,
@@ -121,6 +125,12 @@ impl Service {
             tokens,
         );
         team.spawn("intake", intake.run(stop.clone()));
+        let precompile = PrecompileTask::new(ledger.clone(), routes.runtime.clone());
+        let stop_precompiling = stop.clone();
+        team.spawn("precompile", async move {
+            precompile.run(stop_precompiling).await;
+            anyhow::Ok(())
+        });
         let (handle, configured) = (routes.clone(), config.route.clone());
         let lead = Lead {
             ledger: ledger.clone(),
@@ -183,19 +193,22 @@ impl RouteHandle {
     /// Makes what the configuration says of a route its newest version, if it is not so already.
     pub(crate) async fn enter_route(&self, loaded: &Loaded, name: &str, route: &RouteConfig) -> Result<RouteVersion> {
         let plugin_config = serde_json::to_string(&route.plugin_config)?;
-        let plugin = match &route.plugin {
+        let (plugin, lookups) = match &route.plugin {
             Some(path) => {
                 let path = loaded.path(path);
                 let checked = self.check_plugin(&path, &plugin_config).await;
-                Some(checked.with_context(|| format!("the plugin {} of [route.{name}] cannot run", path.display()))?)
+                let checked =
+                    checked.with_context(|| format!("the plugin {} of [route.{name}] cannot run", path.display()))?;
+                (Some(checked.0), checked.1)
             }
-            None => None,
+            None => (None, TableDigests::new()),
         };
         let definition = RouteDefinition {
             source: route.source.clone(),
             pattern: route.pattern.clone(),
             plugin: plugin.as_ref().map(|plugin| hex::encode(plugin.digest)),
             plugin_config,
+            lookups,
             sinks: route.sinks.clone(),
         };
         self.check_planned(name, &definition, plugin.as_ref()).await?;
@@ -220,7 +233,9 @@ impl RouteHandle {
         checked: Option<&StoredPlugin>,
     ) -> Result<()> {
         let planned = self.ledger.plan_route_version(name, configured).await?;
-        let is_checked = planned.plugin == configured.plugin && planned.plugin_config == configured.plugin_config;
+        let is_checked = planned.plugin == configured.plugin
+            && planned.plugin_config == configured.plugin_config
+            && planned.lookups == configured.lookups;
         let (false, Some(digest)) = (is_checked, &planned.plugin) else {
             return Ok(());
         };
@@ -234,18 +249,24 @@ impl RouteHandle {
             None => self.ledger.plugin(&digest).await.with_context(promoted)?.component,
         };
         let plugin = self.runtime.load(component).await.with_context(promoted)?;
-        plugin.describe(&planned.plugin_config).await.with_context(promoted)?;
+        let manifest = plugin.describe(&planned.plugin_config).await.with_context(promoted)?;
+        give_tables(&self.ledger, manifest, &planned.lookups)
+            .await
+            .with_context(promoted)?;
         Ok(())
     }
 
-    async fn check_plugin(&self, path: &std::path::Path, plugin_config: &str) -> Result<StoredPlugin> {
+    /// The plugin of a file, and the newest of the tables that it reads.
+    async fn check_plugin(&self, path: &std::path::Path, plugin_config: &str) -> Result<(StoredPlugin, TableDigests)> {
         let component = tokio::fs::read(path).await.context("the file cannot be read")?;
         let plugin = self.runtime.load(component.clone()).await?;
-        plugin.describe(plugin_config).await?;
-        Ok(StoredPlugin {
+        let manifest = plugin.describe(plugin_config).await?;
+        let lookups = newest_tables(&self.ledger, &manifest).await?;
+        let stored = StoredPlugin {
             digest: *plugin.digest(),
             component,
-        })
+        };
+        Ok((stored, lookups))
     }
 }
 

@@ -138,13 +138,25 @@ impl Default for ApiConfig {
 }
 
 /// `[plugins]`
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct PluginsConfig {
+    /// Folder for compiled plugins. It may be removed at any time: they are compiled again. Default: `weir.plugins`.
+    pub(crate) compiled: PathBuf,
+
     /// Public keys of `minisign` (the second line of the `.pub` file). Where there are any, only plugins that one of them
     /// signed can be uploaded.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) trusted_keys: Vec<String>,
+}
+
+impl Default for PluginsConfig {
+    fn default() -> Self {
+        Self {
+            compiled: PathBuf::from("weir.plugins"),
+            trusted_keys: Vec::new(),
+        }
+    }
 }
 
 /// `[source.<name>]`: a `DynamoDB` table with a stream. Give `table`, `stream_arn` or `recorded`.

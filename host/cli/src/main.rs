@@ -55,6 +55,8 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Dlq(dlq) => command::dlq::dlq(&args.config, dlq, json).await,
         Command::Shards => command::shards::shards(&args.config, json).await,
         Command::Plugin(plugin) => command::plugin::plugin(&args.config, plugin, json).await,
+        Command::Lookup(lookup) => command::lookup::lookup(&args.config, lookup, json).await,
+        Command::CompileForParent => Ok(weir_runtime::compile_for_parent()?),
         Command::Leases(leases) => command::shards::leases(&args.config, leases, json).await,
     }
 }

@@ -26,6 +26,7 @@ pub struct LedgerSecret {
     wrapping: Zeroizing<[u8; 32]>,
     item: Zeroizing<[u8; 32]>,
     lane: Zeroizing<[u8; 32]>,
+    artefact: Zeroizing<[u8; 32]>,
     id: String,
 }
 
@@ -49,6 +50,7 @@ impl LedgerSecret {
             wrapping: derive("weir/wrapping-key/v1"),
             item,
             lane: derive("weir/lane-key/v1"),
+            artefact: derive("weir/artefact-key/v1"),
             id,
         }
     }
@@ -68,6 +70,12 @@ impl LedgerSecret {
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
+    }
+
+    /// What an installation authenticates files with that it wrote for itself.
+    #[must_use]
+    pub fn artefact_key(&self) -> &[u8; 32] {
+        &self.artefact
     }
 
     /// The token of an item.

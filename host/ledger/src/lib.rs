@@ -25,6 +25,7 @@ mod erasure;
 mod head;
 mod index;
 mod lease;
+mod lookup;
 mod plugin;
 mod read;
 mod route_version;
@@ -45,6 +46,7 @@ pub use erasure::{CarriedOut, Erasure, ErasureError, Hold, HoldError, NewErasure
 pub use head::Head;
 pub use index::Indexed;
 pub use lease::{ClaimError, OpenShard, ShardLease, ShardReport};
+pub use lookup::{Lookup, NewLookup};
 pub use plugin::{NewUpload, StoredPlugin, Upload};
 pub use read::{ReadError, RecordedEntry};
 pub use route_version::{PromoteError, Promotion, RouteDefinition, RouteVersion};

@@ -157,6 +157,23 @@ impl Ledger {
             .collect()
     }
 
+    /// Digests of what was uploaded, in no particular order.
+    ///
+    /// # Errors
+    ///
+    /// Postgres failed.
+    pub async fn uploaded_digests(&self) -> sqlx::Result<Vec<Hash>> {
+        let digests = in_time(
+            sqlx::query_scalar!("select plugin_digest from upload where ledger_id = $1", self.shared.id)
+                .fetch_all(&self.shared.pool),
+        );
+        let digests: Vec<Vec<u8>> = digests.await?;
+        let digests = digests
+            .into_iter()
+            .map(|digest| Hash::try_from(digest).map_err(|_| unreadable("plugin digest")));
+        digests.collect()
+    }
+
     /// Loads a plugin that was uploaded, or that a route version names.
     ///
     /// # Errors

@@ -10,6 +10,8 @@
 //! - The head is locked while a version is entered, so every position has exactly one version.
 //! - Reading a configuration again never undoes what an operator promoted: only what was changed in it changes the route.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
@@ -33,6 +35,9 @@ pub struct RouteDefinition {
     pub plugin: Option<String>,
     /// The plugin's configuration as JSON text.
     pub plugin_config: String,
+    /// Digests of the tables that the plugin looks things up in, as hexadecimal digits, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lookups: BTreeMap<String, String>,
     /// Names of the sinks that every event goes to.
     pub sinks: Vec<String>,
 }
@@ -57,6 +62,8 @@ pub struct Promotion {
     pub plugin: Option<Hash>,
     /// Its configuration as JSON text.
     pub plugin_config: String,
+    /// Digests of the tables that it looks things up in, as hexadecimal digits, by name. Recorded.
+    pub lookups: BTreeMap<String, String>,
     /// What it asks for under this configuration, and so is granted: JSON text. Recorded.
     pub granted: Option<String>,
     /// The version whose plugin this is, if it is rolled back to. Recorded.
@@ -92,6 +99,7 @@ impl RouteDefinition {
             pattern: pick(&self.pattern, &before.pattern, &configured.pattern),
             plugin: pick(&self.plugin, &before.plugin, &configured.plugin),
             plugin_config: pick(&self.plugin_config, &before.plugin_config, &configured.plugin_config),
+            lookups: pick(&self.lookups, &before.lookups, &configured.lookups),
             sinks: pick(&self.sinks, &before.sinks, &configured.sinks),
         }
     }
@@ -201,6 +209,7 @@ impl Ledger {
             let definition = RouteDefinition {
                 plugin: promotion.plugin.map(hex::encode),
                 plugin_config: promotion.plugin_config.clone(),
+                lookups: promotion.lookups.clone(),
                 ..newest.definition.clone()
             };
             let version = newest.version + 1;
@@ -230,6 +239,7 @@ impl Ledger {
             "version": version,
             "plugin": promotion.plugin.map(hex::encode),
             "config": hex::encode(Sha256::digest(&promotion.plugin_config)),
+            "lookups": promotion.lookups,
             "granted": granted.unwrap_or(serde_json::Value::Null),
             "rolls_back_to": promotion.rolls_back_to,
             "reason": promotion.reason,

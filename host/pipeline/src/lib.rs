@@ -23,6 +23,7 @@ mod fault;
 mod index;
 mod intake;
 mod pace;
+mod precompile;
 mod problem;
 mod publisher;
 mod route;
@@ -35,9 +36,12 @@ pub use intake::{
     AtGap, Images, Intake, IntakeError, IntakeFigures, IntakePace, IntakeStatus, PrepareError, ShardFigures, Source,
     SourceFigures, SourceSettings, SourceTable, Start,
 };
+pub use precompile::PrecompileTask;
 pub use problem::error_chain;
 pub use publisher::{
     Guard, GuardError, Publication, PublicationStatus, PublishError, Publisher, PublisherSettings, Witness,
 };
-pub use route::{RouteError, RouteTask, Sinks, Trial, TrialError};
+pub use route::{
+    RouteError, RouteTask, Sinks, TableDigests, TableError, Trial, TrialError, give_tables, newest_tables,
+};
 pub use scrub::{ScrubTask, Scrubbed};

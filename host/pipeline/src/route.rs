@@ -16,6 +16,7 @@
 
 mod decide;
 mod deliver;
+mod tables;
 mod trial;
 mod version;
 
@@ -32,6 +33,7 @@ use weir_sinks::Sink;
 
 use self::decide::Decided;
 use self::deliver::Courier;
+pub use self::tables::{TableDigests, TableError, give_tables, newest_tables};
 pub use self::trial::{Trial, TrialError};
 use self::version::{LoadedVersion, VersionError, Versions};
 use crate::pace::{Backoff, pause};

@@ -3,9 +3,15 @@
 //! # Invariants
 //!
 //! - Every change of a batch has exactly one answer: a decision, or the fault that it is set aside with.
+//! - An output of a decision is an event that can be made: its detail is a JSON object.
+
+use serde_json::{Map, Value};
 
 use crate::Manifest;
 use crate::bindings::exports::weir::plugin::routing::{Decisions, Verdict};
+
+/// Longest detail of an output, in bytes: more than any sink takes.
+const DETAIL_BYTES_MAX: usize = 1 << 20;
 
 /// What a plugin answers about the changes of a batch, in order.
 pub type Answers = Vec<Result<Decision, Fault>>;
@@ -26,8 +32,8 @@ pub struct Output {
     pub sink: Option<String>,
     /// Its type.
     pub detail_type: String,
-    /// Its detail, JSON text.
-    pub detail: String,
+    /// Its detail.
+    pub detail: Map<String, Value>,
 }
 
 /// Why there is no decision about one change: it is poison, or was rejected.
@@ -92,7 +98,7 @@ pub(crate) fn read_decisions(decisions: Decisions, count: usize, manifest: &Mani
             own.push(Output {
                 sink: output.sink,
                 detail_type: output.detail_type,
-                detail: output.detail,
+                detail: read_detail(&output.detail)?,
             });
         }
         let rejection = rejections.next_if(|rejection| rejection.index as usize == index);
@@ -123,4 +129,14 @@ pub(crate) fn read_decisions(decisions: Decisions, count: usize, manifest: &Mani
         return Err("outputs or rejections are not sorted by index, or are outside the batch".to_owned());
     }
     Ok(answers)
+}
+
+fn read_detail(text: &str) -> Result<Map<String, Value>, String> {
+    if text.len() > DETAIL_BYTES_MAX {
+        return Err(format!(
+            "the detail of an output has {} bytes, at most {DETAIL_BYTES_MAX} are taken",
+            text.len()
+        ));
+    }
+    serde_json::from_str(text).map_err(|error| format!("the detail of an output must be a JSON object: {error}"))
 }

@@ -5,11 +5,14 @@
 //! - Every feature of WebAssembly that is on is named here. What a later Wasmtime switches on by itself stays off.
 //! - Nothing that a guest computes depends on the processor: NaNs are canonical, relaxed SIMD is off.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmFeatures};
 
 use crate::Limits;
+use crate::load::{Artefacts, Compiler};
 use crate::threads::Threads;
 
 /// How often the engine looks at the clock.
@@ -46,6 +49,8 @@ pub struct Runtime {
     pub(crate) engine: Engine,
     pub(crate) threads: Threads,
     pub(crate) limits: Limits,
+    pub(crate) compiler: Compiler,
+    pub(crate) artefacts: Option<Arc<Artefacts>>,
 }
 
 /// Why the runtime could not start.
@@ -82,11 +87,33 @@ impl Runtime {
             engine,
             threads: Threads::start(calls_max)?,
             limits,
+            compiler: Compiler::Here,
+            artefacts: None,
         })
+    }
+
+    /// Compiles in a process of its own: `program`, called with `arguments`, has to call
+    /// [`compile_for_parent`](crate::compile_for_parent).
+    #[must_use]
+    pub fn compiling_by(self, program: PathBuf, arguments: &[&str]) -> Self {
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        Self {
+            compiler: Compiler::Child(program, arguments),
+            ..self
+        }
+    }
+
+    /// Keeps what was compiled in this folder, and runs only what carries a MAC under this key.
+    #[must_use]
+    pub fn keeping_artefacts(self, folder: PathBuf, key: [u8; 32]) -> Self {
+        Self {
+            artefacts: Some(Arc::new(Artefacts::new(folder, key))),
+            ..self
+        }
     }
 }
 
-fn config(limits: Limits, calls_max: usize) -> Config {
+pub(crate) fn config(limits: Limits, calls_max: usize) -> Config {
     let instances_max = u32::try_from(calls_max).unwrap_or(u32::MAX);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances_max)
@@ -96,6 +123,8 @@ fn config(limits: Limits, calls_max: usize) -> Config {
         .max_core_instances_per_component(CORE_INSTANCES_MAX)
         .max_memories_per_component(MEMORIES_MAX)
         .max_tables_per_component(TABLES_MAX)
+        .max_memories_per_module(MEMORIES_MAX)
+        .max_tables_per_module(TABLES_MAX)
         .max_memory_size(limits.memory_bytes_max);
     let mut config = Config::new();
     config

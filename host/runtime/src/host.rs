@@ -14,10 +14,10 @@ use crate::bindings::weir::plugin::{call_context, changes, logging, lookup, type
 use crate::{Batch, BatchChange, Limits, Manifest};
 
 /// What a call into the host counts beside what it hands over: about what the crossing costs.
-const HOST_CALL_BYTES: usize = 256;
+const HOST_CALL_BYTES: usize = 1024;
 
-/// What an element of a list counts beside its content.
-const ELEMENT_BYTES: usize = 16;
+/// What an element of a list counts beside its content: about what it costs to find it, to copy it and to make room for it.
+const ELEMENT_BYTES: usize = 64;
 
 /// State of one instance.
 pub(crate) struct Host {
@@ -277,10 +277,10 @@ fn seed(change: &BatchChange) -> u64 {
 }
 
 impl lookup::Host for Host {
-    /// No table can be uploaded yet, and a manifest that asks for one is refused: whoever gets here did not declare it.
-    fn get(&mut self, table: String, _key: String) -> Result<Option<String>> {
-        self.batch()?;
-        bail!("the manifest does not declare the lookup table {table:?}")
+    fn get(&mut self, table: String, key: String) -> Result<Option<String>> {
+        let (_, manifest) = self.batch()?;
+        let value = manifest.table(&table)?.get(&key).map(str::to_owned);
+        self.hand_over(value, |value| key.len() + value.as_ref().map_or(0, String::len))
     }
 }
 
@@ -314,6 +314,8 @@ impl ResourceLimiter for Host {
     fn table_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> Result<bool> {
         /// Functions that a plugin refers to indirectly: compilers make a few thousand.
         const TABLE_ELEMENTS_MAX: usize = 100_000;
-        Ok(desired <= TABLE_ELEMENTS_MAX && maximum.is_none_or(|maximum| desired <= maximum))
+        let allowed = desired <= TABLE_ELEMENTS_MAX && maximum.is_none_or(|maximum| desired <= maximum);
+        self.memory_refused |= !allowed;
+        Ok(allowed)
     }
 }

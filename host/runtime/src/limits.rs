@@ -16,6 +16,10 @@ pub struct Limits {
     /// 8 MiB, so each change can be read many times over.
     pub read_bytes_max: usize,
 
+    /// Bytes that one answer of the plugin, or what it hands to the host in one call, may take in the host. A batch whose
+    /// answers are more is cut.
+    pub answer_bytes_max: usize,
+
     /// How often the calls that look for the changes on which a batch fails may use up what one call may, all together. One
     /// change that loops for ever takes eleven in a batch of 1,000. Past it the batch has no answer, and smaller ones do.
     pub search_calls_max: u32,
@@ -31,13 +35,14 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 64 MiB; 100 million instructions (a filter with four fields takes a few thousand for each change); 256 MiB
-    /// of reads; 40 calls in a search; 10 seconds; 100 lines of 1 KiB.
+    /// 64 MiB; 100 million instructions (a filter with four fields takes a few thousand for each change); 128 MiB
+    /// of reads; 16 MiB of answers; 40 calls in a search; 10 seconds; 100 lines of 1 KiB.
     fn default() -> Self {
         Self {
             memory_bytes_max: 64 << 20,
             fuel_max: 100_000_000,
-            read_bytes_max: 256 << 20,
+            read_bytes_max: 128 << 20,
+            answer_bytes_max: 16 << 20,
             search_calls_max: 40,
             call_timeout: Duration::from_secs(10),
             log_lines_max: 100,

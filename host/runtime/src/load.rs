@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! size ──▶ a component at all ──▶ structure ──▶ valid, and compiled ──▶ imports, by name ──▶ the world
+//!                                    └─ or the machine code that was kept ─┘
 //! ```
 //!
 //! # Invariants
@@ -9,6 +10,8 @@
 //! - What is refused is refused with what to do about it.
 //! - Nothing is compiled that was not counted before.
 
+mod artefact;
+mod compile;
 mod imports;
 mod structure;
 
@@ -18,6 +21,10 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+pub(crate) use self::artefact::Artefacts;
+pub(crate) use self::compile::Compiler;
+pub use self::compile::compile_for_parent;
+use self::compile::fingerprint;
 use self::imports::imports_for;
 use crate::bindings::RouterPre;
 use crate::host::Host;
@@ -77,6 +84,18 @@ pub enum LoadError {
     /// It does not fit the world `weir:plugin/router`: an import that there is not, or an export that is missing.
     #[error("this component does not fit the world `weir:plugin/router@0.1.0`")]
     WrongWorld(#[source] wasmtime::Error),
+    /// Compiling it was given up.
+    #[error(
+        "compiling the component takes more time or memory than it may have, or the machine is short of both: make it \
+         smaller, or try again when less is going on"
+    )]
+    TooDear,
+    /// The program that compiles cannot be run.
+    #[error("the program that compiles plugins cannot be run")]
+    Child(#[source] std::io::Error),
+    /// The program that compiles is another version of this one.
+    #[error("the program that compiles plugins is another version: start Weir again")]
+    OtherEngine,
     /// The compiling thread ended.
     #[error("the component could not be compiled")]
     Ended,
@@ -99,20 +118,48 @@ impl Runtime {
         if component.get(..8) == Some(b"\0asm\x01\0\0\0") {
             return Err(LoadError::CoreModule);
         }
-        let digest = Sha256::digest(&component).into();
+        let digest: [u8; 32] = Sha256::digest(&component).into();
+        let code = self.machine_code(digest, component).await?;
         let engine = self.engine.clone();
-        let compiled = self
+        let linked = self.threads.run(move || link(&engine, &code)).await;
+        Ok(Plugin::new(
+            self.clone(),
+            linked.map_err(|_| LoadError::Ended)??,
+            digest,
+        ))
+    }
+
+    /// The machine code of a component: what was kept, or else compiled now, and kept.
+    async fn machine_code(&self, digest: [u8; 32], component: Vec<u8>) -> Result<Vec<u8>, LoadError> {
+        let fingerprint = fingerprint(&self.engine);
+        let Some(artefacts) = self.artefacts.clone() else {
+            return compile::compile(self, component).await;
+        };
+        let found = self
             .threads
-            .run(move || compile(&engine, &component))
-            .await
-            .map_err(|_| LoadError::Ended)??;
-        Ok(Plugin::new(self.clone(), compiled, digest))
+            .run(move || (artefacts.find(&digest, fingerprint), artefacts));
+        let (found, artefacts) = found.await.map_err(|_| LoadError::Ended)?;
+        if let Some(code) = found {
+            return Ok(code);
+        }
+        let code = compile::compile(self, component).await?;
+        let keep = move || {
+            artefacts.keep(&digest, fingerprint, &code);
+            code
+        };
+        self.threads.run(keep).await.map_err(|_| LoadError::Ended)
     }
 }
 
-fn compile(engine: &Engine, component: &[u8]) -> Result<Compiled, LoadError> {
-    structure::check(component)?;
-    let component = Component::from_binary(engine, component).map_err(LoadError::Invalid)?;
+/// Gives machine code what it imports.
+#[expect(
+    unsafe_code,
+    reason = "Wasmtime cannot check machine code; where it comes from is checked"
+)]
+fn link(engine: &Engine, code: &[u8]) -> Result<Compiled, LoadError> {
+    // SAFETY: the bytes are what `precompile_component` returned, in this process, or in a child that is this program, or
+    // earlier, and then they carry a MAC under a key that only this installation has.
+    let component = unsafe { Component::deserialize(engine, code) }.map_err(LoadError::Invalid)?;
     let imports = imports_for(engine, &component)?;
     let instance = imports
         .linker

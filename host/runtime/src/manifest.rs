@@ -5,10 +5,12 @@
 //! - A path grants what lies under it, never what lies above.
 //! - A manifest is small enough to be shown to an operator, and to stand in an entry of the ledger.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use crate::LookupTable;
 use crate::bindings::weir::plugin::types::{self, Field, Part};
 
 /// What a plugin asks for under one configuration.
@@ -27,7 +29,14 @@ pub struct Manifest {
     /// Lookup tables that it reads.
     pub lookups: Vec<String>,
     pub(crate) reads: Vec<Field>,
+    /// The tables that it was given, by name.
+    tables: BTreeMap<String, Arc<LookupTable>>,
 }
+
+/// Tables that a plugin reads and was not given.
+#[derive(Debug, thiserror::Error)]
+#[error("the plugin looks up in the table {}, which is not there: `weir lookup push NAME FILE` uploads one", .0.join(", "))]
+pub struct MissingTables(pub Vec<String>);
 
 /// Longest name, version or name of a sink or table, in bytes.
 const NAME_BYTES_MAX: usize = 64;
@@ -60,6 +69,7 @@ impl From<types::Manifest> for Manifest {
             sinks: manifest.sinks,
             lookups: manifest.lookups,
             reads: manifest.reads,
+            tables: BTreeMap::new(),
         }
     }
 }
@@ -74,6 +84,37 @@ impl From<types::ConfigProblem> for ConfigProblem {
 }
 
 impl Manifest {
+    /// Gives the plugin the tables that it reads, out of these.
+    ///
+    /// # Errors
+    ///
+    /// Some are not among them.
+    pub fn with_tables(mut self, tables: &BTreeMap<String, Arc<LookupTable>>) -> Result<Self, MissingTables> {
+        let missing: Vec<String> = self
+            .lookups
+            .iter()
+            .filter(|name| !tables.contains_key(*name))
+            .cloned()
+            .collect();
+        if !missing.is_empty() {
+            return Err(MissingTables(missing));
+        }
+        let given = self
+            .lookups
+            .iter()
+            .map(|name| (name.clone(), Arc::clone(&tables[name])));
+        self.tables = given.collect();
+        Ok(self)
+    }
+
+    /// A table that the plugin reads.
+    pub(crate) fn table(&self, name: &str) -> wasmtime::Result<&LookupTable> {
+        match self.tables.get(name) {
+            Some(table) => Ok(table),
+            None => wasmtime::bail!("the manifest does not declare the lookup table {name:?}"),
+        }
+    }
+
     /// Fields that it may read, as people write them: `new /status`; `new` alone is all of the new image.
     pub fn reads(&self) -> impl Iterator<Item = String> {
         self.reads.iter().map(written)

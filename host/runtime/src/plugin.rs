@@ -54,9 +54,6 @@ pub enum DescribeError {
     /// It does not accept its configuration.
     #[error("the plugin does not accept its configuration: {}", listed(.0))]
     Config(Vec<ConfigProblem>),
-    /// It wants what there is none of here.
-    #[error("the plugin reads the lookup tables {0:?}, but there are no lookup tables yet")]
-    Lookups(Vec<String>),
     /// What it says of itself cannot be shown, granted and recorded.
     #[error("the plugin describes itself badly: {0}")]
     Manifest(String),
@@ -133,13 +130,11 @@ impl Plugin {
         if let Some(problem) = first.problem() {
             return Err(DescribeError::Manifest(problem));
         }
-        if !first.lookups.is_empty() {
-            return Err(DescribeError::Lookups(first.lookups));
-        }
         Ok(first)
     }
 
-    /// Routes a batch: one answer per change, in order.
+    /// Routes a batch: one answer per change, in order. `manifest` has been given the tables that it asks for
+    /// ([`Manifest::with_tables`]).
     ///
     /// A call that fails is cut in halves and made again, until the changes that fail alone are found. The answers do
     /// not depend on how that goes.
@@ -301,6 +296,7 @@ impl Plugin {
         let limits = self.runtime.limits;
         let mut store = Store::new(&self.runtime.engine, Host::new(limits, call));
         store.limiter(|host| host);
+        store.set_hostcall_fuel(limits.answer_bytes_max);
         store.set_fuel(limits.fuel_max).expect("fuel is switched on");
         let ticks = limits.call_timeout.as_millis().div_ceil(EPOCH_TICK.as_millis());
         store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX));

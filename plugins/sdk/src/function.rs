@@ -9,6 +9,7 @@
 //! OnDemand           the same                         once for each change that asks
 //! Operation          its type                         once for the whole batch
 //! Facts              its type                         once for each change that asks
+//! Lookup             #[lookup("customers")]           once for each key that is asked for
 //! ```
 //!
 //! # Invariants
@@ -19,7 +20,7 @@ mod answer;
 mod parameter;
 
 pub use answer::{Answer, Decision};
-pub use parameter::{Facts, FromChange, FromField, OnDemand};
+pub use parameter::{Facts, FromChange, FromField, Lookup, OnDemand};
 
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;

@@ -87,7 +87,7 @@ pub use batch::Batch;
 pub use bindings::weir::plugin::logging::Level;
 pub use bindings::weir::plugin::types::{ChangeMeta, ConfigProblem, Field, Manifest, Operation, Part, Value};
 pub use decisions::{Decisions, EmitError};
-pub use function::{Answer, Decision, Facts, OnDemand};
+pub use function::{Answer, Decision, Facts, Lookup, OnDemand};
 pub use router::{Error, Exported, Router};
 
 /// Makes the plugin of this package out of a function that decides about one change. Once in a package.

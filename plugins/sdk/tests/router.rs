@@ -1,7 +1,7 @@
 //! Functions as users may write them: whatever they and their types are called, they become plugins, and stay functions.
 
 use serde::Deserialize;
-use weir_plugin_sdk::{Decision, Facts, OnDemand, Operation, Value, router};
+use weir_plugin_sdk::{Decision, Facts, Lookup, OnDemand, Operation, Value, router};
 
 /// A name that the code of the attribute might have had, too.
 #[derive(Clone, Deserialize)]
@@ -20,10 +20,12 @@ fn batch(
     #[new("/total")] total: Option<f64>,
     #[new("/note")] note: OnDemand<'_>,
     #[actor] actor: Option<&str>,
+    #[lookup("interns")] interns: Lookup<'_>,
     operation: Operation,
     facts: Facts<'_>,
 ) -> Result<Decision, String> {
-    if actor == Some("intern") && operation == Operation::Remove {
+    let is_intern = actor.is_some_and(|actor| interns.get::<bool>(actor) == Some(true));
+    if is_intern && operation == Operation::Remove {
         return Err(format!("{id:?} was removed by an intern, {} changes in", config.index));
     }
     match (before, total) {

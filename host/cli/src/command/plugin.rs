@@ -22,12 +22,13 @@ mod registry;
 mod run;
 mod test;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use weir_runtime::{Limits, Manifest, Plugin, Runtime};
+use weir_runtime::{Limits, LookupTable, Manifest, Plugin, Runtime};
 
 use crate::args::{PluginArgs, PluginCommand};
 use crate::config::ConfigPath;
@@ -49,6 +50,9 @@ pub(crate) async fn plugin(config: &ConfigPath, args: PluginArgs, json: bool) ->
     }
 }
 
+/// Lookup tables, by name.
+type Tables = BTreeMap<String, Arc<LookupTable>>;
+
 /// A plugin that is loaded as the host loads it.
 struct Loaded {
     plugin: Plugin,
@@ -69,8 +73,16 @@ impl Loaded {
         })
     }
 
-    async fn describe(&self, config: &str) -> anyhow::Result<Arc<Manifest>> {
-        Ok(Arc::new(self.plugin.describe(config).await?))
+    /// What it asks for, with the tables that it is given.
+    async fn describe(&self, config: &str, tables: &Tables) -> anyhow::Result<Arc<Manifest>> {
+        let manifest = self.plugin.describe(config).await?;
+        let given = manifest.with_tables(tables).map_err(|missing| {
+            let missing = missing.0.join(", ");
+            anyhow::anyhow!(
+                "the plugin looks up in the table {missing}: give it with --lookup NAME=FILE, or under [lookup.NAME] of its cases"
+            )
+        })?;
+        Ok(Arc::new(given))
     }
 }
 
@@ -80,6 +92,19 @@ async fn component(path: &Path) -> anyhow::Result<PathBuf> {
     } else {
         Ok(path.to_owned())
     }
+}
+
+/// Tables from the command line: `NAME=FILE`.
+fn tables(given: &[String]) -> anyhow::Result<Tables> {
+    let tables = given.iter().map(|given| {
+        let (name, file) = given
+            .split_once('=')
+            .with_context(|| format!("--lookup {given:?}: give the table's name, `=`, and its file"))?;
+        let text = std::fs::read_to_string(file).with_context(|| format!("{file} cannot be read"))?;
+        let table = LookupTable::parse(&text).with_context(|| file.to_owned())?;
+        Ok((name.to_owned(), Arc::new(table)))
+    });
+    tables.collect()
 }
 
 /// A configuration from the command line: JSON, or `@` and the name of a file with it.

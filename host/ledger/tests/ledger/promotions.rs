@@ -33,6 +33,7 @@ fn configured(plugin: Option<&StoredPlugin>, plugin_config: &str, sink: &str) ->
         pattern: None,
         plugin: plugin.map(|plugin| hex::encode(plugin.digest)),
         plugin_config: plugin_config.to_owned(),
+        lookups: std::collections::BTreeMap::new(),
         sinks: vec![sink.to_owned()],
     }
 }
@@ -46,6 +47,7 @@ async fn promote(ledger: &Ledger, plugin: &StoredPlugin, config: &str) -> Result
     let promotion = Promotion {
         plugin: Some(plugin.digest),
         plugin_config: config.to_owned(),
+        lookups: std::collections::BTreeMap::new(),
         granted: Some(r#"{"reads":["new /status"]}"#.to_owned()),
         rolls_back_to: None,
         reason: "a test".to_owned(),
@@ -88,6 +90,7 @@ async fn each_step_is_an_entry_and_the_version_begins_with_it() {
     let back = Promotion {
         plugin: Some(a.digest),
         plugin_config: "{}".to_owned(),
+        lookups: std::collections::BTreeMap::new(),
         granted: None,
         rolls_back_to: Some(1),
         reason: "it dropped orders".to_owned(),
@@ -106,8 +109,8 @@ async fn each_step_is_an_entry_and_the_version_begins_with_it() {
     });
     expect![[r#"
         plugin-uploaded {"name":"b","plugin":"3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d","signer":null,"version":"1.0.0"}
-        plugin-promoted {"config":"5e09573f5f73553f6c8b1ca04e84f7895753cd5ede364072cd2476549eefc4a4","granted":{"reads":["new /status"]},"plugin":"3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d","reason":"a test","rolls_back_to":null,"route":"mail","version":2}
-        plugin-rolled-back {"config":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","granted":null,"plugin":"ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb","reason":"it dropped orders","rolls_back_to":1,"route":"mail","version":3}"#]]
+        plugin-promoted {"config":"5e09573f5f73553f6c8b1ca04e84f7895753cd5ede364072cd2476549eefc4a4","granted":{"reads":["new /status"]},"lookups":{},"plugin":"3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d","reason":"a test","rolls_back_to":null,"route":"mail","version":2}
+        plugin-rolled-back {"config":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","granted":null,"lookups":{},"plugin":"ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb","reason":"it dropped orders","rolls_back_to":1,"route":"mail","version":3}"#]]
     .assert_eq(&steps.collect::<Vec<_>>().join("\n"));
     world.ledger.verify(|_, _| {}).await.unwrap();
 }

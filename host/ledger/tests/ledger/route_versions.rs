@@ -13,6 +13,7 @@ fn to(sink: &str) -> RouteDefinition {
         pattern: Some(r#"{"detail": {"operation": ["insert"]}}"#.to_owned()),
         plugin: None,
         plugin_config: "{}".to_owned(),
+        lookups: std::collections::BTreeMap::new(),
         sinks: vec![sink.to_owned()],
     }
 }
@@ -75,6 +76,7 @@ async fn every_part_of_a_definition_makes_a_version() {
         },
         RouteDefinition {
             plugin_config: "[]".to_owned(),
+            lookups: std::collections::BTreeMap::new(),
             ..base.clone()
         },
         RouteDefinition {

@@ -1,6 +1,5 @@
 //! What a route's version makes of a window of entries: deliveries, and dead letters for poison.
 
-use serde_json::{Map, Value};
 use weir_evidence::{EntryKind, ItemToken};
 use weir_ledger::{DeadLetter, RecordedEntry, Stream};
 use weir_model::{
@@ -221,11 +220,9 @@ impl Settlement<'_> {
         {
             return Err(format!("the route has no sink {sink:?}"));
         }
-        let detail: Map<String, Value> = serde_json::from_str(&output.detail)
-            .map_err(|error| format!("the detail of an output must be a JSON object: {error}"))?;
         self.candidate
             .event
-            .with_output(output.detail_type.clone(), detail)
+            .with_output(output.detail_type.clone(), output.detail.clone())
             .map_err(|name| format!("the detail of an output may not set {name:?}: Weir sets it"))
     }
 
@@ -244,7 +241,7 @@ impl Settlement<'_> {
             code: "plugin-invalid".to_owned(),
             reason,
             sink: output.sink.clone(),
-            payload: Some(output.detail.clone()),
+            payload: Some(serde_json::to_string(&output.detail).expect("an object is JSON")),
             ..self.dead_letter(self.delivery_id(number, ""))
         }
     }

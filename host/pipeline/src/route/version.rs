@@ -8,6 +8,8 @@ use weir_model::Position;
 use weir_routing::{Pattern, PatternError};
 use weir_runtime::{DescribeError, LoadError, Manifest, Plugin, Runtime};
 
+use super::tables::{TableError, give_tables};
+
 /// Loads versions as positions ask for them, and keeps them.
 pub(super) struct Versions {
     route: String,
@@ -32,6 +34,8 @@ pub(super) enum VersionError {
     Load(#[from] LoadError),
     #[error("its plugin cannot be asked")]
     Describe(#[from] DescribeError),
+    #[error("its plugin cannot be given its tables")]
+    Tables(#[from] TableError),
     #[error("Postgres failed")]
     Database(#[from] DatabaseError),
 }
@@ -73,6 +77,7 @@ impl Versions {
             Some(digest) => {
                 let plugin = self.runtime.load(self.ledger.plugin(digest).await?.component).await?;
                 let manifest = plugin.describe(&stored.definition.plugin_config).await?;
+                let manifest = give_tables(&self.ledger, manifest, &stored.definition.lookups).await?;
                 Some((plugin, Arc::new(manifest)))
             }
             None => None,

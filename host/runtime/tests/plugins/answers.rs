@@ -37,7 +37,7 @@ async fn an_output_belongs_to_its_change_and_keeps_its_order() {
         (i64.store (i32.const 400) (i64.const 0x7d20207b))
         (call $decided (local.get $count) (i32.const 2) (i32.const 0))";
     let answers = route(two_outputs_of_the_second, 3).await;
-    assert_eq!(show(&answers), "keep\nguest {  } + guest {}\nkeep");
+    assert_eq!(show(&answers), "keep\nguest {} + guest {}\nkeep");
 }
 
 #[tokio::test]

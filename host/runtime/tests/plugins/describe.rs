@@ -1,6 +1,9 @@
 //! What a plugin says about itself under a configuration.
 
-use weir_runtime::{DescribeError, FaultCode};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use weir_runtime::{DescribeError, FaultCode, LookupTable};
 
 use crate::guest::Guest;
 use crate::support::{SMALL, load};
@@ -67,7 +70,7 @@ async fn a_description_may_ask_for_nothing() {
 
 /// Whoever reads a table that is not there would fail on every change.
 #[tokio::test]
-async fn a_description_that_asks_for_a_lookup_table_is_refused_by_its_name() {
+async fn a_plugin_is_given_the_tables_that_it_asks_for_or_told_which_are_missing() {
     let guest = Guest {
         describe: r"
             (drop (call $manifest))
@@ -77,11 +80,13 @@ async fn a_description_that_asks_for_a_lookup_table_is_refused_by_its_name() {
             (i32.const 64)",
         ..Guest::default()
     };
-    let error = load(guest.build(), SMALL).await.describe("{}").await.unwrap_err();
-    assert!(
-        matches!(&error, DescribeError::Lookups(tables) if tables == &["guest"]),
-        "{error}"
-    );
+    let manifest = load(guest.build(), SMALL).await.describe("{}").await.unwrap();
+    assert_eq!(manifest.lookups, ["guest"]);
+    let missing = manifest.clone().with_tables(&BTreeMap::new()).unwrap_err();
+    assert_eq!(missing.0, ["guest"]);
+    let table = Arc::new(LookupTable::parse("{}").unwrap());
+    let tables = ["guest", "another"].map(|name| (name.to_owned(), Arc::clone(&table)));
+    manifest.with_tables(&BTreeMap::from(tables)).unwrap();
 }
 
 #[tokio::test]

@@ -56,20 +56,6 @@ impl Guest {
         component(core, self.world, "")
     }
 
-    /// The component, with another one inside that it only instantiates.
-    pub(crate) fn build_beside(self, other: &str) -> Vec<u8> {
-        /// Components that the encoder puts inside: one for each exported interface.
-        const COMPONENTS_INSIDE: u8 = 2;
-        let other = wat::parse_str(other).unwrap();
-        let mut component = self.build();
-        // A section of one component, then one of one instance of it without arguments (component model, Binary.md).
-        component.push(4);
-        component.extend([other.len() % 128 + 128, other.len() / 128].map(|byte| u8::try_from(byte).unwrap()));
-        component.extend(other);
-        component.extend([5, 4, 1, 0, COMPONENTS_INSIDE, 0]);
-        component
-    }
-
     /// The text of its core module.
     pub(crate) fn core(self) -> String {
         let texts: Vec<String> = TEXTS
@@ -184,6 +170,12 @@ const FUNCTIONS: &str = r#"
       (i32.store offset=20 (local.get $at) (i32.const 5))
       (i32.store offset=24 (local.get $at) (local.get $detail))
       (i32.store offset=28 (local.get $at) (local.get $detail_len)))
+    ;; Output number `at` of the change `index`, whose detail type is this text.
+    (func $echo (param $at i32) (param $index i32) (param $text i32) (param $text_len i32)
+      (call $output (local.get $at) (local.get $index) (i32.const 384) (i32.const 13))
+      (local.set $at (i32.add (i32.const 8192) (i32.mul (local.get $at) (i32.const 32))))
+      (i32.store offset=16 (local.get $at) (local.get $text))
+      (i32.store offset=20 (local.get $at) (local.get $text_len)))
     ;; Rejection number `at`: code "guest", message "hello".
     (func $rejection (param $at i32) (param $index i32)
       (local.set $at (i32.add (i32.const 12288) (i32.mul (local.get $at) (i32.const 20))))

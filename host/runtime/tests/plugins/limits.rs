@@ -72,7 +72,10 @@ async fn two_memories_share_the_limit() {
             route,
             ..Guest::default()
         };
-        guest.build_beside("(component (core module $m (memory 200)) (core instance (instantiate $m)))")
+        build_beside(
+            guest,
+            "(component (core module $m (memory 200)) (core instance (instantiate $m)))",
+        )
     };
     let cases = [
         ("(call $keep (local.get $count))", None),
@@ -209,4 +212,18 @@ async fn an_answer_that_swells_when_it_is_read_is_a_fault() {
     };
     let fault = fault(guest, SMALL).await;
     assert_eq!(fault.code, FaultCode::Trap, "{}", fault.message);
+}
+
+/// The guest's component, with another one inside that it only instantiates.
+fn build_beside(guest: Guest, other: &str) -> Vec<u8> {
+    /// Components that the encoder puts inside: one for each exported interface.
+    const COMPONENTS_INSIDE: u8 = 2;
+    let other = wat::parse_str(other).unwrap();
+    let mut component = guest.build();
+    // A section of one component, then one of one instance of it without arguments (component model, Binary.md).
+    component.push(4);
+    component.extend([other.len() % 128 + 128, other.len() / 128].map(|byte| u8::try_from(byte).unwrap()));
+    component.extend(other);
+    component.extend([5, 4, 1, 0, COMPONENTS_INSIDE, 0]);
+    component
 }

@@ -13,7 +13,7 @@ const ECHO_JSON: &str = r"
     (call $json (i32.const 0) (i32.const 2) (i32.const 288) (i32.const 6) (i32.const 128))
     (if (result i32) (i32.load8_u (i32.const 128))
       (then
-        (call $output (i32.const 0) (i32.const 0) (i32.load (i32.const 132)) (i32.load (i32.const 136)))
+        (call $echo (i32.const 0) (i32.const 0) (i32.load (i32.const 132)) (i32.load (i32.const 136)))
         (call $decided (local.get $count) (i32.const 1) (i32.const 0)))
       (else (call $keep (local.get $count))))";
 
@@ -153,22 +153,30 @@ async fn check_json(value: Value, expect: Expect) {
 
 #[tokio::test]
 async fn a_document_is_plain_json_with_sorted_keys_and_exact_numbers() {
-    check_json(json!({"S": "Zoë \"q\"\n"}), expect![[r#"keep + guest "Zoë \"q\"\n""#]]).await;
-    check_json(json!({"N": "19.99"}), expect!["keep + guest 19.99"]).await;
+    check_json(
+        json!({"S": "Zoë \"q\"\n"}),
+        expect![[r#"keep + "Zoë \"q\"\n" {"made":true}"#]],
+    )
+    .await;
+    check_json(json!({"N": "19.99"}), expect![[r#"keep + 19.99 {"made":true}"#]]).await;
     check_json(
         json!({"N": "12345678901234567890123456789012345678"}),
-        expect![[r#"keep + guest "12345678901234567890123456789012345678""#]],
+        expect![[r#"keep + "12345678901234567890123456789012345678" {"made":true}"#]],
     )
     .await;
     check_json(
         json!({"M": {"b": {"L": [{"N": "1"}, {"NULL": true}]}, "a": {"M": {}}}}),
-        expect![[r#"keep + guest {"a":{},"b":[1,null]}"#]],
+        expect![[r#"keep + {"a":{},"b":[1,null]} {"made":true}"#]],
     )
     .await;
-    check_json(json!({"SS": ["b", "a"]}), expect![[r#"keep + guest ["a","b"]"#]]).await;
-    check_json(json!({"B": "AAH/"}), expect![[r#"keep + guest "AAH/""#]]).await;
-    check_json(json!({"S": ""}), expect![[r#"keep + guest """#]]).await;
-    check_json(json!({"BOOL": false}), expect!["keep + guest false"]).await;
+    check_json(
+        json!({"SS": ["b", "a"]}),
+        expect![[r#"keep + ["a","b"] {"made":true}"#]],
+    )
+    .await;
+    check_json(json!({"B": "AAH/"}), expect![[r#"keep + "AAH/" {"made":true}"#]]).await;
+    check_json(json!({"S": ""}), expect![[r#"keep + "" {"made":true}"#]]).await;
+    check_json(json!({"BOOL": false}), expect![[r#"keep + false {"made":true}"#]]).await;
 }
 
 #[tokio::test]
@@ -181,13 +189,13 @@ async fn what_is_absent_is_none() {
 /// A column has one value per change: text and decimal text, and none for everything else.
 #[tokio::test]
 async fn texts_of_a_column_stand_at_their_changes() {
-    // An output for each change that has a text; its detail is the text.
+    // An output for each change that has a text; its detail type is the text.
     let body = r"
         (call $texts (i32.const 2) (i32.const 288) (i32.const 6) (i32.const 128))
         (if (i32.ne (i32.load (i32.const 132)) (local.get $count)) (then (unreachable)))
         (loop $next
           (if (i32.load8_u (i32.add (i32.load (i32.const 128)) (i32.mul (local.get $i) (i32.const 12)))) (then
-            (call $output (local.get $n) (local.get $i)
+            (call $echo (local.get $n) (local.get $i)
               (i32.load offset=4 (i32.add (i32.load (i32.const 128)) (i32.mul (local.get $i) (i32.const 12))))
               (i32.load offset=8 (i32.add (i32.load (i32.const 128)) (i32.mul (local.get $i) (i32.const 12)))))
             (local.set $n (i32.add (local.get $n) (i32.const 1)))))
@@ -208,27 +216,30 @@ async fn texts_of_a_column_stand_at_their_changes() {
         .map(|(number, new)| insert(number, new))
         .collect();
     expect![[r#"
-        keep + guest {}
+        keep + {} {"made":true}
         keep
-        keep + guest 1.50
+        keep + 1.50 {"made":true}
         keep
         keep
-        keep + guest []"#]]
+        keep + [] {"made":true}"#]]
     .assert_eq(&show(&route(body, &changes).await));
 }
 
 /// Invariant 6 of the design: the clock and the dice are facts of the change, not of its place or its neighbours.
 #[tokio::test]
 async fn clock_and_dice_come_from_the_change() {
-    // The detail is made of the digits of time and seed, in hexadecimal.
+    // The detail has one member, whose name is made of the digits of time and seed, in hexadecimal.
     let body = r"
         (loop $next
           (call $hex (i32.add (i32.const 16384) (i32.mul (local.get $i) (i32.const 64)))
             (call $now_ms (local.get $i)))
           (call $hex (i32.add (i32.const 16400) (i32.mul (local.get $i) (i32.const 64)))
             (call $seed (local.get $i)))
-          (call $output (local.get $i) (local.get $i)
-            (i32.add (i32.const 16384) (i32.mul (local.get $i) (i32.const 64))) (i32.const 32))
+          ;; A brace and a quote before it; behind it a quote, a colon, a zero and a brace.
+          (local.set $n (i32.add (i32.const 16382) (i32.mul (local.get $i) (i32.const 64))))
+          (i32.store16 (local.get $n) (i32.const 0x227b))
+          (i32.store offset=34 (local.get $n) (i32.const 0x7d303a22))
+          (call $output (local.get $i) (local.get $i) (local.get $n) (i32.const 38))
           (local.set $i (i32.add (local.get $i) (i32.const 1)))
           (br_if $next (i32.lt_u (local.get $i) (local.get $count))))
         (call $decided (local.get $count) (local.get $count) (i32.const 0))";
@@ -247,7 +258,14 @@ async fn clock_and_dice_come_from_the_change() {
     };
     let loaded = Loaded::new(guest.build(), "{}", SMALL).await;
     let changes: Vec<BatchChange> = (0..3).map(|number| insert(number, json!({}))).collect();
-    let detail = |answers: &Answers, place: usize| answers[place].as_ref().unwrap().outputs[0].detail.clone();
+    let detail = |answers: &Answers, place: usize| {
+        answers[place].as_ref().unwrap().outputs[0]
+            .detail
+            .keys()
+            .next()
+            .unwrap()
+            .clone()
+    };
 
     let whole = loaded.route(&changes).await;
     // 2026-03-01T12:00:00Z is 1772366400000 ms, 0x19ca9580600.

@@ -134,15 +134,11 @@ async fn an_import_of_another_shape_is_refused() {
 #[tokio::test]
 async fn more_memory_than_there_is_from_the_start_is_refused_by_name() {
     let text = Guest::default().core();
-    for (memory, names) in [
-        ("(memory (export \"memory\") 257)", "memory"),
-        ("(memory (export \"memory\") 2) (memory 2)", "memories"),
-    ] {
-        let core = wat::parse_str(text.replace("(memory (export \"memory\") 2)", memory)).unwrap();
-        let error = refusal(component(core, "weir:plugin/router", "")).await;
-        assert!(matches!(error, LoadError::Invalid(_)), "{}", chain(&error));
-        assert_names(&error, names);
-    }
+    let text = text.replace("(memory (export \"memory\") 2)", "(memory (export \"memory\") 257)");
+    let core = wat::parse_str(text).unwrap();
+    let error = refusal(component(core, "weir:plugin/router", "")).await;
+    assert!(matches!(error, LoadError::Invalid(_)), "{}", chain(&error));
+    assert_names(&error, "memory");
 }
 
 /// Switched off because threads would make answers depend on luck: `plugins/wit` promises the same at every re-run.

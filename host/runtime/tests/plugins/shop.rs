@@ -66,7 +66,7 @@ async fn an_order_that_became_shipped_is_announced() {
             ),
         ],
         expect![[r#"
-            keep + order-shipped {"order_id":"o0","customer":"Ada","total":19.99}
+            keep + order-shipped {"customer":"Ada","order_id":"o0","total":19.99}
             keep"#]],
     )
     .await;
@@ -84,9 +84,9 @@ async fn a_new_order_is_large_from_the_configured_total_on() {
         LARGE_FROM_500,
         &changes,
         expect![[r#"
-            keep + large-order {"order_id":"o0","customer":"Ada","total":500}
+            keep + large-order {"customer":"Ada","order_id":"o0","total":500}
             keep
-            keep + order-shipped {"order_id":"o2","customer":"Ada","total":"9007199254740993"} + large-order {"order_id":"o2","customer":"Ada","total":"9007199254740993"}
+            keep + order-shipped {"customer":"Ada","order_id":"o2","total":"9007199254740993"} + large-order {"customer":"Ada","order_id":"o2","total":"9007199254740993"}
             keep"#]],
     )
     .await;

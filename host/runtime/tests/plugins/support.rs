@@ -17,6 +17,7 @@ pub(crate) const SMALL: Limits = Limits {
     memory_bytes_max: 16 << 20,
     fuel_max: 20_000_000,
     read_bytes_max: 64 << 20,
+    answer_bytes_max: 16 << 20,
     search_calls_max: 100,
     call_timeout: Duration::from_secs(300),
     log_lines_max: 10,
@@ -102,9 +103,12 @@ pub(crate) fn show(answers: &Answers) -> String {
 fn show_one(answer: &Result<Decision, Fault>) -> String {
     match answer {
         Ok(decision) => {
-            let outputs = decision.outputs.iter().map(|output| match &output.sink {
-                Some(sink) => format!("{} to {sink} {}", output.detail_type, output.detail),
-                None => format!("{} {}", output.detail_type, output.detail),
+            let outputs = decision.outputs.iter().map(|output| {
+                let detail = Value::Object(output.detail.clone());
+                match &output.sink {
+                    Some(sink) => format!("{} to {sink} {detail}", output.detail_type),
+                    None => format!("{} {detail}", output.detail_type),
+                }
             });
             let kept = decision.keep.then(|| "keep".to_owned());
             let parts: Vec<String> = kept.into_iter().chain(outputs).collect();

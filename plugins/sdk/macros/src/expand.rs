@@ -30,6 +30,10 @@ pub(crate) fn router(arguments: TokenStream, function: TokenStream) -> Result<To
         .iter()
         .any(|parameter| matches!(parameter.source, Source::Actor));
     let actor = actor.then(|| quote!(.reads_actor()));
+    let tables = parameters.iter().filter_map(|parameter| match &parameter.source {
+        Source::Lookup(table) => Some(table),
+        _ => None,
+    });
     let (columns, values): (Vec<_>, Vec<_>) = parameters.iter().enumerate().map(read).unzip();
 
     Ok(quote! {
@@ -51,6 +55,7 @@ pub(crate) fn router(arguments: TokenStream, function: TokenStream) -> Result<To
                     ::weir_plugin_sdk::Manifest::new(#plugin, env!("CARGO_PKG_VERSION"), #summary)
                         .reads([#(#fields),*])
                         .sinks::<&str>([#(#sinks),*])
+                        .lookups::<&str>([#(#tables),*])
                         #actor
                 }
 
@@ -123,6 +128,10 @@ fn read((number, parameter): (usize, &Parameter)) -> (TokenStream, TokenStream) 
             };
             (TokenStream::new(), value)
         }
+        Source::Lookup(table) => {
+            let value = quote!(::weir_plugin_sdk::function::Lookup::__of(__batch, #table));
+            (TokenStream::new(), value)
+        }
         Source::Change => {
             let read = quote! {
                 let #column = <#kind as ::weir_plugin_sdk::function::FromChange<'_>>::column(__batch);
@@ -154,7 +163,7 @@ mod tests {
             "",
             "/// Sends.\nfn send(status: Option<&str>) -> bool { true }",
             expect![[
-                r#"say where this parameter comes from: #[new("/status")], #[old("/status")] or #[key("/id")] for a field of the change, #[actor] for who made it, #[config] for the plugin's configuration; without one of these it is an `Operation` or a `Facts`"#
+                r#"say where this parameter comes from: #[new("/status")], #[old("/status")] or #[key("/id")] for a field of the change, #[actor] for who made it, #[config] for the plugin's configuration, #[lookup("customers")] for a table to look things up in; without one of these it is an `Operation` or a `Facts`"#
             ]],
         );
         refused(
@@ -185,6 +194,11 @@ mod tests {
             "",
             "/// Sends.\nfn send(#[old(status)] status: Option<&str>) -> bool { true }",
             expect![[r#"a JSON pointer in quotes belongs here: #[old("/status")]"#]],
+        );
+        refused(
+            "",
+            "/// Sends.\nfn send(#[lookup] customers: Lookup<'_>) -> bool { true }",
+            expect![[r#"the name of a table in quotes belongs here: #[lookup("customers")]"#]],
         );
     }
 

@@ -11,8 +11,8 @@ use syn::spanned::Spanned as _;
 use syn::{Attribute, Error, Expr, ExprLit, FnArg, ItemFn, Lit, LitStr, Meta, Result, Token, Type, bracketed};
 
 const WHERE_FROM: &str = "say where this parameter comes from: #[new(\"/status\")], #[old(\"/status\")] or #[key(\"/id\")] for a \
-     field of the change, #[actor] for who made it, #[config] for the plugin's configuration; without one of these it \
-     is an `Operation` or a `Facts`";
+     field of the change, #[actor] for who made it, #[config] for the plugin's configuration, #[lookup(\"customers\")] for a \
+     table to look things up in; without one of these it is an `Operation` or a `Facts`";
 
 /// Which part of a change a field is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub(crate) enum Source {
     Actor,
     /// The plugin's configuration.
     Config,
+    /// A lookup table, by its name.
+    Lookup(LitStr),
     /// Its type says.
     Change,
 }
@@ -170,6 +172,13 @@ fn source_of(attribute: &Attribute) -> Result<Option<Source>> {
         Some("key") => Part::Keys,
         Some("actor") => return attribute.meta.require_path_only().map(|_| Some(Source::Actor)),
         Some("config") => return attribute.meta.require_path_only().map(|_| Some(Source::Config)),
+        Some("lookup") => {
+            let table = attribute.parse_args().map_err(|error| {
+                let message = "the name of a table in quotes belongs here: #[lookup(\"customers\")]";
+                Error::new(error.span(), message)
+            })?;
+            return Ok(Some(Source::Lookup(table)));
+        }
         _ => return Ok(None),
     };
     let pointer: LitStr = attribute.parse_args().map_err(|error| {

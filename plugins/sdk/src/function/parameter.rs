@@ -4,6 +4,7 @@
 //!
 //! - What every change needs is read once for the batch; what only some need, when it is asked for.
 
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use crate::{Batch, ChangeMeta, Field, Level, Operation, Value};
@@ -27,6 +28,34 @@ impl OnDemand<'_> {
     #[must_use]
     pub fn json(&self) -> Option<Box<RawValue>> {
         self.batch.json(self.index, self.field)
+    }
+}
+
+/// A table that the operator uploaded: JSON values by key. A version of a route has one content of it for good.
+#[derive(Clone, Copy, Debug)]
+pub struct Lookup<'batch> {
+    batch: &'batch Batch,
+    table: &'static str,
+}
+
+impl<'batch> Lookup<'batch> {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn __of(batch: &'batch Batch, table: &'static str) -> Self {
+        Self { batch, table }
+    }
+
+    /// The value of a key, as JSON. It goes into the detail of an output as it is. None where the table has no such key.
+    #[must_use]
+    pub fn json(&self, key: &str) -> Option<Box<RawValue>> {
+        let value = self.batch.lookup(self.table, key)?;
+        RawValue::from_string(value).ok()
+    }
+
+    /// The value of a key, read. None where the table has no such key, or the value is no `T`.
+    #[must_use]
+    pub fn get<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
+        serde_json::from_str(&self.batch.lookup(self.table, key)?).ok()
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::json;
 use weir_runtime::{Batch, BatchChange};
 
 use super::run::read_changes;
-use super::{Loaded, config};
+use super::{Loaded, config, tables};
 use crate::args::PluginSubject;
 use crate::output::print_json;
 use crate::say;
@@ -24,7 +24,7 @@ const BATCHES_TO_WARM_UP: usize = 5;
 pub(super) async fn bench(subject: &PluginSubject, changes: &Path, json: bool) -> anyhow::Result<ExitCode> {
     let loaded = Loaded::new(&subject.plugin).await?;
     let config = config(subject.plugin_config.as_deref())?;
-    let manifest = loaded.describe(&config).await?;
+    let manifest = loaded.describe(&config, &tables(&subject.lookups)?).await?;
     let changes = read_changes(changes)?;
     if changes.is_empty() {
         bail!("there is no change to measure with");

@@ -3,6 +3,9 @@
 //! ```toml
 //! config = { large_order = 500 }        # of every case that has none of its own
 //!
+//! [lookup.customers]                    # a table that the plugin looks things up in
+//! c-1 = { segment = "vip" }
+//!
 //! [[case]]
 //! name = "a large order is announced"
 //! change = { new = { status = "placed", total = 700 } }
@@ -10,12 +13,16 @@
 //! outputs = [{ type = "large-order", detail = { total = 700 } }]
 //! ```
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use weir_runtime::{Decision, Fault, FaultCode};
+use weir_runtime::{Decision, Fault, FaultCode, LookupTable};
+
+use super::Tables;
 
 /// What the file of a plugin's folder is called.
 pub(super) const FILE: &str = "cases.toml";
@@ -25,6 +32,8 @@ pub(super) const FILE: &str = "cases.toml";
 #[serde(deny_unknown_fields)]
 pub(super) struct Cases {
     config: Option<Value>,
+    #[serde(rename = "lookup", default)]
+    lookups: BTreeMap<String, Value>,
     #[serde(rename = "case", default)]
     pub(super) cases: Vec<Case>,
 }
@@ -63,6 +72,15 @@ impl Cases {
             bail!("it has no [[case]]");
         }
         Ok(cases)
+    }
+
+    /// The tables of all cases.
+    pub(super) fn tables(&self) -> anyhow::Result<Tables> {
+        let tables = self.lookups.iter().map(|(name, table)| {
+            let table = LookupTable::parse(&table.to_string()).with_context(|| format!("[lookup.{name}]"))?;
+            Ok((name.clone(), Arc::new(table)))
+        });
+        tables.collect()
     }
 
     /// The configuration of a case, JSON text.
@@ -116,12 +134,10 @@ pub(super) fn verdict(answer: &Result<Decision, Fault>) -> String {
 /// Events that the plugin made.
 pub(super) fn outputs_of(answer: &Result<Decision, Fault>) -> Vec<Value> {
     let Ok(decision) = answer else { return Vec::new() };
-    let outputs = decision.outputs.iter().map(|output| {
-        // What is no JSON is shown as it is; a sink would refuse it.
-        let detail = serde_json::from_str(&output.detail).unwrap_or_else(|_| Value::from(output.detail.clone()));
-        json!({"type": output.detail_type, "sink": output.sink, "detail": detail})
-    });
-    outputs.collect()
+    let outputs = decision.outputs.iter();
+    outputs
+        .map(|output| json!({"type": output.detail_type, "sink": output.sink, "detail": output.detail}))
+        .collect()
 }
 
 #[cfg(test)]
@@ -140,7 +156,7 @@ mod tests {
         let output = Output {
             sink: None,
             detail_type: "large-order".to_owned(),
-            detail: detail.to_owned(),
+            detail: serde_json::from_str(detail).unwrap(),
         };
         Ok(Decision {
             keep: true,

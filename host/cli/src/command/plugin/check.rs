@@ -12,7 +12,10 @@ use crate::say;
 
 pub(super) async fn check(subject: &PluginSubject, json: bool) -> anyhow::Result<ExitCode> {
     let loaded = Loaded::new(&subject.plugin).await?;
-    let manifest = loaded.describe(&config(subject.plugin_config.as_deref())?).await?;
+    let manifest = loaded
+        .plugin
+        .describe(&config(subject.plugin_config.as_deref())?)
+        .await?;
     let digest = hex::encode(loaded.plugin.digest());
     if json {
         let mut answer = manifest.to_json();

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use weir_runtime::{BatchChange, Measured};
 
 use super::cases::{outputs_of, verdict};
-use super::{Loaded, change, config};
+use super::{Loaded, change, config, tables};
 use crate::args::PluginSubject;
 use crate::output::printable;
 use crate::say;
@@ -17,7 +17,7 @@ use crate::say;
 pub(super) async fn run(subject: &PluginSubject, changes: &Path, json: bool) -> anyhow::Result<ExitCode> {
     let loaded = Loaded::new(&subject.plugin).await?;
     let config = config(subject.plugin_config.as_deref())?;
-    let manifest = loaded.describe(&config).await?;
+    let manifest = loaded.describe(&config, &tables(&subject.lookups)?).await?;
     for (line, change) in (1_usize..).zip(read_changes(changes)?) {
         let measured = loaded.plugin.measure(change, &config, &manifest).await?;
         if json {

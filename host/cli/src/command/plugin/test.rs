@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
 use super::cases::{Case, Cases, FILE};
-use super::{Loaded, change};
+use super::{Loaded, Tables, change};
 use crate::output::{print_json, printable};
 use crate::say;
 
@@ -27,9 +27,10 @@ pub(super) async fn test(plugin: &Path, cases: Option<&Path>, json: bool) -> any
     let file = cases.map_or_else(|| cases_beside(plugin), |file| Ok(file.to_owned()))?;
     let cases = Cases::load(&file)?;
     let loaded = Loaded::new(plugin).await?;
+    let tables = cases.tables()?;
     let mut outcomes = Vec::new();
     for case in &cases.cases {
-        let outcome = attempt(&loaded, case, &cases.config_of(case)).await;
+        let outcome = attempt(&loaded, case, &cases.config_of(case), &tables).await;
         outcomes.push(outcome.with_context(|| format!("{}, case {:?}", file.display(), case.name))?);
     }
     let failed = outcomes.iter().filter(|outcome| outcome.difference.is_some()).count();
@@ -60,9 +61,9 @@ fn cases_beside(plugin: &Path) -> anyhow::Result<PathBuf> {
     Ok(file)
 }
 
-async fn attempt(loaded: &Loaded, case: &Case, config: &str) -> anyhow::Result<Outcome> {
+async fn attempt(loaded: &Loaded, case: &Case, config: &str, tables: &Tables) -> anyhow::Result<Outcome> {
     let change = change::read(&case.change)?;
-    let manifest = loaded.describe(config).await?;
+    let manifest = loaded.describe(config, tables).await?;
     let measured = loaded.plugin.measure(change, config, &manifest).await?;
     let said = measured.answer.as_ref().err().map(|fault| fault.message.clone());
     let lines: Vec<String> = said
