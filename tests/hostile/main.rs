@@ -17,9 +17,9 @@ use weir_tests::Footprint;
 
 use guest::Guest;
 
-/// What a host has resident at most while it meets all of the corpus: two guest threads with 64 MiB each, a component and its
-/// machine code, an answer of 128 MiB that is read from a guest, and the test itself, unoptimised.
-const HOST_BYTES_MAX: u64 = 512 << 20;
+/// What a host has resident at most while it meets all of the corpus: two guest threads with 64 MiB each, an answer of 16 MiB
+/// that is read from a guest, a component and its machine code, and the test itself.
+const HOST_BYTES_MAX: u64 = 256 << 20;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
