@@ -321,6 +321,43 @@ async fn a_version_of_a_route_looks_up_in_the_table_that_it_began_with() {
     running.stop().await;
 }
 
+/// Whoever leads next runs it without compiling it first.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_uploaded_to_one_process_is_compiled_by_all_and_run_by_the_next_that_leads() {
+    let world = World::new("[plugins]\ncompiled = \"compiled/main\"\n").await;
+    let first = world.running().await;
+    let second = world.weir.run_beside("second");
+    let digest = world.push(0).await;
+    world.plugin_json(&["promote", &digest, "--grant"]).await;
+    let compiled = |name: &str| {
+        let files = std::fs::read_dir(world.weir.path(&format!("compiled/{name}")));
+        files.map_or(0, |files| {
+            files
+                .filter(|file| {
+                    file.as_ref()
+                        .unwrap()
+                        .path()
+                        .extension()
+                        .is_some_and(|ending| ending == "cwasm")
+                })
+                .count()
+        })
+    };
+    eventually("the other process compiles it", async || {
+        (compiled("second") == 1).then_some(())
+    })
+    .await;
+    assert_eq!(compiled("main"), 1);
+    first.kill().await;
+    world.put("order-1", None).await;
+    eventually("a delivery by the other", async || {
+        (world.bus.deliveries() >= 1).then_some(())
+    })
+    .await;
+    assert_eq!(world.bus.received()[0].detail["plugin"], *digest);
+    second.stop().await;
+}
+
 /// Machine code cannot be checked, so what is not ours is never run.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_compiled_plugin_that_was_tampered_with_is_thrown_away_and_compiled_again() {

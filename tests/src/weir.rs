@@ -162,7 +162,9 @@ impl Weir {
         let config = std::fs::read_to_string(self.path("weir.toml")).expect("we wrote it");
         let ours = self.api.trim_start_matches("http://");
         let file = format!("weir-{name}.toml");
-        self.write(&file, &config.replace(ours, &free_address().to_string()));
+        let config = config.replace(ours, &free_address().to_string());
+        // As if it were on another machine: what it compiled is its own.
+        self.write(&file, &config.replace("compiled/main", &format!("compiled/{name}")));
         let log = self.path(&format!("log-{name}"));
         let log_file = std::fs::File::create(&log).expect("the log can be written");
         let mut command = self.prepare_with(&["run"], &file);
