@@ -7,13 +7,13 @@ create table upload (
     name text not null,
     version text not null,
     manifest text not null,
-    signer text,
+    signer text not null,
     position bigint not null check (position >= 0),
     uploaded_at timestamptz not null,
-    primary key (ledger_id, plugin_digest)
+    primary key (ledger_id, plugin_digest, signer)
 );
 comment on column upload.manifest is 'JSON: what the plugin said of itself when it was uploaded';
-comment on column upload.signer is 'id of the trusted key that signed it; null where nothing was asked for';
+comment on column upload.signer is 'the trusted key that signed it; empty where no signature was asked for';
 comment on column upload.position is 'of the entry that tells of the upload';
 
 create table route_configuration (

@@ -1,9 +1,10 @@
-//! What an upload has to pass before it is stored: the signature, then all that `weir plugin check` says.
+//! What a plugin has to pass before it is stored, and before it runs: the signature, then all that `weir plugin check` says.
 //!
 //! # Invariants
 //!
-//! - Nothing is loaded whose signature was asked for and is not there.
-//! - At most two uploads are in memory at a time; others wait before a byte of them is read.
+//! - Where keys are trusted, nothing that was uploaded is loaded or promoted without a signature of one of them, also if it was
+//!   uploaded before there were keys, or under a key that is trusted no more.
+//! - At most two plugins are looked at at a time; others wait before a byte of them is read.
 
 use std::sync::Arc;
 
@@ -11,13 +12,14 @@ use axum::extract::Multipart;
 use axum::http::StatusCode;
 use minisign_verify::{PublicKey, Signature};
 use tokio::sync::{Semaphore, SemaphorePermit};
+use weir_ledger::Upload;
 use weir_pipeline::error_chain;
 use weir_runtime::{DescribeError, LoadError, Manifest, Plugin, Runtime};
 
 use crate::error::ApiError;
 
-/// Uploads that are looked at at a time: each is held in memory.
-const UPLOADS_MAX: usize = 2;
+/// Plugins that are looked at at a time: each is held in memory.
+const PLACES: usize = 2;
 
 /// What is loaded and compiled for requests.
 #[derive(Clone)]
@@ -68,7 +70,7 @@ impl PluginGate {
         Self {
             runtime,
             trusted: trusted.into(),
-            places: Arc::new(Semaphore::new(UPLOADS_MAX)),
+            places: Arc::new(Semaphore::new(PLACES)),
         }
     }
 
@@ -107,9 +109,24 @@ impl PluginGate {
         }
     }
 
+    /// Whether one of the trusted keys signed one of these uploads of a plugin; or none has to. What was never uploaded came with
+    /// the configuration, whose owner says which keys are trusted.
+    pub(crate) fn check_trust(&self, uploads: &[Upload]) -> Result<(), ApiError> {
+        let is_trusted = |upload: &Upload| {
+            let signer = upload.about.signer.as_deref();
+            self.trusted.iter().any(|trusted| signer == Some(&trusted.text))
+        };
+        if self.trusted.is_empty() || uploads.is_empty() || uploads.iter().any(is_trusted) {
+            return Ok(());
+        }
+        let message = "no trusted key signed this plugin: the keys are under [plugins] `trusted_keys`. Push it again with a \
+                       signature of one of them";
+        Err(ApiError::new(StatusCode::FORBIDDEN, "not-trusted", message))
+    }
+
     pub(crate) async fn load(&self, component: Vec<u8>) -> Result<Plugin, ApiError> {
         self.runtime.load(component).await.map_err(|error| match error {
-            LoadError::Ended => ApiError::unavailable(&error),
+            LoadError::Ended | LoadError::Child(_) | LoadError::OtherEngine => ApiError::unavailable(&error),
             refused => ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-plugin", error_chain(&refused)),
         })
     }

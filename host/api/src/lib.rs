@@ -56,7 +56,9 @@ pub use lookup::{LookupState, Lookups};
 pub use plugin::{PluginState, Plugins};
 pub use proof::{Entries, ProofHashes, ShownEntry};
 pub use publication::{ContinueRequest, Decided};
-pub use route::{PromoteRequest, Promoted, RollbackRequest, RouteVersionState, RouteVersions, Tried};
+pub use route::{PromoteRequest, Promoted, RollbackRequest, RouteVersionState, RouteVersions};
+pub use weir_pipeline::Trial;
+
 pub use server::{Api, ServeError, Tokens};
 pub use shard::{ShardState, Shards, WorkerState, Workers};
 pub use token::{Token, TokenError, write_new};

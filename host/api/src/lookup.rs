@@ -6,13 +6,10 @@ use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use weir_ledger::{Lookup, NewLookup};
-use weir_runtime::LookupTable;
+use weir_runtime::{LookupTable, NAME_BYTES_MAX, is_name};
 
 use crate::error::ApiError;
 use crate::server::Answers;
-
-/// Longest name of a table, in bytes.
-const NAME_BYTES_MAX: usize = 64;
 
 /// Answer of `GET /v1/lookups`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,9 +46,9 @@ pub(crate) async fn upload(
     body: String,
 ) -> Result<Json<LookupState>, ApiError> {
     let refuse = |code, message: String| Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, code, message));
-    let is_name = |character: char| character.is_ascii_alphanumeric() || "-_.".contains(character);
-    if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.chars().all(is_name) {
-        let message = format!("{name:?} cannot be a name: 1 to {NAME_BYTES_MAX} letters, digits, `-`, `_`, `.`");
+    if !is_name(&name) {
+        let message =
+            format!("{name:?} cannot be a name: 1 to {NAME_BYTES_MAX} letters, digits, `-`, `_`, `.`, `+`, `/`");
         return refuse("bad-name", message);
     }
     let table = match LookupTable::parse(&body) {

@@ -1,6 +1,4 @@
-//! Uploads: what is in the registry, and who may be put there.
-
-use std::time::Duration;
+//! Uploads: what is in the registry, and what may be put there.
 
 use axum::Json;
 use axum::extract::{Multipart, Path, State};
@@ -8,14 +6,12 @@ use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use weir_ledger::{NewUpload, StoredPlugin, Upload};
+use weir_evidence::Hash;
+use weir_ledger::{NewUpload, StoredPlugin, Upload, UploadQuery};
 
 use crate::error::ApiError;
 use crate::gate::{PluginGate, Uploaded};
 use crate::server::Answers;
-
-/// Longest upload, its compilation included.
-const UPLOAD_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// Digits of a digest that are enough to name it.
 const DIGITS_MIN: usize = 6;
@@ -23,7 +19,7 @@ const DIGITS_MIN: usize = 6;
 /// Answer of `GET /v1/plugins`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plugins {
-    /// The newest first.
+    /// The newest first, at most 1,000.
     pub plugins: Vec<PluginState>,
 }
 
@@ -52,16 +48,6 @@ pub struct PluginState {
 
 /// `POST /v1/plugins`
 pub(crate) async fn upload(State(answers): State<Answers>, form: Multipart) -> Result<Json<PluginState>, ApiError> {
-    let took_too_long = || {
-        let message = "the upload took too long; try again when less is going on";
-        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", message)
-    };
-    tokio::time::timeout(UPLOAD_TIMEOUT, take(&answers, form))
-        .await
-        .unwrap_or_else(|_| Err(took_too_long()))
-}
-
-async fn take(answers: &Answers, form: Multipart) -> Result<Json<PluginState>, ApiError> {
     let _place = answers.gate.enter().await;
     let uploaded = Uploaded::read(form).await?;
     let signer = answers.gate.signer(&uploaded)?;
@@ -83,15 +69,15 @@ async fn take(answers: &Answers, form: Multipart) -> Result<Json<PluginState>, A
         digest = hex::encode(upload.digest),
         "plugin uploaded"
     );
-    Ok(Json(state(answers, upload).await?))
+    let running = answers.ledger.running_plugins().await?;
+    Ok(Json(state(upload, &running)))
 }
 
 /// `GET /v1/plugins`
 pub(crate) async fn list(State(answers): State<Answers>) -> Result<Json<Plugins>, ApiError> {
-    let mut plugins = Vec::new();
-    for upload in answers.ledger.uploads().await? {
-        plugins.push(state(&answers, upload).await?);
-    }
+    let running = answers.ledger.running_plugins().await?;
+    let uploads = answers.ledger.uploads(UploadQuery::default()).await?.into_iter();
+    let plugins = uploads.map(|upload| state(upload, &running)).collect();
     Ok(Json(Plugins { plugins }))
 }
 
@@ -101,27 +87,42 @@ pub(crate) async fn show(
     Path(plugin): Path<String>,
 ) -> Result<Json<PluginState>, ApiError> {
     let upload = find(&answers, &plugin).await?;
-    Ok(Json(state(&answers, upload).await?))
+    let running = answers.ledger.running_plugins().await?;
+    Ok(Json(state(upload, &running)))
 }
 
 /// The plugin that is called so: by name (the newest upload of it), by `name@version`, or by the first digits of its digest.
 pub(crate) async fn find(answers: &Answers, plugin: &str) -> Result<Upload, ApiError> {
-    let uploads = answers.ledger.uploads().await?;
-    let digits = plugin.strip_prefix("sha256:").unwrap_or(plugin);
-    let is_digest = digits.len() >= DIGITS_MIN && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let uploads = async |query| answers.ledger.uploads(query).await;
     let (name, version) = plugin
         .split_once('@')
         .map_or((plugin, None), |(name, version)| (name, Some(version)));
-    let is_named =
-        |upload: &&Upload| upload.about.name == name && version.is_none_or(|version| upload.about.version == version);
-    if let Some(upload) = uploads.iter().find(is_named) {
-        return Ok(upload.clone());
+    let named = UploadQuery {
+        name: Some(name),
+        version,
+        digits: None,
+    };
+    // Postgres takes no NUL in a text, and no name has one.
+    if !plugin.contains('\0')
+        && let Some(upload) = uploads(named).await?.into_iter().next()
+    {
+        return Ok(upload);
     }
-    let has_digits =
-        |upload: &&Upload| is_digest && hex::encode(upload.digest).starts_with(&digits.to_ascii_lowercase());
-    let mut found = uploads.iter().filter(has_digits);
+    let digits = plugin.strip_prefix("sha256:").unwrap_or(plugin).to_ascii_lowercase();
+    let is_digest = digits.len() >= DIGITS_MIN && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    let mut found = Vec::new();
+    if is_digest {
+        found = uploads(UploadQuery {
+            digits: Some(&digits),
+            ..UploadQuery::default()
+        })
+        .await?;
+        // One plugin may have been uploaded under several signatures.
+        found.dedup_by_key(|upload| upload.digest);
+    }
+    let mut found = found.into_iter();
     match (found.next(), found.next()) {
-        (Some(upload), None) => Ok(upload.clone()),
+        (Some(upload), None) => Ok(upload),
         (Some(_), Some(_)) => {
             let message = format!("several plugins have digests that begin with {digits:?}; give more digits");
             Err(ApiError::new(StatusCode::CONFLICT, "ambiguous-plugin", message))
@@ -136,15 +137,10 @@ pub(crate) async fn find(answers: &Answers, plugin: &str) -> Result<Upload, ApiE
     }
 }
 
-async fn state(answers: &Answers, upload: Upload) -> Result<PluginState, ApiError> {
-    let mut runs_on = Vec::new();
-    for route in answers.ledger.routes().await? {
-        let newest = answers.ledger.route_versions(&route).await?.pop();
-        if newest.is_some_and(|newest| newest.plugin == Some(upload.digest)) {
-            runs_on.push(route);
-        }
-    }
-    Ok(PluginState {
+fn state(upload: Upload, running: &[(String, Hash)]) -> PluginState {
+    let runs_on = running.iter().filter(|(_, plugin)| *plugin == upload.digest);
+    PluginState {
+        runs_on: runs_on.map(|(route, _)| route.clone()).collect(),
         digest: hex::encode(upload.digest),
         name: upload.about.name,
         version: upload.about.version,
@@ -153,6 +149,5 @@ async fn state(answers: &Answers, upload: Upload) -> Result<PluginState, ApiErro
         bytes: upload.bytes,
         uploaded_at: upload.uploaded_at,
         position: upload.position.0,
-        runs_on,
-    })
+    }
 }

@@ -19,14 +19,17 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use weir_evidence::Hash;
-use weir_ledger::{PromoteError, Promotion, RouteVersion};
-use weir_pipeline::{TableError, Trial, TrialError, give_tables, newest_tables};
-use weir_runtime::{Manifest, Plugin};
+use weir_ledger::{PromoteError, Promotion, RouteVersion, Upload};
+use weir_pipeline::{TableError, Trial, TrialError, error_chain, give_tables, newest_tables};
+use weir_runtime::{Manifest, Plugin, RouteError};
 
 use crate::error::ApiError;
 use crate::gate::PluginGate;
 use crate::plugin::find;
 use crate::server::Answers;
+
+/// Versions of one answer.
+const VERSIONS_MAX: usize = 1000;
 
 /// Longest reason, in bytes. It stands in an entry of the ledger.
 const REASON_BYTES_MAX: usize = 1000;
@@ -66,7 +69,7 @@ pub struct RollbackRequest {
 /// Answer of `GET /v1/routes/{route}/versions`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteVersions {
-    /// The newest first.
+    /// The newest first, at most 1,000.
     pub versions: Vec<RouteVersionState>,
 }
 
@@ -94,27 +97,8 @@ pub struct RouteVersionState {
 pub struct Promoted {
     /// The version that begins now.
     pub version: RouteVersionState,
-    /// What its plugin made of changes that are recorded: nothing of that was sent.
-    pub tried: Option<Tried>,
-}
-
-/// What a plugin made of the newest recorded changes of its route, at most 200.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tried {
-    /// How many there were.
-    pub changes: usize,
-    /// Sent as they are.
-    pub kept: usize,
-    /// Events made of them.
-    pub outputs: usize,
-    /// Nothing is sent of them.
-    pub dropped: usize,
-    /// Rejected by the plugin.
-    pub rejected: usize,
-    /// The plugin failed on them.
-    pub failed: usize,
-    /// Why, for the first.
-    pub failure: Option<String>,
+    /// What its plugin made of changes that are recorded, where it was tried: nothing of that was sent.
+    pub tried: Option<Trial>,
 }
 
 /// `GET /v1/routes/{route}/versions`
@@ -122,10 +106,11 @@ pub(crate) async fn versions(
     State(answers): State<Answers>,
     Path(route): Path<String>,
 ) -> Result<Json<RouteVersions>, ApiError> {
-    let mut versions = Vec::new();
-    for version in known(&answers, &route).await?.into_iter().rev() {
-        versions.push(state(&answers, version).await?);
-    }
+    let known = known(&answers, &route).await?;
+    let digests: Vec<Hash> = known.iter().filter_map(|version| version.plugin).collect();
+    let uploads = answers.ledger.uploads_of(&digests).await?;
+    let newest = known.into_iter().rev().take(VERSIONS_MAX);
+    let versions = newest.map(|version| state(version, &uploads)).collect();
     Ok(Json(RouteVersions { versions }))
 }
 
@@ -138,6 +123,8 @@ pub(crate) async fn promote(
     check_reason(&request.reason)?;
     let running = newest(&answers, &route).await?;
     let digest = find(&answers, &request.plugin).await?.digest;
+    let uploads = answers.ledger.uploads_of(&[digest]).await?;
+    answers.gate.check_trust(&uploads)?;
     let config = match &request.config {
         Some(config) => config.to_string(),
         None => running.definition.plugin_config.clone(),
@@ -154,7 +141,7 @@ pub(crate) async fn promote(
     let lookups = newest_tables(&answers.ledger, &manifest).await.map_err(no_tables)?;
     let definition = &running.definition;
     if running.plugin == Some(digest) && definition.plugin_config == config && definition.lookups == lookups {
-        let version = state(&answers, running).await?;
+        let version = state(running, &uploads);
         return Ok(Json(Promoted { version, tried: None }));
     }
     let manifest = give_tables(&answers.ledger, manifest, &lookups)
@@ -162,13 +149,15 @@ pub(crate) async fn promote(
         .map_err(no_tables)?;
     let manifest = Arc::new(manifest);
     check_sinks(&manifest, &running)?;
-    check_grants(&answers, &manifest, &running, request.grant).await?;
+    if !request.grant {
+        check_grants(&answers, &manifest, &running).await?;
+    }
     let tried = try_it(&answers, &running, &plugin, &config, &manifest).await?;
     let promotion = Promotion {
         plugin: Some(digest),
         plugin_config: config,
         lookups,
-        granted: Some(manifest.to_json().to_string()),
+        granted: manifest.to_json(),
         rolls_back_to: None,
         reason: request.reason,
     };
@@ -211,12 +200,15 @@ pub(crate) async fn roll_back(
     };
     let granted = match &wanted.plugin {
         Some(digest) => {
+            answers
+                .gate
+                .check_trust(&answers.ledger.uploads_of(&[*digest]).await?)?;
             let _place = answers.gate.enter().await;
             let (_, manifest) = loaded(&answers, digest, &wanted.definition.plugin_config).await?;
             check_sinks(&manifest, &running)?;
-            Some(manifest.to_json().to_string())
+            manifest.to_json()
         }
-        None => None,
+        None => Value::Null,
     };
     let promotion = Promotion {
         plugin: wanted.plugin,
@@ -233,7 +225,7 @@ async fn enter(
     answers: &Answers,
     route: &str,
     promotion: &Promotion,
-    tried: Option<Tried>,
+    tried: Option<Trial>,
 ) -> Result<Json<Promoted>, ApiError> {
     let entered = answers.ledger.promote(route, promotion, Timestamp::now()).await;
     let entered = entered.map_err(|error| match error {
@@ -241,7 +233,8 @@ async fn enter(
         PromoteError::Database(error) => error.into(),
     })?;
     tracing::info!(route, version = entered.version, position = %entered.from_position, "route version");
-    let version = state(answers, entered).await?;
+    let digests: Vec<Hash> = entered.plugin.into_iter().collect();
+    let version = state(entered, &answers.ledger.uploads_of(&digests).await?);
     Ok(Json(Promoted { version, tried }))
 }
 
@@ -279,11 +272,8 @@ fn no_tables(error: TableError) -> ApiError {
 }
 
 fn check_reason(reason: &str) -> Result<(), ApiError> {
-    if reason.len() > REASON_BYTES_MAX {
-        let message = format!(
-            "`reason` has {} bytes, at most {REASON_BYTES_MAX} are recorded",
-            reason.len()
-        );
+    if reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
+        let message = format!("`reason` is one line of at most {REASON_BYTES_MAX} bytes");
         return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad-reason", message));
     }
     Ok(())
@@ -303,20 +293,13 @@ fn check_sinks(manifest: &Manifest, route: &RouteVersion) -> Result<(), ApiError
     }
 }
 
-async fn check_grants(
-    answers: &Answers,
-    manifest: &Manifest,
-    running: &RouteVersion,
-    grant: bool,
-) -> Result<(), ApiError> {
-    if grant {
-        return Ok(());
-    }
+/// What a plugin asks for beyond what the route's plugin may has to be granted. One that cannot be loaded any more may nothing.
+async fn check_grants(answers: &Answers, manifest: &Manifest, running: &RouteVersion) -> Result<(), ApiError> {
     let granted = match &running.plugin {
-        Some(digest) => Some(loaded(answers, digest, &running.definition.plugin_config).await?.1),
+        Some(digest) => loaded(answers, digest, &running.definition.plugin_config).await.ok(),
         None => None,
     };
-    let asks = manifest.asks_beyond(granted.as_ref());
+    let asks = manifest.asks_beyond(granted.as_ref().map(|(_, granted)| granted));
     if asks.is_empty() {
         return Ok(());
     }
@@ -334,19 +317,14 @@ async fn try_it(
     plugin: &Plugin,
     config: &str,
     manifest: &Arc<Manifest>,
-) -> Result<Tried, ApiError> {
+) -> Result<Trial, ApiError> {
     let trial = Trial::run(&answers.ledger, &running.definition, plugin, config, manifest).await;
     let trial = trial.map_err(|error| match error {
         TrialError::Read(error) => error.into(),
+        TrialError::Unsteady(_) => refused("no-function", error.to_string()),
+        TrialError::Plugin(RouteError::TooMuchPoison) => refused("fails-on-recorded-changes", error_chain(&error)),
         error => ApiError::unavailable(&error),
     })?;
-    if let Some(position) = trial.unsteady_at {
-        let message = format!(
-            "the plugin's answer about the change at position {position} depends on the batch that it comes in; a plugin may \
-             look at one change at a time only"
-        );
-        return Err(refused("no-function", message));
-    }
     if trial.failed * 2 > trial.changes {
         let message = format!(
             "the plugin fails on {} of the last {} recorded changes of this route: {}",
@@ -356,25 +334,16 @@ async fn try_it(
         );
         return Err(refused("fails-on-recorded-changes", message));
     }
-    Ok(Tried {
-        changes: trial.changes,
-        kept: trial.kept,
-        outputs: trial.outputs,
-        dropped: trial.dropped,
-        rejected: trial.rejected,
-        failed: trial.failed,
-        failure: trial.failure,
-    })
+    Ok(trial)
 }
 
 fn refused(code: &'static str, message: String) -> ApiError {
     ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, code, message)
 }
 
-async fn state(answers: &Answers, version: RouteVersion) -> Result<RouteVersionState, ApiError> {
-    let uploads = answers.ledger.uploads().await?;
+fn state(version: RouteVersion, uploads: &[Upload]) -> RouteVersionState {
     let upload = uploads.iter().find(|upload| Some(upload.digest) == version.plugin);
-    Ok(RouteVersionState {
+    RouteVersionState {
         version: version.version,
         from_position: version.from_position.0,
         plugin: version.plugin.map(hex::encode),
@@ -382,5 +351,5 @@ async fn state(answers: &Answers, version: RouteVersion) -> Result<RouteVersionS
         plugin_config: serde_json::from_str(&version.definition.plugin_config).unwrap_or_default(),
         lookups: version.definition.lookups,
         sinks: version.definition.sinks,
-    })
+    }
 }

@@ -22,6 +22,9 @@ use crate::{PluginGate, Token, erasure, history, ledger, lookup, metrics, plugin
 /// Longest request. The largest answer is a page of a few megabytes.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Longest request that uploads, promotes or rolls back a plugin: it may have to be compiled, which has a limit of its own.
+const PLUGIN_TIMEOUT: Duration = Duration::from_secs(240);
+
 /// Largest upload: a component, its signature and its configuration.
 const UPLOAD_BYTES_MAX: usize = COMPONENT_BYTES_MAX + (1 << 20);
 
@@ -117,7 +120,6 @@ impl Api {
             .route("/plugins", get(plugin::list))
             .route("/plugins/{plugin}", get(plugin::show))
             .route("/routes/{route}/versions", get(route::versions))
-            .route("/routes/{route}/rollback", post(route::roll_back))
             .route("/shards", get(shard::shards))
             .route("/workers", get(shard::workers))
             .route("/workers/{worker}/drain", post(shard::drain))
@@ -128,15 +130,24 @@ impl Api {
                 Arc::clone(&self.tokens),
                 require_operator,
             ));
-        // One searches the whole ledger, however long that takes; who does not wait for it has ordered nothing. The others
-        // compile and try plugins, and have limits of their own.
-        let without_limit = Router::new()
-            .route("/v1/erasures", post(erasure::order))
+        // What compiles and tries plugins takes its time.
+        let of_plugins = Router::new()
             .route(
                 "/v1/plugins",
                 post(plugin::upload).layer(DefaultBodyLimit::max(UPLOAD_BYTES_MAX)),
             )
             .route("/v1/routes/{route}/promote", post(route::promote))
+            .route("/v1/routes/{route}/rollback", post(route::roll_back))
+            .layer(middleware::from_fn_with_state(
+                Arc::clone(&self.tokens),
+                require_operator,
+            ))
+            .layer(middleware::from_fn(|request, next| {
+                limit_time(PLUGIN_TIMEOUT, request, next)
+            }));
+        // Searches the whole ledger, however long that takes; who does not wait for it has ordered nothing.
+        let without_limit = Router::new()
+            .route("/v1/erasures", post(erasure::order))
             .layer(middleware::from_fn_with_state(self.tokens, require_operator));
         let app = Router::new()
             .merge(for_auditors)
@@ -147,7 +158,10 @@ impl Api {
             .route("/readyz", get(ready))
             .route("/metrics", get(metrics::metrics))
             .fallback(not_found)
-            .layer(middleware::from_fn(limit_time))
+            .layer(middleware::from_fn(|request, next| {
+                limit_time(REQUEST_TIMEOUT, request, next)
+            }))
+            .merge(of_plugins)
             .merge(without_limit)
             .with_state(self.answers);
         Ok(axum::serve(listener, app)
@@ -180,8 +194,8 @@ async fn require(may: bool, request: Request, next: Next) -> Response {
     ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", message).into_response()
 }
 
-async fn limit_time(request: Request, next: Next) -> Response {
-    tokio::time::timeout(REQUEST_TIMEOUT, next.run(request))
+async fn limit_time(limit: Duration, request: Request, next: Next) -> Response {
+    tokio::time::timeout(limit, next.run(request))
         .await
         .unwrap_or_else(|_| {
             ApiError::new(

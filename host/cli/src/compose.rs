@@ -9,6 +9,7 @@ mod lead;
 mod team;
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,7 +86,8 @@ impl Service {
     ) -> Result<Self> {
         let config = &loaded.config;
         let (database, ledger) = open_ledger(loaded, migrate).await?;
-        let program = std::env::current_exe().context("where this binary is cannot be found out")?;
+        // This very program, also after its file was replaced by a newer one (proc_pid_exe(5)).
+        let program = PathBuf::from("/proc/self/exe");
         let runtime = Runtime::start(Limits::default())?
             .compiling_by(program, &[COMPILE_COMMAND])
             .keeping_artefacts(loaded.path(&config.plugins.compiled), *loaded.secret()?.artefact_key());

@@ -88,7 +88,7 @@ impl Ledger {
                 what: "continued".to_owned(),
                 detail: format!("{reason}\n\n{old_checkpoint}"),
             },
-        });
+        })?;
         self.append_own(&record, async |conn, _| {
             sqlx::query!(
                 "insert into origin (ledger_id, number, origin, reason) values ($1, $2, $3, $4)",

@@ -47,7 +47,7 @@ pub use head::Head;
 pub use index::Indexed;
 pub use lease::{ClaimError, OpenShard, ShardLease, ShardReport};
 pub use lookup::{Lookup, NewLookup};
-pub use plugin::{NewUpload, StoredPlugin, Upload};
+pub use plugin::{NewUpload, StoredPlugin, Upload, UploadQuery};
 pub use read::{ReadError, RecordedEntry};
 pub use route_version::{PromoteError, Promotion, RouteDefinition, RouteVersion};
 pub use shard::{NewShard, NewStream, Shard, Stream};

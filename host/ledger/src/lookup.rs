@@ -69,7 +69,7 @@ impl Ledger {
                 what: "lookup-uploaded".to_owned(),
                 detail: detail.to_string(),
             },
-        });
+        })?;
         // Large, and so before the head is locked. A table that nothing names does no harm.
         in_time(
             sqlx::query!(

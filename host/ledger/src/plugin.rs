@@ -3,7 +3,8 @@
 //! # Invariants
 //!
 //! - A component is stored once, under the SHA-256 of its bytes. Nothing that was stored changes.
-//! - An upload is an entry of the ledger, written in the transaction that stores it. Uploading again changes nothing.
+//! - An upload is an entry of the ledger, written in the transaction that stores it. Uploading again changes nothing, unless
+//!   another key signed it: then both stand.
 
 use jiff_sqlx::Timestamp as StoredTimestamp;
 use serde_json::json;
@@ -13,6 +14,7 @@ use weir_model::Position;
 
 use crate::append::OwnRecord;
 use crate::head::unreadable;
+use crate::route_version::is_taken;
 use crate::{Ledger, from_stored, in_time, to_stored};
 
 /// A plugin's component.
@@ -33,8 +35,19 @@ pub struct NewUpload {
     pub version: String,
     /// What it says of itself, as JSON text.
     pub manifest: String,
-    /// Id of the trusted key that signed it.
+    /// The trusted key that signed it; none where no signature was asked for.
     pub signer: Option<String>,
+}
+
+/// Which uploads are meant. What is `None` may be anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UploadQuery<'a> {
+    /// The name that the plugin gives itself.
+    pub name: Option<&'a str>,
+    /// Its version.
+    pub version: Option<&'a str>,
+    /// First digits of its digest, hexadecimal, in lower case.
+    pub digits: Option<&'a str>,
 }
 
 /// A plugin that was uploaded.
@@ -53,13 +66,13 @@ pub struct Upload {
 }
 
 impl Ledger {
-    /// Stores a plugin and records that, unless it was uploaded before: then that is told.
+    /// Stores a plugin and records that, unless it was uploaded before under the same signature: then that is told.
     ///
     /// # Errors
     ///
     /// Postgres failed. Asking again is safe.
     pub async fn upload(&self, plugin: &StoredPlugin, about: &NewUpload, now: jiff::Timestamp) -> sqlx::Result<Upload> {
-        if let Some(upload) = self.find_upload(&plugin.digest).await? {
+        if let Some(upload) = self.find_upload(&plugin.digest, about).await? {
             return Ok(upload);
         }
         let detail = json!({
@@ -75,23 +88,25 @@ impl Ledger {
                 what: "plugin-uploaded".to_owned(),
                 detail: detail.to_string(),
             },
-        });
+        })?;
         // Large, and so before the head is locked. A plugin that nothing names does no harm.
-        let mut conn = self.shared.pool.acquire().await?;
-        self.store_plugin(&mut conn, plugin).await?;
-        drop(conn);
+        in_time(async {
+            let mut conn = self.shared.pool.acquire().await?;
+            self.store_plugin(&mut conn, plugin).await
+        })
+        .await?;
         let appended = self.append_own(&record, async |conn, position| {
             sqlx::query!(
                 "
-                insert into upload (ledger_id, plugin_digest, name, version, manifest, signer, position, uploaded_at)
+                insert into upload (ledger_id, plugin_digest, signer, name, version, manifest, position, uploaded_at)
                 values ($1, $2, $3, $4, $5, $6, $7, $8)
                 ",
                 self.shared.id,
                 &plugin.digest[..],
+                about.signer.as_deref().unwrap_or_default(),
                 about.name,
                 about.version,
                 about.manifest,
-                about.signer,
                 to_stored(position),
                 StoredTimestamp::from(now) as StoredTimestamp,
             )
@@ -102,59 +117,67 @@ impl Ledger {
         match appended.await {
             Ok(_) => {}
             // Somebody else uploaded the same in the same moment.
-            Err(error)
-                if error
-                    .as_database_error()
-                    .is_some_and(sqlx::error::DatabaseError::is_unique_violation) => {}
+            Err(error) if is_taken(&error) => {}
             Err(error) => return Err(error),
         }
-        self.find_upload(&plugin.digest)
-            .await?
-            .ok_or_else(|| unreadable("upload"))
+        let upload = self.find_upload(&plugin.digest, about).await?;
+        upload.ok_or_else(|| unreadable("upload"))
     }
 
-    async fn find_upload(&self, digest: &Hash) -> sqlx::Result<Option<Upload>> {
-        let mut uploads = self.uploads().await?;
-        let found = uploads.iter().position(|upload| upload.digest == *digest);
-        Ok(found.map(|found| uploads.swap_remove(found)))
+    async fn find_upload(&self, digest: &Hash, about: &NewUpload) -> sqlx::Result<Option<Upload>> {
+        let mut uploads = self.uploads_of(&[*digest]).await?.into_iter();
+        Ok(uploads.find(|upload| upload.about.signer == about.signer))
     }
 
-    /// Every plugin that was uploaded, the newest first.
+    /// The newest uploads that are meant, the newest first, at most 1,000.
     ///
     /// # Errors
     ///
     /// Postgres failed.
-    pub async fn uploads(&self) -> sqlx::Result<Vec<Upload>> {
-        let rows = in_time(
-            sqlx::query!(
-                r#"
-                select plugin_digest, name, version, manifest, signer, position,
-                    uploaded_at as "uploaded_at: StoredTimestamp", octet_length(component) as "bytes!"
-                from upload join plugin on digest = plugin_digest
-                where ledger_id = $1
-                order by position desc
-                "#,
-                self.shared.id,
-            )
-            .fetch_all(&self.shared.pool),
+    pub async fn uploads(&self, query: UploadQuery<'_>) -> sqlx::Result<Vec<Upload>> {
+        let rows = sqlx::query_as!(
+            UploadRow,
+            r#"
+            select plugin_digest, name, version, manifest, signer, position,
+                uploaded_at as "uploaded_at: StoredTimestamp", octet_length(component) as "bytes!"
+            from upload join plugin on digest = plugin_digest
+            where ledger_id = $1
+                and ($2::text is null or name = $2)
+                and ($3::text is null or version = $3)
+                and ($4::text is null or starts_with(encode(plugin_digest, 'hex'), $4))
+            order by position desc
+            limit 1000
+            "#,
+            self.shared.id,
+            query.name,
+            query.version,
+            query.digits,
         )
-        .await?;
-        rows.into_iter()
-            .map(|row| {
-                Ok(Upload {
-                    digest: Hash::try_from(row.plugin_digest).map_err(|_| unreadable("plugin digest"))?,
-                    about: NewUpload {
-                        name: row.name,
-                        version: row.version,
-                        manifest: row.manifest,
-                        signer: row.signer,
-                    },
-                    bytes: u64::from(row.bytes.cast_unsigned()),
-                    position: from_stored(row.position),
-                    uploaded_at: row.uploaded_at.to_jiff(),
-                })
-            })
-            .collect()
+        .fetch_all(&self.shared.pool);
+        in_time(rows).await?.into_iter().map(UploadRow::read).collect()
+    }
+
+    /// The uploads of these plugins, the newest first.
+    ///
+    /// # Errors
+    ///
+    /// Postgres failed.
+    pub async fn uploads_of(&self, digests: &[Hash]) -> sqlx::Result<Vec<Upload>> {
+        let digests: Vec<Vec<u8>> = digests.iter().map(|digest| digest.to_vec()).collect();
+        let rows = sqlx::query_as!(
+            UploadRow,
+            r#"
+            select plugin_digest, name, version, manifest, signer, position,
+                uploaded_at as "uploaded_at: StoredTimestamp", octet_length(component) as "bytes!"
+            from upload join plugin on digest = plugin_digest
+            where ledger_id = $1 and plugin_digest = any($2)
+            order by position desc
+            "#,
+            self.shared.id,
+            &digests,
+        )
+        .fetch_all(&self.shared.pool);
+        in_time(rows).await?.into_iter().map(UploadRow::read).collect()
     }
 
     /// Digests of what was uploaded, in no particular order.
@@ -164,8 +187,11 @@ impl Ledger {
     /// Postgres failed.
     pub async fn uploaded_digests(&self) -> sqlx::Result<Vec<Hash>> {
         let digests = in_time(
-            sqlx::query_scalar!("select plugin_digest from upload where ledger_id = $1", self.shared.id)
-                .fetch_all(&self.shared.pool),
+            sqlx::query_scalar!(
+                "select distinct plugin_digest from upload where ledger_id = $1",
+                self.shared.id
+            )
+            .fetch_all(&self.shared.pool),
         );
         let digests: Vec<Vec<u8>> = digests.await?;
         let digests = digests
@@ -181,11 +207,10 @@ impl Ledger {
     /// Postgres failed, or the plugin is not there.
     pub async fn plugin(&self, digest: &Hash) -> sqlx::Result<StoredPlugin> {
         let component = sqlx::query_scalar!("select component from plugin where digest = $1", &digest[..])
-            .fetch_one(&self.shared.pool)
-            .await?;
+            .fetch_one(&self.shared.pool);
         Ok(StoredPlugin {
             digest: *digest,
-            component,
+            component: in_time::<_, sqlx::Error>(component).await?,
         })
     }
 
@@ -198,5 +223,34 @@ impl Ledger {
         .execute(conn)
         .await?;
         Ok(())
+    }
+}
+
+/// An upload as it is stored.
+struct UploadRow {
+    plugin_digest: Vec<u8>,
+    name: String,
+    version: String,
+    manifest: String,
+    signer: String,
+    position: i64,
+    uploaded_at: StoredTimestamp,
+    bytes: i32,
+}
+
+impl UploadRow {
+    fn read(self) -> sqlx::Result<Upload> {
+        Ok(Upload {
+            digest: Hash::try_from(self.plugin_digest).map_err(|_| unreadable("plugin digest"))?,
+            about: NewUpload {
+                name: self.name,
+                version: self.version,
+                manifest: self.manifest,
+                signer: Some(self.signer).filter(|signer| !signer.is_empty()),
+            },
+            bytes: u64::from(self.bytes.cast_unsigned()),
+            position: from_stored(self.position),
+            uploaded_at: self.uploaded_at.to_jiff(),
+        })
     }
 }

@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
 use weir_evidence::{Entry, EntryKind, Hash};
@@ -64,8 +64,8 @@ pub struct Promotion {
     pub plugin_config: String,
     /// Digests of the tables that it looks things up in, as hexadecimal digits, by name. Recorded.
     pub lookups: BTreeMap<String, String>,
-    /// What it asks for under this configuration, and so is granted: JSON text. Recorded.
-    pub granted: Option<String>,
+    /// What it asks for under this configuration, and so is granted; null without a plugin. Recorded.
+    pub granted: Value,
     /// The version whose plugin this is, if it is rolled back to. Recorded.
     pub rolls_back_to: Option<u32>,
     /// Why. Recorded, and read by whoever reads entries.
@@ -94,12 +94,21 @@ impl RouteDefinition {
                 configured.clone()
             }
         }
+        let plugin = pick(&self.plugin, &before.plugin, &configured.plugin);
+        // Tables are those of a plugin: what the configured one reads is nothing to another that was promoted.
+        let lookups = if plugin != configured.plugin {
+            self.lookups.clone()
+        } else if plugin != self.plugin {
+            configured.lookups.clone()
+        } else {
+            pick(&self.lookups, &before.lookups, &configured.lookups)
+        };
         Self {
             source: pick(&self.source, &before.source, &configured.source),
             pattern: pick(&self.pattern, &before.pattern, &configured.pattern),
-            plugin: pick(&self.plugin, &before.plugin, &configured.plugin),
+            plugin,
             plugin_config: pick(&self.plugin_config, &before.plugin_config, &configured.plugin_config),
-            lookups: pick(&self.lookups, &before.lookups, &configured.lookups),
+            lookups,
             sinks: pick(&self.sinks, &before.sinks, &configured.sinks),
         }
     }
@@ -213,7 +222,7 @@ impl Ledger {
                 ..newest.definition.clone()
             };
             let version = newest.version + 1;
-            let record = OwnRecord::bare(&self.promotion_entry(route, version, promotion, now));
+            let record = OwnRecord::bare(&self.promotion_entry(route, version, promotion, now))?;
             let mut entered = None;
             let appended = self.append_own(&record, async |conn, position| {
                 let promoted = RouteVersion::after(Some(&newest), position, definition)?;
@@ -230,17 +239,13 @@ impl Ledger {
     }
 
     fn promotion_entry(&self, route: &str, version: u32, promotion: &Promotion, now: jiff::Timestamp) -> Entry {
-        let granted = promotion
-            .granted
-            .as_deref()
-            .and_then(|granted| serde_json::from_str(granted).ok());
         let detail = json!({
             "route": route,
             "version": version,
             "plugin": promotion.plugin.map(hex::encode),
             "config": hex::encode(Sha256::digest(&promotion.plugin_config)),
             "lookups": promotion.lookups,
-            "granted": granted.unwrap_or(serde_json::Value::Null),
+            "granted": promotion.granted,
             "rolls_back_to": promotion.rolls_back_to,
             "reason": promotion.reason,
         });
@@ -282,20 +287,30 @@ impl Ledger {
         Ok(())
     }
 
-    /// Names of all routes that ever had a version.
+    /// The plugin that each route runs now, by the route's name.
     ///
     /// # Errors
     ///
     /// Postgres failed.
-    pub async fn routes(&self) -> sqlx::Result<Vec<String>> {
-        in_time(
-            sqlx::query_scalar!(
-                "select distinct route from route_version where ledger_id = $1 order by route",
+    pub async fn running_plugins(&self) -> sqlx::Result<Vec<(String, Hash)>> {
+        let rows = in_time(
+            sqlx::query!(
+                "
+                select distinct on (route) route, plugin_digest
+                from route_version
+                where ledger_id = $1
+                order by route, version desc
+                ",
                 self.shared.id,
             )
             .fetch_all(&self.shared.pool),
-        )
-        .await
+        );
+        let rows = rows.await?.into_iter();
+        let running = rows.filter_map(|row| {
+            let digest = Hash::try_from(row.plugin_digest?).map_err(|_| unreadable("plugin digest"));
+            Some(digest.map(|digest| (row.route, digest)))
+        });
+        running.collect()
     }
 
     /// Every version of a route, oldest first.
@@ -353,8 +368,8 @@ impl RouteVersion {
     }
 }
 
-/// Whether somebody else entered this version of the route.
-fn is_taken(error: &sqlx::Error) -> bool {
+/// Whether somebody else entered the same in the same moment.
+pub(crate) fn is_taken(error: &sqlx::Error) -> bool {
     error
         .as_database_error()
         .is_some_and(sqlx::error::DatabaseError::is_unique_violation)

@@ -37,5 +37,5 @@ pub use engine::{Runtime, StartError};
 pub use limits::Limits;
 pub use load::{COMPONENT_BYTES_MAX, LoadError, compile_for_parent};
 pub use lookup::{LookupError, LookupTable};
-pub use manifest::{ConfigProblem, Manifest, MissingTables};
+pub use manifest::{ConfigProblem, Manifest, MissingTables, NAME_BYTES_MAX, is_name};
 pub use plugin::{DescribeError, Measured, Plugin, Probed, RouteError};

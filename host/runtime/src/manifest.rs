@@ -39,16 +39,17 @@ pub struct Manifest {
 pub struct MissingTables(pub Vec<String>);
 
 /// Longest name, version or name of a sink or table, in bytes.
-const NAME_BYTES_MAX: usize = 64;
+pub const NAME_BYTES_MAX: usize = 64;
 
 /// Longest summary, in bytes.
 const SUMMARY_BYTES_MAX: usize = 500;
 
 /// Fields, sinks or lookup tables at most.
-const ASKED_MAX: usize = 100;
+const ASKED_MAX: usize = 64;
 
-/// All paths together, in bytes: an entry of the ledger has 32 KiB.
-const PATHS_BYTES_MAX: usize = 8 << 10;
+/// All of it as JSON text inside of JSON text, in bytes: so it stands in an entry of the ledger, which has 32 KiB. Digests of the
+/// tables and a reason stand there, too.
+const RECORDED_BYTES_MAX: usize = 12 << 10;
 
 /// What is wrong with a plugin's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,8 +174,7 @@ impl Manifest {
         let sinks = self.sinks.iter().map(|sink| ("name of a sink", sink));
         let lookups = self.lookups.iter().map(|table| ("name of a lookup table", table));
         for (what, name) in named.into_iter().chain(sinks).chain(lookups) {
-            let is_name = |character: char| character.is_ascii_alphanumeric() || "-_.+/".contains(character);
-            if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.chars().all(is_name) {
+            if !is_name(name) {
                 return Some(format!(
                     "the {what} {name:?} is none: 1 to {NAME_BYTES_MAX} letters, digits, `-`, `_`, `.`, `+`, `/`"
                 ));
@@ -196,15 +196,19 @@ impl Manifest {
                 return Some(format!("it asks for {} twice", written(field)));
             }
         }
-        let paths: usize = self.reads.iter().map(|field| field.path.len()).sum();
-        if paths > PATHS_BYTES_MAX
-            || [self.reads.len(), self.sinks.len(), self.lookups.len()]
-                .iter()
-                .any(|len| *len > ASKED_MAX)
+        if [self.reads.len(), self.sinks.len(), self.lookups.len()]
+            .iter()
+            .any(|len| *len > ASKED_MAX)
         {
             return Some(format!(
-                "it asks for more than {ASKED_MAX} fields, sinks or tables, or paths of more than {PATHS_BYTES_MAX} bytes; a path \
-                 grants all that lies under it"
+                "it asks for more than {ASKED_MAX} fields, sinks or tables; a path grants all that lies under it"
+            ));
+        }
+        let recorded = Value::String(self.to_json().to_string()).to_string().len();
+        if recorded > RECORDED_BYTES_MAX {
+            return Some(format!(
+                "all that it says of itself has {recorded} bytes, at most {RECORDED_BYTES_MAX} can be recorded; a path grants all \
+                 that lies under it"
             ));
         }
         None
@@ -236,6 +240,13 @@ fn part_name(part: Part) -> &'static str {
         Part::Old => "old",
         Part::New => "new",
     }
+}
+
+/// Whether this can be the name or version of a plugin, or the name of a sink or table that it reads.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    let is_of_name = |character: char| character.is_ascii_alphanumeric() || "-_.+/".contains(character);
+    !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.chars().all(is_of_name)
 }
 
 /// All problems in one line, each with its place.

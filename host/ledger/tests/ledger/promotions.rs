@@ -4,7 +4,7 @@ use expect_test::expect;
 use sha2::{Digest as _, Sha256};
 use tokio::task::JoinSet;
 use weir_evidence::EntryKind;
-use weir_ledger::{Ledger, NewUpload, PromoteError, Promotion, RouteDefinition, StoredPlugin};
+use weir_ledger::{Ledger, NewUpload, PromoteError, Promotion, RouteDefinition, StoredPlugin, UploadQuery};
 
 use crate::support::World;
 
@@ -48,7 +48,7 @@ async fn promote(ledger: &Ledger, plugin: &StoredPlugin, config: &str) -> Result
         plugin: Some(plugin.digest),
         plugin_config: config.to_owned(),
         lookups: std::collections::BTreeMap::new(),
-        granted: Some(r#"{"reads":["new /status"]}"#.to_owned()),
+        granted: serde_json::json!({"reads": ["new /status"]}),
         rolls_back_to: None,
         reason: "a test".to_owned(),
     };
@@ -91,7 +91,7 @@ async fn each_step_is_an_entry_and_the_version_begins_with_it() {
         plugin: Some(a.digest),
         plugin_config: "{}".to_owned(),
         lookups: std::collections::BTreeMap::new(),
-        granted: None,
+        granted: serde_json::Value::Null,
         rolls_back_to: Some(1),
         reason: "it dropped orders".to_owned(),
     };
@@ -128,7 +128,7 @@ async fn what_is_uploaded_twice_is_there_once() {
     }
     assert_eq!(tasks.join_all().await, [0; 6]);
     upload(&world.ledger, &plugin("b"), "b").await;
-    let uploads = world.process().await.uploads().await.unwrap();
+    let uploads = world.process().await.uploads(UploadQuery::default()).await.unwrap();
     let names: Vec<_> = uploads
         .iter()
         .map(|upload| (upload.about.name.as_str(), upload.position.0))
@@ -168,6 +168,60 @@ async fn a_configuration_that_is_read_again_undoes_no_promotion_and_changes_only
         3 from 2: b [1] two
         4 from 2: c [1] two"#]]
     .assert_eq(&told(ledger).await);
+}
+
+/// Else a table that is uploaded again would keep a Weir from starting whose route runs another plugin.
+#[tokio::test]
+async fn tables_of_a_configured_plugin_are_nothing_to_one_that_was_promoted() {
+    let world = World::new().await;
+    let (a, b) = (plugin("a"), plugin("b"));
+    let ledger = &world.ledger;
+    let with = |table: &str| RouteDefinition {
+        lookups: [("customers".to_owned(), table.to_owned())].into(),
+        ..configured(Some(&a), "{}", "one")
+    };
+    let lookups = async |table: &str| {
+        let entered = ledger
+            .enter_route_version("mail", &with(table), Some(&a))
+            .await
+            .unwrap();
+        entered.definition.lookups.values().cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(lookups("old").await, ["old"]);
+    assert_eq!(lookups("new").await, ["new"]);
+    upload(ledger, &b, "b").await;
+    promote(ledger, &b, "{}").await.unwrap();
+    assert_eq!(lookups("newer").await, [""; 0]);
+    // And it is given them when it runs again.
+    let mut back = configured(Some(&b), "{}", "one");
+    ledger.enter_route_version("mail", &back, Some(&b)).await.unwrap();
+    back.plugin = Some(hex::encode(a.digest));
+    back.lookups = with("newest").lookups;
+    let entered = ledger.enter_route_version("mail", &back, Some(&a)).await.unwrap();
+    assert_eq!(entered.definition.lookups, with("newest").lookups);
+}
+
+/// Whoever asks over the API is held to much less.
+#[tokio::test]
+async fn what_does_not_fit_into_an_entry_is_an_error_and_enters_nothing() {
+    let world = World::new().await;
+    let first = configured(None, "{}", "one");
+    world.ledger.enter_route_version("mail", &first, None).await.unwrap();
+    let promotion = Promotion {
+        plugin: None,
+        plugin_config: "{}".to_owned(),
+        lookups: std::collections::BTreeMap::new(),
+        granted: serde_json::Value::Null,
+        rolls_back_to: None,
+        reason: "because ".repeat(5000),
+    };
+    let error = world
+        .ledger
+        .promote("mail", &promotion, NOW.parse().unwrap())
+        .await
+        .unwrap_err();
+    assert!(matches!(error, PromoteError::Database(_)), "{error}");
+    expect!["1 from 0: none {} one"].assert_eq(&told(&world.ledger).await);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use weir_ledger::{Ledger, ReadError, RouteDefinition};
 use weir_model::Position;
 use weir_routing::{Pattern, PatternError};
@@ -15,8 +16,8 @@ const ENTRIES_MAX: u16 = 1000;
 /// Changes that a plugin is tried on, at most.
 const CHANGES_MAX: usize = 200;
 
-/// What a plugin made of recorded changes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What a plugin made of the newest recorded changes that its route takes, at most 200.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trial {
     /// How many there were.
     pub changes: usize,
@@ -32,8 +33,6 @@ pub struct Trial {
     pub failed: usize,
     /// Why it failed on the first of them.
     pub failure: Option<String>,
-    /// Position of the first change about which it decided otherwise in another batch.
-    pub unsteady_at: Option<Position>,
 }
 
 /// Why a plugin could not be tried.
@@ -45,6 +44,12 @@ pub enum TrialError {
     /// The route's event pattern cannot be read.
     #[error("the route's event pattern cannot be read")]
     Pattern(#[from] PatternError),
+    /// Its answer is no function of the change.
+    #[error(
+        "the plugin's answer about the change at position {0} depends on the batch that it comes in; a plugin may look at one \
+         change at a time only"
+    )]
+    Unsteady(Position),
     /// The plugin could not be run.
     #[error("the plugin cannot be run")]
     Plugin(#[from] weir_runtime::RouteError),
@@ -55,7 +60,7 @@ impl Trial {
     ///
     /// # Errors
     ///
-    /// It could not be tried; that says nothing about the plugin.
+    /// It could not be tried, or its answers depend on more than the change.
     pub async fn run(
         ledger: &Ledger,
         route: &RouteDefinition,
@@ -80,9 +85,11 @@ impl Trial {
         changes.drain(..old);
 
         let probed = plugin.probe(&Batch::new(changes), plugin_config, manifest).await?;
+        if let Some(index) = probed.unsteady {
+            return Err(TrialError::Unsteady(positions[index]));
+        }
         let mut trial = Self {
             changes: positions.len(),
-            unsteady_at: probed.unsteady.map(|index| positions[index]),
             ..Self::default()
         };
         for answer in probed.answers {

@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use reqwest::multipart::{Form, Part};
 use serde_json::Value;
 use weir_api::{
-    PluginState, Plugins, PromoteRequest, Promoted, RollbackRequest, RouteVersionState, RouteVersions, Tried,
+    PluginState, Plugins, PromoteRequest, Promoted, RollbackRequest, RouteVersionState, RouteVersions, Trial,
 };
 
 use super::{component, config};
@@ -174,7 +174,7 @@ fn tell(route: &str, promoted: &Promoted, json: bool) -> anyhow::Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-fn outcome(tried: &Tried) -> String {
+fn outcome(tried: &Trial) -> String {
     if tried.changes == 0 {
         return "nothing is recorded yet that it could be tried on".to_owned();
     }
