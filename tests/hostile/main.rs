@@ -7,11 +7,11 @@
 #[path = "../../host/runtime/tests/plugins/guest.rs"]
 mod guest;
 
-use std::error::Error;
 use std::sync::Arc;
 
 use serde::Deserialize;
 use weir_model::{Change, EventId, Operation, SequenceNumber, Who};
+use weir_pipeline::error_chain;
 use weir_runtime::{Answers, Batch, BatchChange, Limits, RouteError, Runtime};
 use weir_tests::Footprint;
 
@@ -79,11 +79,11 @@ impl Hostile {
 async fn verdict(runtime: &Runtime, component: Vec<u8>, count: usize) -> String {
     let plugin = match runtime.load(component).await {
         Ok(plugin) => plugin,
-        Err(error) => return format!("refused: {}", chain(&error)),
+        Err(error) => return format!("refused: {}", error_chain(&error)),
     };
     let manifest = match plugin.describe("{}").await {
         Ok(manifest) => Arc::new(manifest),
-        Err(error) => return format!("undescribed: {}", chain(&error)),
+        Err(error) => return format!("undescribed: {}", error_chain(&error)),
     };
     match plugin.route(batch(count), "{}", &manifest).await {
         Ok(answers) => shown(&answers),
@@ -120,16 +120,6 @@ fn shown(answers: &Answers) -> String {
         Err(fault) => format!("{}: {}", fault.code.as_str(), fault.message),
     });
     shown.collect::<Vec<_>>().join("\n")
-}
-
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,9 +15,9 @@
 
 #[path = "../../evidence/benches/beside/mod.rs"]
 mod beside;
+mod shop;
 
 use std::hint::black_box;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -27,16 +27,15 @@ use weir_model::{Assurance, Change, EventId, Item, Operation, SequenceNumber, Wh
 use weir_runtime::{Batch, BatchChange, Limits, Runtime};
 
 use beside::{Beside, beside};
+use shop::shop;
 
 /// An order that is large enough for an announcement is rare.
 const CONFIG: &str = r#"{"large_order": 500}"#;
 
 fn main() -> ExitCode {
-    let Some(file) = component_file() else {
-        eprintln!("there is no plugins/shop.wasm in the target folder: run make plugins");
+    let Some(component) = shop() else {
         return ExitCode::FAILURE;
     };
-    let component = std::fs::read(file).expect("the component can be read");
     let host = tokio::runtime::Builder::new_current_thread()
         .build()
         .expect("a runtime without I/O needs nothing");
@@ -80,13 +79,6 @@ fn main() -> ExitCode {
 
 fn parse(text: &str) -> Value {
     serde_json::from_str(text).expect("it was written as JSON")
-}
-
-/// In the target folder that this benchmark was built in.
-fn component_file() -> Option<PathBuf> {
-    let bench = std::env::current_exe().ok()?;
-    let mut files = bench.ancestors().map(|folder| folder.join("plugins/shop.wasm"));
-    files.find(|file| file.is_file())
 }
 
 /// Orders as a shop makes them: of ten changes two are new orders, five move on, three only edit a note.

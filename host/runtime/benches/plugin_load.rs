@@ -9,9 +9,9 @@
 
 #[path = "../../evidence/benches/beside/mod.rs"]
 mod beside;
+mod shop;
 
 use std::hint::black_box;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use criterion::Criterion;
@@ -19,13 +19,12 @@ use sha2::{Digest as _, Sha256};
 use weir_runtime::{Limits, Runtime};
 
 use beside::{Beside, beside};
+use shop::shop;
 
 fn main() -> ExitCode {
-    let Some(file) = component_file() else {
-        eprintln!("there is no plugins/shop.wasm in the target folder: run make plugins");
+    let Some(component) = shop() else {
         return ExitCode::FAILURE;
     };
-    let component = std::fs::read(file).expect("the component can be read");
     let host = tokio::runtime::Builder::new_current_thread()
         .build()
         .expect("a runtime without I/O needs nothing");
@@ -58,11 +57,4 @@ fn main() -> ExitCode {
     );
     criterion.final_summary();
     ExitCode::SUCCESS
-}
-
-/// In the target folder that this benchmark was built in.
-fn component_file() -> Option<PathBuf> {
-    let bench = std::env::current_exe().ok()?;
-    let mut files = bench.ancestors().map(|folder| folder.join("plugins/shop.wasm"));
-    files.find(|file| file.is_file())
 }

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmFeatures};
 
 use crate::Limits;
@@ -51,6 +52,7 @@ pub struct Runtime {
     pub(crate) limits: Limits,
     pub(crate) compiler: Compiler,
     pub(crate) artefacts: Option<Arc<Artefacts>>,
+    pub(crate) compiling: Arc<Semaphore>,
 }
 
 /// Why the runtime could not start.
@@ -89,6 +91,7 @@ impl Runtime {
             limits,
             compiler: Compiler::Here,
             artefacts: None,
+            compiling: Arc::new(Semaphore::new(1)),
         })
     }
 

@@ -8,7 +8,7 @@
 //! # Invariants
 //!
 //! - What is refused is refused with what to do about it.
-//! - Nothing is compiled that was not counted before.
+//! - Nothing is compiled that was not counted before, and one component at a time: others wait, and find what it made.
 
 mod artefact;
 mod compile;
@@ -131,23 +131,33 @@ impl Runtime {
 
     /// The machine code of a component: what was kept, or else compiled now, and kept.
     async fn machine_code(&self, digest: [u8; 32], component: Vec<u8>) -> Result<Vec<u8>, LoadError> {
-        let fingerprint = fingerprint(&self.engine);
-        let Some(artefacts) = self.artefacts.clone() else {
-            return compile::compile(self, component).await;
-        };
-        let found = self
-            .threads
-            .run(move || (artefacts.find(&digest, fingerprint), artefacts));
-        let (found, artefacts) = found.await.map_err(|_| LoadError::Ended)?;
-        if let Some(code) = found {
+        if let Some(code) = self.kept(digest).await? {
+            return Ok(code);
+        }
+        let _turn = self.compiling.acquire().await.expect("it is never closed");
+        // Whoever had the turn before may have compiled the same.
+        if let Some(code) = self.kept(digest).await? {
             return Ok(code);
         }
         let code = compile::compile(self, component).await?;
+        let Some(artefacts) = self.artefacts.clone() else {
+            return Ok(code);
+        };
+        let fingerprint = fingerprint(&self.engine);
         let keep = move || {
             artefacts.keep(&digest, fingerprint, &code);
             code
         };
         self.threads.run(keep).await.map_err(|_| LoadError::Ended)
+    }
+
+    async fn kept(&self, digest: [u8; 32]) -> Result<Option<Vec<u8>>, LoadError> {
+        let Some(artefacts) = self.artefacts.clone() else {
+            return Ok(None);
+        };
+        let fingerprint = fingerprint(&self.engine);
+        let find = move || artefacts.find(&digest, fingerprint);
+        self.threads.run(find).await.map_err(|_| LoadError::Ended)
     }
 }
 

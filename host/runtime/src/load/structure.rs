@@ -9,12 +9,12 @@ use wasmparser::{Encoding, Operator, Parser, Payload};
 use super::LoadError;
 
 /// What is counted over the whole component.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Cap {
+#[derive(Clone, Copy)]
+struct Cap {
     /// What it is called.
-    pub(crate) what: &'static str,
+    what: &'static str,
     /// So many at most.
-    pub(crate) max: usize,
+    max: usize,
 }
 
 /// Core modules. A guest with a runtime of its own has one for the runtime and some for its libraries.

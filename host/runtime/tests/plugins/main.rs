@@ -23,6 +23,7 @@ mod guest;
 
 mod answers;
 mod calls;
+mod children;
 mod contract;
 mod describe;
 mod limits;

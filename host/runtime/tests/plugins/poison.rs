@@ -6,8 +6,9 @@ use proptest::collection::btree_map;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use serde_json::json;
-use weir_runtime::{BatchChange, FaultCode, Limits};
+use weir_runtime::{Batch, BatchChange, FaultCode, Limits};
 
+use crate::guest::Guest;
 use crate::support::{Answers, Loaded, SMALL, built, insert};
 
 /// What a record can ask `poison.wasm` for, and what must come of it.
@@ -96,6 +97,36 @@ fn a_batch_that_is_split_or_permuted_is_decided_as_the_whole() {
             prop_assert_eq!(answer, &whole[*place], "change {}", place);
         }
     });
+}
+
+/// What a promotion refuses: an answer that depends on how many changes there are, or on the place among them.
+#[tokio::test]
+async fn a_plugin_that_looks_at_its_batch_is_found_out() {
+    let drops_when = |condition: &str| {
+        let route = format!(
+            r"(loop $next
+                (if {condition} (then (i32.store8 (i32.add (i32.const 4096) (local.get $i)) (i32.const 2))))
+                (local.set $i (i32.add (local.get $i) (i32.const 1)))
+                (br_if $next (i32.lt_u (local.get $i) (local.get $count))))
+              (call $keep (local.get $count))"
+        );
+        Guest {
+            route: Box::leak(route.into_boxed_str()),
+            ..Guest::default()
+        }
+    };
+    let cases = [
+        ("(i32.const 0)", None),
+        ("(i32.gt_u (local.get $count) (i32.const 7))", Some(0)),
+        ("(i32.eqz (local.get $i))", Some(0)),
+        ("(i32.eq (local.get $i) (i32.const 7))", Some(2)),
+    ];
+    for (condition, unsteady) in cases {
+        let loaded = Loaded::new(drops_when(condition).build(), "{}", SMALL).await;
+        let batch = Batch::new((0..10).map(|place| insert(place, json!({}))).collect());
+        let probed = loaded.plugin.probe(&batch, "{}", &loaded.manifest).await.unwrap();
+        assert_eq!(probed.unsteady, unsteady, "{condition}");
+    }
 }
 
 #[tokio::test]
