@@ -180,16 +180,27 @@ impl Ledger {
         in_time(rows).await?.into_iter().map(UploadRow::read).collect()
     }
 
-    /// Digests of what was uploaded, in no particular order.
+    /// Digests of the plugins that a process may have to run at any moment: those that routes run, and the newest 50 uploads.
     ///
     /// # Errors
     ///
     /// Postgres failed.
-    pub async fn uploaded_digests(&self) -> sqlx::Result<Vec<Hash>> {
+    pub async fn plugins_wanted(&self) -> sqlx::Result<Vec<Hash>> {
         let digests = in_time(
             sqlx::query_scalar!(
-                "select distinct plugin_digest from upload where ledger_id = $1",
-                self.shared.id
+                r#"
+                (select plugin_digest as "digest!" from upload where ledger_id = $1 order by position desc limit 50)
+                union
+                (
+                    select plugin_digest from (
+                        select distinct on (route) route, plugin_digest from route_version
+                        where ledger_id = $1
+                        order by route, version desc
+                    ) as running
+                    where plugin_digest is not null
+                )
+                "#,
+                self.shared.id,
             )
             .fetch_all(&self.shared.pool),
         );

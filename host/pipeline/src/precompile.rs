@@ -1,4 +1,4 @@
-//! Compiles what was uploaded, in every process: whoever leads next can run it at once.
+//! Compiles what routes run and what was uploaded lately, in every process: whoever leads next can run it at once.
 //!
 //! # Invariants
 //!
@@ -15,10 +15,10 @@ use weir_runtime::Runtime;
 use crate::pace::pause;
 use crate::problem::error_chain;
 
-/// How often is looked for uploads.
+/// How often is looked for plugins.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Compiles uploads as they come.
+/// Compiles plugins as they come.
 pub struct PrecompileTask {
     ledger: Ledger,
     runtime: Runtime,
@@ -26,7 +26,7 @@ pub struct PrecompileTask {
 }
 
 impl PrecompileTask {
-    /// For the uploads of this ledger, into what this runtime keeps.
+    /// For the plugins of this ledger, into what this runtime keeps.
     #[must_use]
     pub fn new(ledger: Ledger, runtime: Runtime) -> Self {
         Self {
@@ -40,14 +40,14 @@ impl PrecompileTask {
     pub async fn run(mut self, stop: CancellationToken) {
         while !stop.is_cancelled() {
             if let Some(Err(error)) = stop.run_until_cancelled(self.look()).await {
-                tracing::debug!(problem = error_chain(&error), "cannot look for uploaded plugins");
+                tracing::debug!(problem = error_chain(&error), "cannot look for plugins to compile");
             }
             pause(&stop, LOOK_INTERVAL).await;
         }
     }
 
     async fn look(&mut self) -> Result<(), DatabaseError> {
-        for digest in self.ledger.uploaded_digests().await? {
+        for digest in self.ledger.plugins_wanted().await? {
             if self.seen.contains(&digest) {
                 continue;
             }

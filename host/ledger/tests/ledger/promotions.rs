@@ -225,6 +225,30 @@ async fn what_does_not_fit_into_an_entry_is_an_error_and_enters_nothing() {
 }
 
 #[tokio::test]
+async fn the_newest_uploads_are_wanted_and_what_routes_run_however_old_it_is() {
+    let world = World::new().await;
+    let old = plugin("old");
+    let first = configured(Some(&old), "{}", "one");
+    world
+        .ledger
+        .enter_route_version("mail", &first, Some(&old))
+        .await
+        .unwrap();
+    let mut uploaded = Vec::new();
+    for number in 0..52 {
+        let plugin = plugin(&format!("plugin {number}"));
+        upload(&world.ledger, &plugin, "a").await;
+        uploaded.push(plugin.digest);
+    }
+    let mut expected: Vec<_> = uploaded[2..].to_vec();
+    expected.push(old.digest);
+    expected.sort_unstable();
+    let mut wanted = world.process().await.plugins_wanted().await.unwrap();
+    wanted.sort_unstable();
+    assert_eq!(wanted, expected);
+}
+
+#[tokio::test]
 async fn nothing_is_promoted_on_a_route_that_there_is_not_or_of_a_plugin_that_there_is_not() {
     let world = World::new().await;
     let a = plugin("a");
