@@ -3,6 +3,7 @@
 use sqlx::{PgConnection, Postgres, Transaction};
 use weir_model::Position;
 
+use crate::transaction::begin;
 use crate::{Ledger, ReadError, from_stored, in_time, to_stored};
 
 /// The right to move a cursor, until someone else takes the consumer.
@@ -62,7 +63,7 @@ impl Ledger {
 
     /// Begins the transaction in which a cursor moves, together with what belongs to the move.
     pub(crate) async fn begin(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
-        self.shared.pool.begin().await
+        begin(&self.shared.pool).await
     }
 
     pub(crate) async fn move_consumer(

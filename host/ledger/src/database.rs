@@ -13,6 +13,7 @@ use weir_evidence::{Frontier, LedgerSecret};
 use weir_model::LedgerName;
 
 use crate::append::AppendQueue;
+use crate::transaction::begin;
 use crate::{Ledger, LedgerSettings, Shared};
 
 /// The schema that this binary was built for.
@@ -176,7 +177,7 @@ impl Database {
     /// The schema or the secret is not the right one.
     pub async fn open_or_create(&self, name: &LedgerName, secret: LedgerSecret) -> Result<Ledger, OpenError> {
         self.check_schema().await?;
-        let mut tx = self.pool.begin().await?;
+        let mut tx = begin(&self.pool).await?;
         let created = sqlx::query_scalar!(
             "insert into ledger (name, secret_id) values ($1, $2) on conflict (name) do nothing returning ledger_id",
             name.as_str(),

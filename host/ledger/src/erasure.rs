@@ -23,6 +23,7 @@ use sqlx::{Postgres, Transaction};
 use weir_evidence::ItemToken;
 use weir_model::{AttributeValue, Item, Position};
 
+use crate::transaction::begin;
 use crate::{BodyKeyError, Ledger, ReadError, from_stored, in_time};
 
 pub use self::carry_out::CarriedOut;
@@ -141,7 +142,7 @@ impl Ledger {
 
     /// Begins a transaction that keeps holds from being placed or released, and reads them.
     async fn lock_holds(&self) -> sqlx::Result<(Transaction<'static, Postgres>, Vec<Hold>)> {
-        let mut tx = self.shared.pool.begin().await?;
+        let mut tx = begin(&self.shared.pool).await?;
         // What is checked and entered meanwhile is read and written on other connections.
         sqlx::query!("select set_config('idle_in_transaction_session_timeout', '0', true)")
             .fetch_one(&mut *tx)

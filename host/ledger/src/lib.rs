@@ -32,6 +32,7 @@ mod route_version;
 mod shard;
 mod shard_beginning;
 mod shard_state;
+mod transaction;
 mod tree;
 mod verify;
 mod worker;

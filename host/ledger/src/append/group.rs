@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use jiff::Timestamp;
 use jiff_sqlx::Timestamp as StoredTimestamp;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::PgConnection;
 use weir_evidence::{Batch, BatchAfter, ConfigurationDigest, Entry, EntryKind, TileEdge, leaf_hash};
 use weir_model::{Position, SequenceNumber, ShardId};
 
@@ -14,6 +14,7 @@ use super::split::GroupError;
 use super::{AppendError, AppendTo, Appended, SealedRecord, ShardBatch};
 use crate::head::unreadable;
 use crate::shard::read_position;
+use crate::transaction::begin;
 use crate::{Head, Ledger};
 
 /// A locked shard, as it stands once the batches before have been taken.
@@ -59,8 +60,7 @@ impl Ledger {
         let known = cached.take();
         let records = batches.iter().map(|batch| batch.records.len() + 2).sum();
         self.ensure_partitions(records).await?;
-        let mut conn = self.shared.pool.acquire().await?;
-        let mut tx = conn.begin().await?;
+        let mut tx = begin(&self.shared.pool).await?;
         let mut frontier = self.lock_head(&mut tx).await?;
         let mut shards = self.lock_shards(&mut tx, batches).await?;
         let (mut results, mut written) = (Vec::with_capacity(batches.len()), Vec::with_capacity(batches.len()));

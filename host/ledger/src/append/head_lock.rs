@@ -9,6 +9,7 @@ use std::time::Duration;
 use sqlx::PgConnection;
 use weir_evidence::Frontier;
 
+use crate::transaction::begin;
 use crate::{Ledger, from_stored};
 
 /// How long the head may be waited for before its holder is disconnected (design, "Append").
@@ -57,7 +58,7 @@ impl Ledger {
     /// Disconnects those of our own who hold up whoever waits for a head, and do not wait for anything themselves.
     async fn disconnect_holders(&self) {
         let terminate = async {
-            let mut tx = self.shared.pool.begin().await?;
+            let mut tx = begin(&self.shared.pool).await?;
             // Backends belong to the user who logged in, whatever role was put on.
             sqlx::query("set local role none").execute(&mut *tx).await?;
             let terminated = sqlx::query_scalar!(

@@ -6,6 +6,7 @@ use weir_model::Position;
 
 use super::copy::{Row, copy_rows};
 use super::{KeyedBody, SealedRecord};
+use crate::transaction::begin;
 use crate::{BodyKeyError, Head, Ledger, NumberedBodyKey};
 
 /// An entry of the ledger's own, ready to be stored.
@@ -65,7 +66,7 @@ impl Ledger {
         let known = cached.take();
         let attempt = async {
             self.ensure_partitions(1).await?;
-            let mut tx = self.shared.pool.begin().await?;
+            let mut tx = begin(&self.shared.pool).await?;
             let (head, edge) = self.append_own_in(&mut tx, record, beside, known).await?;
             tx.commit().await?;
             Ok((head, edge))

@@ -7,6 +7,7 @@ use weir_model::Position;
 
 use super::{Erasure, ErasureError, lock_erasures};
 use crate::read::StoredEntry;
+use crate::transaction::begin;
 use crate::{Ledger, NumberedBodyKey, ReadError, from_stored};
 
 /// Bodies of one transaction: a second's work at most, so that a hold never waits long.
@@ -77,7 +78,7 @@ impl Ledger {
         plan: &ErasurePlan,
         journal: impl Fn(&[i64]) -> std::io::Result<()>,
     ) -> Result<bool, ErasureError> {
-        let mut tx = self.shared.eraser.begin().await?;
+        let mut tx = begin(&self.shared.eraser).await?;
         lock_erasures(&mut tx, self.shared.id).await?;
         let stands = sqlx::query_scalar!(
             "select erased_to from erasure where ledger_id = $1 and erasure_id = $2 and done_at is null",

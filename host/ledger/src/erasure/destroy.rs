@@ -7,6 +7,7 @@ use weir_evidence::{BODY_KEYS_PER_SEGMENT, SegmentKey};
 
 use super::ErasureError;
 use crate::body_key::segment_of;
+use crate::transaction::begin;
 use crate::{BodyKeyError, Ledger};
 
 impl Ledger {
@@ -59,7 +60,7 @@ impl Ledger {
     ///
     /// Postgres failed or a segment cannot be read. Safe to repeat.
     pub async fn destroy_keys_again(&self, keys: &[i64]) -> Result<(), ErasureError> {
-        let mut tx = self.shared.eraser.begin().await?;
+        let mut tx = begin(&self.shared.eraser).await?;
         self.destroy_keys(&mut tx, keys).await?;
         tx.commit().await?;
         self.forget_segments();
