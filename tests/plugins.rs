@@ -18,6 +18,34 @@ async fn plugin(folder: &Path, arguments: &[&str]) -> Answer {
 }
 
 #[tokio::test]
+async fn a_new_annotator_passes_its_test_too_and_is_tried_like_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = plugin(folder.path(), &["new", "--annotator", "people"]).await;
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let tested = plugin(folder.path(), &["test", "people"]).await;
+    expect_test::expect![[r#"
+        ok    the address is hashed and the clerk is named
+        1 cases, 0 failed
+    "#]]
+    .assert_eq(&tested.stdout);
+    let changes = folder.path().join("changes.jsonl");
+    std::fs::write(
+        &changes,
+        r#"{"new": {"email": "ada@example.com", "updated_by": "maria"}}"#,
+    )
+    .unwrap();
+    let built = "people/target/plugin/people.wasm";
+    let run = plugin(folder.path(), &["run", built, "--changes", "changes.jsonl", "--json"]).await;
+    let run: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(run["decision"], "annotate");
+    assert_eq!(run["annotation"]["becomes"]["new"]["email"], "hash");
+    assert_eq!(run["annotation"]["redactions"][1], "hash new /email");
+    let bench = plugin(folder.path(), &["bench", built, "--changes", "changes.jsonl", "--json"]).await;
+    let bench: serde_json::Value = serde_json::from_str(&bench.stdout).unwrap();
+    assert_eq!(bench["faults"], 0);
+}
+
+#[tokio::test]
 async fn a_new_plugin_passes_its_test_after_two_commands_and_fails_it_when_it_is_changed() {
     let folder = tempfile::tempdir().unwrap();
     let made = plugin(folder.path(), &["new", "order-events"]).await;

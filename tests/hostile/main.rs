@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use weir_model::{Change, EventId, Operation, SequenceNumber, Who};
 use weir_pipeline::error_chain;
-use weir_runtime::{Answers, Batch, BatchChange, Limits, RouteError, Runtime};
+use weir_runtime::{Answers, Batch, BatchChange, Decision, HostError, Limits, Runtime};
 use weir_tests::Footprint;
 
 use guest::Guest;
@@ -87,7 +87,7 @@ async fn verdict(runtime: &Runtime, component: Vec<u8>, count: usize) -> String 
     };
     match plugin.route(batch(count), "{}", &manifest).await {
         Ok(answers) => shown(&answers),
-        Err(RouteError::TooMuchPoison) => "too much poison".to_owned(),
+        Err(HostError::TooMuchPoison) => "too much poison".to_owned(),
         Err(error) => panic!("the host was at fault: {error}"),
     }
 }
@@ -113,7 +113,7 @@ fn batch(count: usize) -> Batch {
     Batch::new((0..count).map(change).collect())
 }
 
-fn shown(answers: &Answers) -> String {
+fn shown(answers: &Answers<Decision>) -> String {
     let shown = answers.iter().map(|answer| match answer {
         Ok(decision) if decision.keep => "keep".to_owned(),
         Ok(_) => "drop".to_owned(),

@@ -145,6 +145,7 @@ CHANGE = body(of={
     "/new/a~1b": {"N": "12.50"}, "/new/a0": {"M": {"x": {"L": [{"NULL": True}]}}}, "/new/hidden": {"S": "secret"},
 })
 RAW = body(of={"/raw": "??", "/reason": "no table"})
+ANNOTATED = body(of={"/keys/id": {"S": "1"}, "/reason": "a call", "/tags/a~1b": "x", "/tags/class": "personal"})
 ERASURE = body(of={"/actor": "carl", "/reason": "art. 17"})
 
 
@@ -159,6 +160,16 @@ def change(sequence, shard="s0", attributes=CHANGE, **more):
         "item": "00000001:" + "a" * 32, "operation": "modify", "sequence": str(sequence), "shard": shard,
         "stream": "arn:stream", "table": "orders", "time": TIME + 7, **more,
     })
+
+
+def amendment(sequence, shard="s0", attributes=ANNOTATED, **more):
+    return {**change(sequence, shard, attributes, **more), "kind": "amendment"}
+
+
+def withheld(sequence, shard="s0"):
+    one = {**change(sequence, shard, RAW), "kind": "withheld"}
+    del one["assurance"]
+    return one
 
 
 def unknown(sequence, shard="s0"):
@@ -205,6 +216,16 @@ def a_ledger():
     ]
 
 
+def an_amended_ledger():
+    """What was withheld is accounted for, and told behind the end of its shard."""
+    return [
+        (withheld(11), (RAW, ["/raw"])),
+        (change(12), (CHANGE, ["/keys/id"])),
+        (batch("start", "11", "12", 2, redacted=1, closed="end"), NOTHING),
+        (amendment(11), (ANNOTATED, ["/keys/id", "/reason", "/tags/a~1b"])),
+    ]
+
+
 # rows
 
 def unescaped(path):
@@ -228,18 +249,20 @@ def utc(time):
 
 
 def rows_of(position, one, raw, values):
-    objects = {part: an_object(values, part) for part in ("keys", "new", "old")}
-    if one["kind"] != "change":
+    objects = {part: an_object(values, part) for part in ("keys", "new", "old", "tags")}
+    of_change = one["kind"] in ("change", "amendment")
+    if not of_change:
         objects = dict.fromkeys(objects)
     row = {"actor": values.get("/actor"), "kind": canon(one["kind"]).decode(), "position": str(position)}
-    if one["kind"] == "change":
+    if of_change:
         row |= objects | {name: canon(one[name]).decode() for name in ("assurance", "operation", "table")}
+        row["reason"] = values.get("/reason")
         row["time"] = canon(utc(one["time"])).decode()
     else:
         row |= {"entry": raw.decode(), "raw": values.get("/raw"), "reason": values.get("/reason")}
     line = "{" + ",".join(f'"{name}":{row[name]}' for name in sorted(row) if row[name] is not None) + "}\n"
     cells = [str(position), utc(one["time"]) if "time" in one else "", one["kind"]]
-    cells += [one[name] if one["kind"] == "change" else "" for name in ("operation", "table", "assurance")]
+    cells += [one[name] if of_change else "" for name in ("operation", "table", "assurance")]
     cells.append(json.loads(values["/actor"]) if "/actor" in values else "")
     cells += [objects[part] or "" for part in ("keys", "old", "new")]
     return line.encode(), csv(cells)
@@ -351,6 +374,11 @@ def changed(position, **members):
 class Proved(Case):
     def test_an_untouched_bundle_is_proved(self):
         self.proved(Bundle(), say="proved: 16 entries")
+
+    def test_what_was_withheld_and_told_later_is_proved(self):
+        ledger = an_amended_ledger()
+        self.proved(Bundle(ledger), say="proved: 4 entries")
+        self.proved(Bundle(ledger, first=3))
 
     def test_every_range_is_proved(self):
         for first in range(16):
@@ -673,6 +701,10 @@ class Tampered(Case):
             ("goes from 3 to 6 behind 4", changed(5, after="4", first="3")),
             ("a sequence is not from 11 to 13", changed(4, first="11")),
             ("was at its end", changed(9, closed="end")),
+            ("not withheld or was told before", [*a_ledger(), (amendment(12), NOTHING)]),
+            ("not withheld or was told before", [*an_amended_ledger(), (amendment(11), NOTHING)]),
+            ("not withheld or was told before", an_amended_ledger()[:3] + [(amendment(11, event="other"), NOTHING)]),
+            ("1 entries were recorded", an_amended_ledger()[1:]),
         ]:
             data = Bundle(ledger).file()
             verdict = verify.verify(data, KEY)
@@ -850,7 +882,7 @@ def paths_of(body):
             found[f"/{part}"] = canonical_of(inside)
             continue
         for name, value in inside.items():
-            found[f"/{part}/" + name.replace("~", "~0").replace("/", "~1")] = canonical_of(with_sorted_sets(value))
+            found[f"/{part}/" + name.replace("~", "~0").replace("/", "~1")] = canonical_of(value if part == "tags" else with_sorted_sets(value))
     return sorted(found.items(), key=lambda pair: pair[0].encode())
 
 

@@ -493,6 +493,8 @@ def parse_signature(line):
 
 KINDS = {
     "change": "assurance commitment config event item operation sequence shard stream table time",
+    "amendment": "assurance commitment config event item operation sequence shard stream table time",
+    "withheld": "commitment config event item operation sequence shard stream table time",
     "unknown": "commitment sequence shard stream time",
     "gap": "after? cause commitment? loss next? shard since? stream until?",
     "batch": "after closed config first? last? read recorded redacted shard stream",
@@ -500,6 +502,7 @@ KINDS = {
     "erasure": "bodies? commitment id item? scope stage time",
     "hold": "commitment id item? scope stage time",
 }
+CHANGES = ("change", "amendment")
 DIGITS = re.compile(r"[0-9]{1,128}")
 ITEM = re.compile(r"[0-9a-f]{8}:[0-9a-f]{32}")
 NO_CONTROL = re.compile(r"[^\x00-\x1f\x7f-\x9f]+")  # Unicode category Cc never grows
@@ -591,7 +594,7 @@ def number(text):
 
 # Commitment and disclosure (entry.md)
 
-PATH = re.compile(r"/(?:keys|old|new)/(?:[^~/]|~[01])*|/actor|/reason|/raw", re.DOTALL)
+PATH = re.compile(r"/(?:keys|old|new|tags)/(?:[^~/]|~[01])*|/actor|/reason|/raw", re.DOTALL)
 
 
 def attribute_digest(salt, path, value):
@@ -643,7 +646,7 @@ def check_attribute(attribute):
         parsed = canonical(value.encode("utf-8"))
     except Malformed as why:
         raise Malformed(f"has a value that {why}") from None
-    if path in ("/actor", "/reason", "/raw"):
+    if path in ("/actor", "/reason", "/raw") or path.startswith("/tags/"):
         right = isinstance(parsed, str)
     else:
         right = isinstance(parsed, dict) and len(parsed) == 1
@@ -862,7 +865,7 @@ COLUMNS = ["position", "time", "kind", "operation", "table", "assurance", "actor
 def check_rows(members, raw_entries, entries, shown, first, verdict):
     json_rows, csv_rows = [], [csv_line(COLUMNS)]
     for position, (raw, entry, values) in enumerate(zip(raw_entries, entries, shown), first):
-        objects = {name: shown_object(values, f"/{name}/") for name in ["keys", "old", "new"]}
+        objects = {name: shown_object(values, f"/{name}/") for name in ["keys", "old", "new", "tags"]}
         json_rows.append(json_row(position, raw, entry, values, objects) + "\n")
         csv_rows.append(csv_row(position, entry, values, objects))
     for name, rows in {"rows.jsonl": json_rows, "rows.csv": csv_rows}.items():
@@ -883,8 +886,9 @@ def shown_object(values, prefix):
 def json_row(position, raw, entry, values, objects):
     row = {"kind": encode(entry["kind"]), "position": encode(position)}
     row["actor"] = values.get("/actor", "")
-    if entry["kind"] == "change":
+    if entry["kind"] in CHANGES:
         row |= objects
+        row["reason"] = values.get("/reason", "")
         row |= {name: encode(entry[name]) for name in ["assurance", "operation", "table"]}
         row["time"] = encode(instant(entry["time"]))
     else:
@@ -894,7 +898,7 @@ def json_row(position, raw, entry, values, objects):
 
 
 def csv_row(position, entry, values, objects):
-    change = entry["kind"] == "change"
+    change = entry["kind"] in CHANGES
     fields = {"position": str(position), "kind": entry["kind"]}
     if "time" in entry:
         fields["time"] = instant(entry["time"])
@@ -927,6 +931,7 @@ class Shard:
     gap: bool = False  # since the batch before
     sequences: list = field(default_factory=list)  # recorded since the batch before
     ended: bool = False
+    withheld: dict = field(default_factory=dict)  # event ids of what is not told yet, by sequence
 
 
 def account(entries, first, verdict):
@@ -942,6 +947,9 @@ def account(entries, first, verdict):
 
 
 def account_entry(shard, entry, say):
+    if entry["kind"] == "amendment":
+        account_amendment(shard, entry, say)
+        return
     if shard.ended:
         say(f"{shard.name} was at its end")
     if entry["kind"] == "batch":
@@ -954,6 +962,14 @@ def account_entry(shard, entry, say):
             say(f"{shard.name}: sequence {sequence} is not behind {shard.recorded}")
         shard.recorded = sequence
         shard.sequences.append(sequence)
+        if entry["kind"] == "withheld":
+            shard.withheld[sequence] = entry["event"]
+
+
+def account_amendment(shard, amendment, say):
+    event = shard.withheld.pop(number(amendment["sequence"]), None)
+    if shard.begins and event != amendment["event"]:
+        say(f"{shard.name}: an amendment of {amendment['sequence']}, which was not withheld or was told before")
 
 
 def account_gap(shard, gap, say):

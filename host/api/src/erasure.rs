@@ -244,6 +244,7 @@ impl From<ErasureError> for ApiError {
         match error {
             ErasureError::Held { .. } => Self::new(StatusCode::CONFLICT, "held", error.to_string()),
             ErasureError::Nothing => Self::new(StatusCode::NOT_FOUND, "nothing", error.to_string()),
+            ErasureError::Withheld(_) => Self::new(StatusCode::CONFLICT, "withheld", error.to_string()),
             ErasureError::Read(error) => error.into(),
             ErasureError::BodyKey(_) | ErasureError::Journal(_) | ErasureError::Database(_) => {
                 Self::unavailable(&error)

@@ -75,6 +75,10 @@ impl PluginGate {
     }
 
     /// Waits for a place.
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
     pub(crate) async fn enter(&self) -> SemaphorePermit<'_> {
         self.places.acquire().await.expect("it is never closed")
     }

@@ -1,5 +1,7 @@
 //! The history of an item: who changed what, when, newest first.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
@@ -57,6 +59,15 @@ pub struct Change {
     /// The item after.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new: Option<Value>,
+    /// Why it was made, as its annotation says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What its annotation tags it with.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    /// Why it is withheld: `plugin-error`, ..., or `behind-withheld`. Nothing else is told of it then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withheld: Option<String>,
 }
 
 /// One attribute before and after.
@@ -129,17 +140,35 @@ pub(crate) async fn history(
 }
 
 fn read_change(recorded: RecordedEntry) -> Option<Change> {
-    let EntryKind::Change {
-        event,
-        operation,
-        time,
-        assurance,
-        ..
-    } = recorded.entry.kind
-    else {
-        return None;
-    };
     let body = recorded.body;
+    let (event, operation, time, assurance) = match recorded.entry.kind {
+        EntryKind::Change {
+            event,
+            operation,
+            time,
+            assurance,
+            ..
+        } => (event, operation, time, assurance),
+        EntryKind::Withheld {
+            event, operation, time, ..
+        } => {
+            return Some(Change {
+                position: recorded.position.0,
+                time,
+                operation,
+                actor: None,
+                assurance: Assurance::Unknown,
+                event: event.as_str().to_owned(),
+                differences: None,
+                old: None,
+                new: None,
+                reason: None,
+                tags: BTreeMap::new(),
+                withheld: body.reason,
+            });
+        }
+        _ => return None,
+    };
     Some(Change {
         position: recorded.position.0,
         time,
@@ -150,6 +179,9 @@ fn read_change(recorded: RecordedEntry) -> Option<Change> {
         old: body.old.as_ref().map(plain_json),
         new: body.new.as_ref().map(plain_json),
         actor: body.actor,
+        reason: body.reason,
+        tags: body.tags,
+        withheld: None,
     })
 }
 

@@ -17,6 +17,7 @@
 //! | `POST /v1/lookups/{name}` (a JSON object), `GET /v1/lookups` | [`LookupState`], [`Lookups`] |
 //! | `POST /v1/routes/{route}/promote`, `.../rollback` | [`Promoted`] |
 //! | `GET /v1/routes/{route}/versions` | [`RouteVersions`] |
+//! | `GET /v1/withheld`, `.../{position}`, `POST /v1/withheld/annotate` | [`WithheldChanges`], [`WithheldChange`], [`AnnotatedAgain`] |
 //! | `GET /v1/shards` | [`Shards`] |
 //! | `GET /v1/workers`, `POST /v1/workers/{worker}/drain`, `.../resume` | [`Workers`] |
 //! | `GET /metrics` | figures of this process, as Prometheus reads them; without a token |
@@ -46,6 +47,7 @@ mod route;
 mod server;
 mod shard;
 mod token;
+mod withheld;
 
 pub use erasure::{About, ErasureRequest, ErasureState, Erasures, HoldRequest, HoldState, Holds};
 pub use error::{ErrorAnswer, ErrorBody};
@@ -58,6 +60,7 @@ pub use proof::{Entries, ProofHashes, ShownEntry};
 pub use publication::{ContinueRequest, Decided};
 pub use route::{PromoteRequest, Promoted, RollbackRequest, RouteVersionState, RouteVersions};
 pub use weir_pipeline::Trial;
+pub use withheld::{AnnotateAgain, AnnotatedAgain, StillWithheldChange, WithheldChange, WithheldChanges};
 
 pub use server::{Api, ServeError, Tokens};
 pub use shard::{ShardState, Shards, WorkerState, Workers};

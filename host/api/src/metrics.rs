@@ -23,7 +23,7 @@ pub(crate) async fn metrics(State(answers): State<Answers>) -> impl IntoResponse
 /// A figure of sources: its name, what it says, and how it is had.
 type SourceMetric = (&'static str, &'static str, fn(&SourceFigures) -> u64);
 
-const OF_SOURCES: [SourceMetric; 5] = [
+const OF_SOURCES: [SourceMetric; 6] = [
     (
         "weir_source_reads_total",
         "GetRecords calls that were answered.",
@@ -46,6 +46,11 @@ const OF_SOURCES: [SourceMetric; 5] = [
         "weir_source_gaps_total",
         "Gaps that were recorded: records that were lost, or may have been.",
         |source| source.gaps,
+    ),
+    (
+        "weir_source_withheld_total",
+        "Changes that were recorded for nobody to see until they are annotated again.",
+        |source| source.withheld,
     ),
 ];
 

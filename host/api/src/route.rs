@@ -21,7 +21,7 @@ use serde_json::Value;
 use weir_evidence::Hash;
 use weir_ledger::{PromoteError, Promotion, RouteVersion, Upload};
 use weir_pipeline::{TableError, Trial, TrialError, error_chain, give_tables, newest_tables};
-use weir_runtime::{Manifest, Plugin, RouteError};
+use weir_runtime::{Hook, HostError, Manifest, Plugin};
 
 use crate::error::ApiError;
 use crate::gate::PluginGate;
@@ -260,6 +260,9 @@ async fn newest(answers: &Answers, route: &str) -> Result<RouteVersion, ApiError
 async fn loaded(answers: &Answers, digest: &Hash, config: &str) -> Result<(Plugin, Manifest), ApiError> {
     let component = answers.ledger.plugin(digest).await?.component;
     let plugin = answers.gate.load(component).await?;
+    if plugin.hook() != Hook::Route {
+        return Err(refused("wrong-hook", Hook::Intake.instead().to_owned()));
+    }
     let manifest = PluginGate::describe(&plugin, config).await?;
     Ok((plugin, manifest))
 }
@@ -322,7 +325,7 @@ async fn try_it(
     let trial = trial.map_err(|error| match error {
         TrialError::Read(error) => error.into(),
         TrialError::Unsteady(_) => refused("no-function", error.to_string()),
-        TrialError::Plugin(RouteError::TooMuchPoison) => refused("fails-on-recorded-changes", error_chain(&error)),
+        TrialError::Plugin(HostError::TooMuchPoison) => refused("fails-on-recorded-changes", error_chain(&error)),
         error => ApiError::unavailable(&error),
     })?;
     if trial.failed * 2 > trial.changes {

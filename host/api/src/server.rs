@@ -17,7 +17,9 @@ use weir_pipeline::{IntakeStatus, Publication, Scrubbed};
 use weir_runtime::COMPONENT_BYTES_MAX;
 
 use crate::error::ApiError;
-use crate::{PluginGate, Token, erasure, history, ledger, lookup, metrics, plugin, proof, publication, route, shard};
+use crate::{
+    PluginGate, Token, erasure, history, ledger, lookup, metrics, plugin, proof, publication, route, shard, withheld,
+};
 
 /// Longest request. The largest answer is a page of a few megabytes.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -121,6 +123,8 @@ impl Api {
             .route("/plugins/{plugin}", get(plugin::show))
             .route("/routes/{route}/versions", get(route::versions))
             .route("/shards", get(shard::shards))
+            .route("/withheld", get(withheld::list))
+            .route("/withheld/{position}", get(withheld::show))
             .route("/workers", get(shard::workers))
             .route("/workers/{worker}/drain", post(shard::drain))
             .route("/workers/{worker}/resume", post(shard::resume))
@@ -138,6 +142,7 @@ impl Api {
             )
             .route("/v1/routes/{route}/promote", post(route::promote))
             .route("/v1/routes/{route}/rollback", post(route::roll_back))
+            .route("/v1/withheld/annotate", post(withheld::annotate))
             .layer(middleware::from_fn_with_state(
                 Arc::clone(&self.tokens),
                 require_operator,

@@ -1,12 +1,14 @@
 //! Commands and options.
 
 mod plugin;
+mod withheld;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 pub(crate) use self::plugin::{
     COMPILE_COMMAND, LookupArgs, LookupCommand, PluginArgs, PluginCommand, PluginSubject, PromoteArgs, RollbackArgs,
 };
+pub(crate) use self::withheld::{WithheldArgs, WithheldCommand};
 use crate::config::ConfigPath;
 
 /// Records every change of a database in a tamper-evident ledger, and routes it as an event.
@@ -61,6 +63,8 @@ pub(crate) enum Command {
     Plugin(PluginArgs),
     /// Upload tables that plugins look things up in.
     Lookup(LookupArgs),
+    /// Look at changes that the plugin at intake failed on, and annotate them again.
+    Withheld(WithheldArgs),
     /// Compile a plugin from standard input to standard output, within limits. Weir calls this by itself.
     #[command(name = COMPILE_COMMAND, hide = true)]
     CompileForParent,
@@ -314,6 +318,14 @@ pub(crate) struct DevArgs {
     /// Run this plugin instead of the shipped one, and load it again whenever the file changes.
     #[arg(long)]
     pub(crate) plugin: Option<std::path::PathBuf>,
+
+    /// Annotate changes with this plugin before they are recorded.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) annotator: Option<std::path::PathBuf>,
+
+    /// The annotator's configuration: JSON, or `@` and the name of a file with it.
+    #[arg(long, value_name = "JSON", requires = "annotator")]
+    pub(crate) annotator_config: Option<String>,
 
     /// Leave the shop closed: only you change the table.
     #[arg(long)]

@@ -16,6 +16,7 @@ pub(crate) mod run;
 pub(crate) mod shards;
 mod shown;
 pub(crate) mod verify;
+pub(crate) mod withheld;
 
 use tokio_util::sync::CancellationToken;
 

@@ -13,16 +13,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use weir_api::{Api, PluginGate, Token, Tokens};
 use weir_ledger::{Database, Ledger, Role, RouteDefinition, RouteVersion, StoredPlugin};
 use weir_pipeline::{
-    Activities, Activity, AtGap, EraserTask, Images, Intake, PrecompileTask, Publisher, RouteTask, ScrubTask, Sinks,
-    Source, SourceSettings, SourceTable, Start, TableDigests, give_tables, newest_tables,
+    Activities, Activity, AtGap, EraserTask, Images, Intake, IntakePlugin, PrecompileTask, Publisher, RouteTask,
+    ScrubTask, Sinks, Source, SourceSettings, SourceTable, Start, TableDigests, give_tables, newest_tables,
 };
-use weir_runtime::{Limits, Runtime};
+use weir_runtime::{Hook, Limits, Runtime};
 use weir_sinks::{AwsAccess, EventBridge, Log, Sink};
 
 use self::lead::Lead;
@@ -112,7 +112,11 @@ impl Service {
         let mut sources = Vec::new();
         for (name, source) in &config.source {
             let settings = source_settings(loaded, name, source);
-            sources.push(Source::prepare(settings, ledger.clone(), activities.clone()).await?);
+            let prepared = Source::prepare(settings, ledger.clone(), activities.clone()).await?;
+            sources.push(match routes.annotator(loaded, name, source).await? {
+                Some(plugin) => prepared.annotated_by(plugin, ledger.clone()),
+                None => prepared,
+            });
         }
 
         let mut team = Team::new(stop.clone());
@@ -227,6 +231,23 @@ impl RouteHandle {
         Ok(entered)
     }
 
+    /// The plugin that annotates a source's changes, if one is configured.
+    async fn annotator(&self, loaded: &Loaded, name: &str, source: &SourceConfig) -> Result<Option<IntakePlugin>> {
+        let (Some(path), Some(withhold_to)) = (&source.annotator, loaded.withhold_to()?) else {
+            return Ok(None);
+        };
+        let path = loaded.path(path);
+        let refused = || format!("the plugin {} of [source.{name}] cannot annotate", path.display());
+        let component = tokio::fs::read(&path)
+            .await
+            .context("the file cannot be read")
+            .with_context(refused)?;
+        let config = serde_json::to_string(&source.annotator_config)?;
+        let actor = source.actor.as_ref();
+        let plugin = IntakePlugin::enter(&self.ledger, &self.runtime, name, actor, component, config, withhold_to);
+        Ok(Some(plugin.await.with_context(refused)?))
+    }
+
     /// What was promoted meanwhile stays, and has to get along with what changed in the configuration.
     async fn check_planned(
         &self,
@@ -262,6 +283,7 @@ impl RouteHandle {
     async fn check_plugin(&self, path: &std::path::Path, plugin_config: &str) -> Result<(StoredPlugin, TableDigests)> {
         let component = tokio::fs::read(path).await.context("the file cannot be read")?;
         let plugin = self.runtime.load(component.clone()).await?;
+        ensure!(plugin.hook() == Hook::Route, Hook::Intake.instead());
         let manifest = plugin.describe(plugin_config).await?;
         let lookups = newest_tables(&self.ledger, &manifest).await?;
         let stored = StoredPlugin {

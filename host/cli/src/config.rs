@@ -85,6 +85,10 @@ pub(crate) struct LedgerConfig {
     #[serde(default = "default_guard_file")]
     pub(crate) guard_file: PathBuf,
 
+    /// Public key that changes are sealed to which a plugin at intake failed on, 64 hexadecimal digits. `weir withheld new-key
+    /// FILE` makes a pair; the other half is for those who may see such changes, and is not needed here.
+    pub(crate) withhold_to: Option<String>,
+
     /// Bodies of changes that are older than this are emptied (`"7y"`, `"90d"`). Without it they are kept.
     pub(crate) retention: Option<jiff::Span>,
 
@@ -183,6 +187,14 @@ pub(crate) struct SourceConfig {
 
     /// Where items say who wrote them. Without it only services of the database are known by name.
     pub(crate) actor: Option<ActorRule>,
+
+    /// File of a plugin that annotates changes before they are recorded: it says who and why, tags, and redacts. What it fails
+    /// on is withheld: sealed to the ledger's `withhold_to`, until it was annotated again (`weir withheld`).
+    pub(crate) annotator: Option<PathBuf>,
+
+    /// Configuration that the annotator gets, as it defines it.
+    #[serde(default)]
+    pub(crate) annotator_config: toml::Table,
 
     /// Reads a second and shard while records come (1 to 10), more only while pages are full. Each costs money, and a shard
     /// takes two readers. Default: 4.

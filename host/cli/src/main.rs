@@ -56,6 +56,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Shards => command::shards::shards(&args.config, json).await,
         Command::Plugin(plugin) => command::plugin::plugin(&args.config, plugin, json).await,
         Command::Lookup(lookup) => command::lookup::lookup(&args.config, lookup, json).await,
+        Command::Withheld(withheld) => command::withheld::withheld(&args.config, withheld, json).await,
         Command::CompileForParent => Ok(weir_runtime::compile_for_parent()?),
         Command::Leases(leases) => command::shards::leases(&args.config, leases, json).await,
     }

@@ -178,6 +178,7 @@ impl Change {
         Self {
             ledger: LedgerName::parse("main").expect("a name"),
             kind: EntryKind::Change {
+                is_amendment: false,
                 origin: Origin {
                     stream: StreamArn::parse(
                         "arn:aws:dynamodb:eu-west-1:000000000000:table/shop-orders/stream/2026-03-01T00:00:00.000",

@@ -11,7 +11,7 @@
 //! # Invariants
 //!
 //! - Entries come in order of position, every one of the range that is checked.
-//! - Memory grows with the number of shards, never with that of entries.
+//! - Memory grows with the number of shards, and of changes that are withheld, never with that of entries.
 //! - Entries behind the last batch of their shard are no finding: a batch follows.
 
 mod finding;
@@ -21,7 +21,7 @@ mod tests;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 
-use weir_model::SequenceNumber;
+use weir_model::{EventId, SequenceNumber};
 
 use crate::{Batch, BatchAfter, Closed, Entry, EntryKind, Gap, Origin};
 
@@ -45,6 +45,8 @@ pub struct ShardAccount {
     waiting: u64,
     /// And the lowest sequence number among them, with its position. The highest is the last.
     lowest_waiting: Option<(SequenceNumber, u64)>,
+    /// Changes that were withheld and are not told yet.
+    withheld: HashMap<SequenceNumber, EventId>,
 }
 
 /// What is kept of a shard's last batch.
@@ -84,12 +86,32 @@ impl Accounts {
                 why,
             });
         };
+        if let EntryKind::Change {
+            is_amendment: true,
+            sequence,
+            event,
+            ..
+        } = &entry.kind
+        {
+            // It tells of a record that was accounted for when it was withheld, however long ago.
+            let withheld = shard.withheld.remove(sequence);
+            if self.begins_at_zero && withheld.as_ref() != Some(event) {
+                find(UnaccountedWhy::Amendment {
+                    sequence: sequence.clone(),
+                });
+            }
+            return findings;
+        }
         if shard.has_ended {
             find(UnaccountedWhy::BehindEnd);
         }
         match &entry.kind {
             EntryKind::Change { sequence, .. } | EntryKind::Unknown { sequence, .. } => {
                 shard.take_record(position, sequence, &mut find);
+            }
+            EntryKind::Withheld { sequence, event, .. } => {
+                shard.take_record(position, sequence, &mut find);
+                shard.withheld.insert(sequence.clone(), event.clone());
             }
             EntryKind::Gap(gap) => shard.take_gap(gap, &mut find),
             EntryKind::Batch(batch) => shard.take_batch(position, batch, self.begins_at_zero, &mut find),

@@ -3,6 +3,8 @@
 #[cfg(feature = "seal")]
 mod seal;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use weir_model::Item;
 
@@ -10,6 +12,8 @@ use crate::BodyKey;
 use crate::canonical::read_hex;
 use crate::commitment::{Committed, for_each_attribute};
 
+#[cfg(feature = "seal")]
+pub(crate) use self::seal::BODY_BYTES_MAX;
 #[cfg(feature = "seal")]
 pub use self::seal::{OpenError, OpenedBody, SealedBody};
 
@@ -32,9 +36,12 @@ pub struct Body {
     /// A record that was not understood, as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raw: Option<String>,
-    /// Why it was not understood; the basis of an order.
+    /// Why the change was made, as its annotation says; why a record was not understood; the basis of an order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What the change's annotation tags it with.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
     /// What is left of attributes that were erased.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remains: Option<Remains>,
@@ -124,6 +131,12 @@ impl Body {
             "old" => &mut self.old,
             "new" => &mut self.new,
             "actor" => return self.actor = None,
+            "tags" => {
+                if let Some(name) = name {
+                    self.tags.remove(&name);
+                }
+                return;
+            }
             "raw" => return self.raw = None,
             _ => return self.reason = None,
         };

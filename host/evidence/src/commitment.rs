@@ -159,6 +159,11 @@ impl Attributes {
         attributes.push_item("/old/", body.old.as_ref());
         attributes.push_text("/raw", body.raw.as_deref());
         attributes.push_text("/reason", body.reason.as_deref());
+        for (name, value) in &body.tags {
+            let mut path = b"/tags/".to_vec();
+            push_escaped(name, &mut path);
+            attributes.push_text(std::str::from_utf8(&path).expect("a name is text"), Some(value));
+        }
         let Self { text, spans } = &mut attributes;
         let path = |span: &(usize, usize, usize)| &text[span.0..span.1];
         if !spans.is_sorted_by(|left, right| path(left) <= path(right)) {
@@ -227,6 +232,8 @@ mod tests {
             r#"{"old":{"a":{"S":"1"}}}"#,
             r#"{"new":{"a":{"S":"1"},"b":{"S":""}}}"#,
             r#"{"new":{"a":{"S":"1"}},"actor":"maria"}"#,
+            r#"{"new":{"a":{"S":"1"}},"tags":{"b":"maria"}}"#,
+            r#"{"new":{"a":{"S":"1"}},"tags":{"c":"maria"}}"#,
             r#"{}"#,
         ];
         let mut commitments: Vec<Hash> = bodies.iter().map(|body| commit(body, 0).0).collect();

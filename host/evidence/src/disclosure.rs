@@ -313,7 +313,7 @@ impl Stored {
 enum ValueForm {
     /// A value of the database: an object with one member.
     Attribute,
-    /// A text: a JSON string.
+    /// A text, of a member or a tag: a JSON string.
     Text,
 }
 
@@ -323,11 +323,16 @@ impl ValueForm {
         if matches!(path, "/actor" | "/raw" | "/reason") {
             return Some(Self::Text);
         }
-        let name = ["/keys/", "/old/", "/new/"]
-            .iter()
-            .find_map(|part| path.strip_prefix(part))?;
+        let parts = [
+            ("/keys/", Self::Attribute),
+            ("/old/", Self::Attribute),
+            ("/new/", Self::Attribute),
+            ("/tags/", Self::Text),
+        ];
+        let of_part = |(part, form)| Some((path.strip_prefix(part)?, form));
+        let (name, form) = parts.into_iter().find_map(of_part)?;
         let fits_its_length = u32::try_from(path.len()).is_ok();
-        (is_reference_token(name) && fits_its_length).then_some(Self::Attribute)
+        (is_reference_token(name) && fits_its_length).then_some(form)
     }
 
     fn takes(&self, value: &str) -> bool {

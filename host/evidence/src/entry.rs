@@ -59,6 +59,8 @@ pub struct Origin {
 pub enum EntryKind {
     /// A change of an item.
     Change {
+        /// It was withheld when it was recorded, and is told now: an `amendment`.
+        is_amendment: bool,
         /// Where it came from.
         origin: Origin,
         /// Fixes the body.
@@ -77,6 +79,28 @@ pub enum EntryKind {
         time: Timestamp,
         /// What the actor in the body is worth.
         assurance: Assurance,
+        /// The source's configuration when it was recorded.
+        config: ConfigurationDigest,
+    },
+    /// A change that was recorded for nobody to see, until it is told as an amendment: it could not be annotated, or stands
+    /// behind one of its item that could not.
+    Withheld {
+        /// Where it came from.
+        origin: Origin,
+        /// Fixes the body, which holds the change sealed to the key of those who may see it.
+        commitment: Commitment,
+        /// Place in the shard.
+        sequence: SequenceNumber,
+        /// The source's id of the change.
+        event: EventId,
+        /// What happened to the item.
+        operation: Operation,
+        /// Table of the item.
+        table: String,
+        /// Stands for the item.
+        item: ItemToken,
+        /// Source time.
+        time: Timestamp,
         /// The source's configuration when it was recorded.
         config: ConfigurationDigest,
     },
@@ -332,7 +356,9 @@ impl Entry {
     #[must_use]
     pub fn commitment(&self) -> Option<&Commitment> {
         match &self.kind {
-            EntryKind::Change { commitment, .. } | EntryKind::Unknown { commitment, .. } => Some(commitment),
+            EntryKind::Change { commitment, .. }
+            | EntryKind::Withheld { commitment, .. }
+            | EntryKind::Unknown { commitment, .. } => Some(commitment),
             EntryKind::Gap(gap) => gap.commitment.as_ref(),
             EntryKind::Erasure(order) => Some(&order.commitment),
             EntryKind::Hold(order) => Some(&order.commitment),
@@ -344,7 +370,9 @@ impl Entry {
     #[must_use]
     pub fn origin(&self) -> Option<&Origin> {
         match &self.kind {
-            EntryKind::Change { origin, .. } | EntryKind::Unknown { origin, .. } => Some(origin),
+            EntryKind::Change { origin, .. }
+            | EntryKind::Withheld { origin, .. }
+            | EntryKind::Unknown { origin, .. } => Some(origin),
             EntryKind::Gap(gap) => Some(&gap.origin),
             EntryKind::Batch(batch) => Some(&batch.origin),
             EntryKind::Lifecycle { .. } | EntryKind::Erasure(_) | EntryKind::Hold(_) => None,
@@ -355,7 +383,9 @@ impl Entry {
     #[must_use]
     pub fn kind_name(&self) -> &'static str {
         match &self.kind {
+            EntryKind::Change { is_amendment: true, .. } => "amendment",
             EntryKind::Change { .. } => "change",
+            EntryKind::Withheld { .. } => "withheld",
             EntryKind::Unknown { .. } => "unknown",
             EntryKind::Gap(_) => "gap",
             EntryKind::Batch(_) => "batch",
@@ -369,12 +399,22 @@ impl Entry {
     #[must_use]
     pub fn time(&self) -> Option<Timestamp> {
         match &self.kind {
-            EntryKind::Change { time, .. } | EntryKind::Unknown { time, .. } | EntryKind::Lifecycle { time, .. } => {
-                Some(*time)
-            }
+            EntryKind::Change { time, .. }
+            | EntryKind::Withheld { time, .. }
+            | EntryKind::Unknown { time, .. }
+            | EntryKind::Lifecycle { time, .. } => Some(*time),
             EntryKind::Erasure(order) => Some(order.time),
             EntryKind::Hold(order) => Some(order.time),
             EntryKind::Gap(_) | EntryKind::Batch(_) => None,
+        }
+    }
+
+    /// The item that it tells of, if it was made of a change: a `change`, an `amendment` or a `withheld`.
+    #[must_use]
+    pub fn changed_item(&self) -> Option<&ItemToken> {
+        match &self.kind {
+            EntryKind::Change { item, .. } | EntryKind::Withheld { item, .. } => Some(item),
+            _ => None,
         }
     }
 
@@ -382,7 +422,9 @@ impl Entry {
     #[must_use]
     pub fn sequence(&self) -> Option<&SequenceNumber> {
         match &self.kind {
-            EntryKind::Change { sequence, .. } | EntryKind::Unknown { sequence, .. } => Some(sequence),
+            EntryKind::Change { sequence, .. }
+            | EntryKind::Withheld { sequence, .. }
+            | EntryKind::Unknown { sequence, .. } => Some(sequence),
             _ => None,
         }
     }

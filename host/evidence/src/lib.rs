@@ -42,6 +42,8 @@ mod tree;
 mod vectors;
 #[cfg(feature = "seal")]
 mod verify;
+#[cfg(feature = "seal")]
+mod withheld;
 
 pub use accounts::{Accounts, ShardAccount, Unaccounted, UnaccountedWhy};
 pub use body::{Body, Remains};
@@ -64,7 +66,7 @@ pub use note::{
 pub use policy::{CheckError, Policy, PolicyError, Untrusted};
 pub use report::{Doubt, FINDINGS_MAX, Member, Remark, Report, Tampering, Verdict};
 #[cfg(feature = "seal")]
-pub use secret::{LedgerSecret, SecretError};
+pub use secret::{LedgerSecret, SecretError, is_hash};
 pub use tlog_proof::{TlogProof, TlogProofError, verify_tlog_proof};
 pub use tree::{
     EMPTY_ROOT, Frontier, FrontierError, Hash, Subtree, TILE_HEIGHT, TILE_WIDTH, Tile, TileEdge, TileId,
@@ -73,6 +75,8 @@ pub use tree::{
 };
 #[cfg(feature = "seal")]
 pub use verify::{Checked, Finding, StoredBody, Verifier};
+#[cfg(feature = "seal")]
+pub use withheld::{Withheld, WithheldError, WithheldSecret, WithholdKey, WithholdKeyError};
 
 /// Writes a change as its entry and sealed body: everything that the append stores of it.
 ///

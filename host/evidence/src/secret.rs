@@ -5,6 +5,8 @@
 //! | wrapping key | sealing segment keys before they go to Postgres |
 //! | item key | item tokens: look-up without revealing keys |
 //! | lane key | lanes: which worker routes an item; never rotated |
+//! | redaction key | hashes that stand for values which plugins redact |
+//! | artefact key | files that an installation wrote for itself |
 //!
 //! The secret is kept outside the database. Without it no body opens and no item is found; with it and the database
 //! both can be done. Losing it loses every body, so the first thing to do with it is a back-up.
@@ -13,7 +15,7 @@ use aes_gcm::aead::{Aead as _, KeyInit as _, Payload};
 use aes_gcm::{Aes256Gcm, Key, Nonce};
 use hmac::{Hmac, Mac as _};
 use sha2::{Digest as _, Sha256};
-use weir_model::Item;
+use weir_model::{AttributeValue, Item};
 use zeroize::Zeroizing;
 
 use crate::{ItemToken, canonical};
@@ -27,6 +29,7 @@ pub struct LedgerSecret {
     item: Zeroizing<[u8; 32]>,
     lane: Zeroizing<[u8; 32]>,
     artefact: Zeroizing<[u8; 32]>,
+    redaction: Zeroizing<[u8; 32]>,
     id: String,
 }
 
@@ -51,6 +54,7 @@ impl LedgerSecret {
             item,
             lane: derive("weir/lane-key/v1"),
             artefact: derive("weir/artefact-key/v1"),
+            redaction: derive("weir/redaction-key/v1"),
             id,
         }
     }
@@ -94,6 +98,16 @@ impl LedgerSecret {
         mac_item(&self.lane, table, keys)[0]
     }
 
+    /// What stands for a value that a plugin has redacted by hashing: `hash:`, the secret's [id](Self::id), and 32 hexadecimal
+    /// digits. The same value gives the same, in every item of the ledger.
+    #[must_use]
+    pub fn hash_value(&self, value: &AttributeValue) -> String {
+        let mut text = Vec::with_capacity(64);
+        canonical::attribute_value(value, &mut text);
+        let mac = mac(&self.redaction, &[&text]);
+        format!("hash:{}:{}", self.id, hex::encode(&mac[..16]))
+    }
+
     /// Seals a segment key for storage. `nonce` must be random and new; `context` is bound to it (which segment of which
     /// ledger), so that rows cannot change places.
     #[must_use]
@@ -134,6 +148,16 @@ impl std::fmt::Debug for LedgerSecret {
     }
 }
 
+/// Whether a value is what [`LedgerSecret::hash_value`] leaves of another.
+#[must_use]
+pub fn is_hash(value: &AttributeValue) -> bool {
+    let is_hex = |text: &str, digits| text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let parts = value
+        .as_text()
+        .and_then(|text| text.strip_prefix("hash:")?.split_once(':'));
+    parts.is_some_and(|(id, hash)| is_hex(id, 8) && is_hex(hash, 32))
+}
+
 fn mac_item(key: &[u8; 32], table: &str, keys: &Item) -> [u8; 32] {
     let mut canonical_keys = Vec::with_capacity(64);
     canonical::item(keys, &mut canonical_keys);
@@ -170,6 +194,20 @@ mod tests {
             token,
             LedgerSecret::new(&[2; 32]).item_token("orders", &keys(r#"{"id":{"S":"1"}}"#))
         );
+    }
+
+    #[test]
+    fn a_hash_stands_for_a_value_and_tells_types_and_secrets_apart() {
+        let hash = |secret: u8, value| LedgerSecret::new(&[secret; 32]).hash_value(&value);
+        let text = hash(1, AttributeValue::text("1"));
+        assert_eq!(text, hash(1, AttributeValue::text("1")));
+        assert!(text.starts_with(&format!("hash:{}:", LedgerSecret::new(&[1; 32]).id())));
+        assert!(is_hash(&AttributeValue::text(&text)) && !is_hash(&AttributeValue::text(&text[1..])));
+        assert_ne!(
+            text,
+            hash(1, AttributeValue::N(weir_model::Number::parse("1").unwrap()))
+        );
+        assert_ne!(text[14..], hash(2, AttributeValue::text("1"))[14..]);
     }
 
     #[test]

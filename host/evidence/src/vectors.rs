@@ -100,6 +100,10 @@ fn vectors_of_the_commitment() {
             "a record that was not understood",
             r#"{"raw":"{\"no\": record}","reason":"it has no keys\n"}"#,
         ),
+        (
+            "an annotated change",
+            r#"{"keys":{"id":{"S":"1"}},"reason":"a call","tags":{"class":"personal","a/b":""}}"#,
+        ),
     ];
     let example = |(number, (name, body)): (u8, (&str, &str))| {
         let parsed: Body = serde_json::from_str(body).unwrap();
@@ -135,7 +139,17 @@ fn vectors_of_the_entry() {
         json!({ "kind": entry.kind_name(), "entry": String::from_utf8(encoded).unwrap(), "leaf": leaf })
     };
     let made: Vec<Value> = every_kind().into_iter().map(example).collect();
-    for kind in ["change", "unknown", "gap", "batch", "lifecycle", "erasure", "hold"] {
+    for kind in [
+        "change",
+        "amendment",
+        "withheld",
+        "unknown",
+        "gap",
+        "batch",
+        "lifecycle",
+        "erasure",
+        "hold",
+    ] {
         assert!(made.iter().any(|example| example["kind"] == kind), "{kind}");
     }
     check("entry.json", &made.into());

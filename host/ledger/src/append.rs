@@ -31,6 +31,7 @@ mod head_lock;
 mod own;
 mod partitions;
 mod split;
+mod withhold;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,7 +41,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use weir_evidence::{Closed, ConfigurationDigest, Hash, SealedBody, TileEdge};
 use weir_model::{Position, SequenceNumber};
 
-use crate::{Head, Ledger, ShardLease};
+use crate::{Head, Ledger, ShardLease, TokenBytes};
 
 pub(crate) use self::own::OwnRecord;
 
@@ -69,6 +70,10 @@ pub struct SealedRecord {
     pub leaf: Hash,
     /// The body beside it, if it has one.
     pub body: Option<KeyedBody>,
+    /// The item's token, if the record is withheld until it is amended.
+    pub withheld: Option<TokenBytes>,
+    /// Something of it was redacted before it was recorded.
+    pub is_redacted: bool,
 }
 
 /// A sealed body and the number of its key.
@@ -95,8 +100,6 @@ pub struct ShardBatch {
     pub first: Option<SequenceNumber>,
     /// How many came. Those without a record in `records` were skipped.
     pub read: u64,
-    /// How many of the records were redacted.
-    pub redacted: u64,
     /// The source's configuration.
     pub config: ConfigurationDigest,
 }
@@ -232,7 +235,6 @@ impl ShardBatch {
             records: Arc::new([]),
             first: None,
             read: 0,
-            redacted: 0,
             config,
         }
     }

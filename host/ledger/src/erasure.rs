@@ -52,6 +52,8 @@ pub enum Selector {
     /// Bodies that are sealed with the keys of these numbers: they were destroyed, and a restored database has them again.
     /// For erasures only.
     BodyKeys(Vec<i64>),
+    /// What was withheld at these positions, and is told by amendments. For erasures only.
+    Amended(Vec<Position>),
 }
 
 /// An order to erase.
@@ -96,6 +98,12 @@ pub enum ErasureError {
     /// Nothing in the ledger is like that. Nothing was written.
     #[error("nothing is recorded of that, so there is nothing to erase")]
     Nothing,
+    /// What is withheld cannot be searched for a subject. Nothing was written.
+    #[error(
+        "{0} changes are withheld, and what they say cannot be searched: annotate them first (`weir withheld annotate`), or \
+         erase their items"
+    )]
+    Withheld(u64),
     /// A body cannot be read. Nothing of its chunk was erased.
     #[error("could not read what is to be erased")]
     Read(#[from] ReadError),
@@ -155,7 +163,7 @@ impl Ledger {
     pub(crate) fn token_of(&self, selector: &Selector) -> Option<ItemToken> {
         match selector {
             Selector::Item { table, keys } => Some(self.shared.secret.item_token(table, keys)),
-            Selector::Subject { .. } | Selector::OlderThan(_) | Selector::BodyKeys(_) => None,
+            Selector::Subject { .. } | Selector::OlderThan(_) | Selector::BodyKeys(_) | Selector::Amended(_) => None,
         }
     }
 }
@@ -190,6 +198,7 @@ impl std::fmt::Display for Selector {
                 "bodies of {} keys that were destroyed before the database was restored",
                 keys.len()
             ),
+            Self::Amended(positions) => write!(formatter, "{} withheld changes that were amended", positions.len()),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The index: which entries are about an item. A consumer of the ledger; it can be dropped and built anew.
 
-use weir_evidence::{EntryKind, ItemToken};
+use weir_evidence::ItemToken;
 use weir_model::Position;
 
 use crate::{Consumer, ConsumerError, Ledger, ReadError, RecordedEntry, from_stored, in_time};
@@ -36,9 +36,9 @@ impl Ledger {
     /// The index was taken over, or Postgres failed.
     pub async fn index(&self, consumer: &mut Consumer, entries: &[RecordedEntry]) -> Result<(), ConsumerError> {
         let Some(last) = entries.last() else { return Ok(()) };
-        let items = entries.iter().filter_map(|recorded| match &recorded.entry.kind {
-            EntryKind::Change { item, .. } => Some((item.token.to_vec(), crate::to_stored(recorded.position))),
-            _ => None,
+        let items = entries.iter().filter_map(|recorded| {
+            let item = recorded.entry.changed_item()?;
+            Some((item.token.to_vec(), crate::to_stored(recorded.position)))
         });
         let (tokens, positions): (Vec<Vec<u8>>, Vec<i64>) = items.unzip();
         let next = Position(last.position.0 + 1);
@@ -101,9 +101,8 @@ impl Ledger {
         let entries = self.read_at(&positions).await?;
         let has_more = positions.len() == usize::from(count_max) || entries.len() < positions.len();
         for recorded in &entries {
-            let about =
-                matches!(&recorded.entry.kind, EntryKind::Change { item, .. } if tokens.contains(&item.token.to_vec()));
-            if !about {
+            let item = recorded.entry.changed_item();
+            if !item.is_some_and(|item| tokens.contains(&item.token.to_vec())) {
                 let found = "the index says that this entry is about an item that it is not about".to_owned();
                 return Err(ReadError::Tampered {
                     position: recorded.position,

@@ -15,6 +15,7 @@
 //! - What was committed is only ever added to.
 //! - After a lost connection nothing is assumed. Every write here may be repeated.
 
+mod annotator;
 mod append;
 mod body_key;
 mod checkpoint;
@@ -35,8 +36,10 @@ mod shard_state;
 mod transaction;
 mod tree;
 mod verify;
+mod withheld;
 mod worker;
 
+pub use annotator::{Annotator, AnnotatorDefinition};
 pub use append::{AppendError, AppendTo, Appended, KeyedBody, SealedRecord, ShardBatch};
 pub use body_key::{BodyKeyError, NumberedBodyKey};
 pub use checkpoint::{SigningOrigin, StoredCheckpoint};
@@ -56,6 +59,7 @@ pub use shard_beginning::ShardBeginning;
 pub use shard_state::ShardState;
 pub use tree::TreeError;
 pub use verify::{Verification, VerificationFinding, VerifyError};
+pub use withheld::{AmendError, Amendment, TokenBytes};
 pub use worker::{LiveWorker, WorkerId};
 
 /// What goes wrong between Weir and Postgres.

@@ -140,6 +140,24 @@ impl Ledger {
         self.open_page(stored).await
     }
 
+    /// Reads the entries at these positions, lowest first: all of them, however many pages they are.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Ledger::read_at`].
+    pub async fn read_all_at(&self, positions: &[i64]) -> Result<Vec<RecordedEntry>, ReadError> {
+        let mut read = Vec::with_capacity(positions.len());
+        let mut left = positions.to_vec();
+        while !left.is_empty() {
+            let page = self.read_at(&left).await?;
+            let lowest = page.last().map(|recorded| to_stored(recorded.position));
+            left.retain(|position| Some(*position) < lowest);
+            read.extend(page);
+        }
+        read.sort_by_key(|recorded| recorded.position);
+        Ok(read)
+    }
+
     /// The rows at these positions that are there, highest first.
     pub(crate) async fn stored_at(&self, positions: &[i64]) -> sqlx::Result<Vec<StoredEntry>> {
         let rows = sqlx::query_as!(

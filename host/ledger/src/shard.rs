@@ -352,7 +352,9 @@ impl Ledger {
                 found: error.to_string(),
             })?;
             match entry.kind {
-                EntryKind::Change { origin, event, .. } if origin.shard == *shard && origin.stream == stream.arn => {
+                EntryKind::Change { origin, event, .. } | EntryKind::Withheld { origin, event, .. }
+                    if origin.shard == *shard && origin.stream == stream.arn =>
+                {
                     events.insert(event);
                 }
                 _ => {}

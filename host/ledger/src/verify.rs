@@ -17,9 +17,9 @@ mod finding;
 
 use weir_evidence::{
     Accounts, BodyKey, Checked, Entry, EntryKind, Finding, SealedBody, StoredBody, Tile, TileEdge, Verifier,
-    VerifierKey,
+    VerifierKey, is_hash,
 };
-use weir_model::Position;
+use weir_model::{Item, Position};
 
 pub use self::finding::VerificationFinding;
 use crate::read::StoredEntry;
@@ -221,12 +221,14 @@ impl Run<'_> {
     fn check_lane(&self, position: u64, lane: Option<i16>, checked: &Checked) -> Result<(), VerificationFinding> {
         let is_right = match &checked.entry.kind {
             EntryKind::Change { table, .. } => match checked.body.as_ref() {
-                Some(body) if !body.has_erased() => {
+                // Of what was there before it was hashed, nothing can be worked out.
+                Some(body) if !body.has_erased() && !body.keys.iter().flat_map(Item::values).any(is_hash) => {
                     let keys = body.keys.as_ref();
                     keys.is_none_or(|keys| lane == Some(i16::from(self.ledger.shared.secret.lane(table, keys))))
                 }
                 _ => lane.is_some(),
             },
+            EntryKind::Withheld { .. } => lane.is_some(),
             _ => lane.is_none(),
         };
         if is_right {

@@ -150,11 +150,11 @@ pub(crate) fn sorted<T: Ord>(elements: &[T]) -> Vec<&T> {
 }
 
 /// The first step of `a/b/c`, and the pointer below it (`/b/c`).
-fn split_step(rest: &str) -> (&str, &str) {
+pub(crate) fn split_step(rest: &str) -> (&str, &str) {
     rest.find('/').map_or((rest, ""), |end| rest.split_at(end))
 }
 
-fn unescape(step: &str) -> std::borrow::Cow<'_, str> {
+pub(crate) fn unescape(step: &str) -> std::borrow::Cow<'_, str> {
     if step.contains('~') {
         step.replace("~1", "/").replace("~0", "~").into()
     } else {

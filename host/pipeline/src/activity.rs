@@ -27,6 +27,17 @@ pub enum Activity {
         /// What that name is worth.
         assurance: Assurance,
     },
+    /// A change was recorded for nobody to see: the plugin at intake failed on it, or on an earlier one of its item.
+    Withheld {
+        /// Where.
+        position: Position,
+        /// What happened to the item.
+        operation: Operation,
+        /// Its table.
+        table: String,
+        /// Why.
+        code: String,
+    },
     /// The ledger grew.
     Head {
         /// Number of entries.

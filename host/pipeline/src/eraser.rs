@@ -74,6 +74,14 @@ impl EraserTask {
     }
 
     async fn carry_out(&self) {
+        match self.ledger.order_amended(Timestamp::now()).await {
+            Ok(orders) => {
+                for erasure in orders {
+                    tracing::info!(erasure.id = %erasure.id, "what was withheld is told, and its first bodies are erased");
+                }
+            }
+            Err(error) => tracing::warn!(problem = error_chain(&error), "erasing what was withheld waits"),
+        }
         let guard = &self.guard;
         let carried_out = self
             .ledger

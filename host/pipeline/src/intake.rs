@@ -15,6 +15,8 @@
 //! - Nothing here sends anything to the outside but questions to the source.
 //! - A stream that was switched off is drained; the next one of its table is taken up with a `gap` entry.
 
+mod again;
+mod annotate;
 mod balance;
 mod discover;
 mod doubt;
@@ -28,6 +30,8 @@ mod room;
 mod seal;
 mod shard;
 
+pub use again::{Again, AgainError, StillWithheld, annotate_again};
+pub use annotate::{AnnotatorError, IntakePlugin, redact};
 pub use figures::{IntakeFigures, ShardFigures, SourceFigures};
 pub use pace::IntakePace;
 pub use prepare::{AtGap, Images, PrepareError, Source, SourceSettings, SourceTable, Start};

@@ -33,8 +33,9 @@ pub use activity::{Activities, Activity};
 pub use eraser::EraserTask;
 pub use index::IndexTask;
 pub use intake::{
-    AtGap, Images, Intake, IntakeError, IntakeFigures, IntakePace, IntakeStatus, PrepareError, ShardFigures, Source,
-    SourceFigures, SourceSettings, SourceTable, Start,
+    Again, AgainError, AnnotatorError, AtGap, Images, Intake, IntakeError, IntakeFigures, IntakePace, IntakePlugin,
+    IntakeStatus, PrepareError, ShardFigures, Source, SourceFigures, SourceSettings, SourceTable, Start, StillWithheld,
+    annotate_again, redact,
 };
 pub use precompile::PrecompileTask;
 pub use problem::error_chain;

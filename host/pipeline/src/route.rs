@@ -84,7 +84,7 @@ enum Hindrance {
     #[error("its version cannot be loaded")]
     Version(#[from] VersionError),
     #[error("the plugin cannot be run")]
-    Plugin(#[from] weir_runtime::RouteError),
+    Plugin(#[from] weir_runtime::HostError),
     #[error("the cursor cannot be moved")]
     Cursor(#[from] ConsumerError),
 }
@@ -152,7 +152,7 @@ impl RouteTask {
                     stop.run_until_cancelled(grew).await;
                 }
                 Err(Hindrance::Stopped) => {}
-                Err(Hindrance::Plugin(weir_runtime::RouteError::TooMuchPoison)) => {
+                Err(Hindrance::Plugin(weir_runtime::HostError::TooMuchPoison)) => {
                     self.window_entries = (self.window_entries / 2).max(1);
                     tracing::warn!(
                         route = %self.name,

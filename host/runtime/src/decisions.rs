@@ -14,7 +14,7 @@ use crate::bindings::exports::weir::plugin::routing::{Decisions, Verdict};
 const DETAIL_BYTES_MAX: usize = 1 << 20;
 
 /// What a plugin answers about the changes of a batch, in order.
-pub type Answers = Vec<Result<Decision, Fault>>;
+pub type Answers<Answer> = Vec<Result<Answer, Fault>>;
 
 /// What a plugin decided about one change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,11 +80,15 @@ impl FaultCode {
 }
 
 /// Checks what a call returned and sorts it by change.
-pub(crate) fn read_decisions(decisions: Decisions, count: usize, manifest: &Manifest) -> Result<Answers, String> {
+pub(crate) fn read_decisions(
+    decisions: Decisions,
+    count: usize,
+    manifest: &Manifest,
+) -> Result<Answers<Decision>, String> {
     if decisions.verdicts.len() != count {
         return Err(format!("{} verdicts for {count} changes", decisions.verdicts.len()));
     }
-    let mut answers: Answers = Vec::with_capacity(count);
+    let mut answers: Answers<Decision> = Vec::with_capacity(count);
     let mut outputs = decisions.outputs.into_iter().peekable();
     let mut rejections = decisions.rejections.into_iter().peekable();
     for (index, verdict) in decisions.verdicts.iter().enumerate() {

@@ -46,14 +46,14 @@ pub(crate) enum Call {
     /// Pure: every import traps.
     Describe,
     /// Changes, read as the manifest allows.
-    Route { batch: Batch, manifest: Arc<Manifest> },
+    Changes { batch: Batch, manifest: Arc<Manifest> },
 }
 
 impl Call {
     /// Of the first change: who asks WASI for them gets one change at a time. A description has none, and so the same always.
     fn facts(&self) -> Facts {
         match self {
-            Self::Route { batch, .. } => batch.get(0).map_or_else(Facts::default, |change| {
+            Self::Changes { batch, .. } => batch.get(0).map_or_else(Facts::default, |change| {
                 Facts::new(change.created_at_ms(), seed(change))
             }),
             Self::Describe => Facts::default(),
@@ -141,7 +141,7 @@ impl Host {
 
     fn batch(&self) -> Result<(&Batch, &Manifest)> {
         match &self.call {
-            Call::Route { batch, manifest } => Ok((batch, manifest)),
+            Call::Changes { batch, manifest } => Ok((batch, manifest)),
             Call::Describe => bail!("`describe` may use no import: it must say the same every time"),
         }
     }

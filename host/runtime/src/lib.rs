@@ -3,8 +3,8 @@
 //! ```text
 //! component ──▶ Plugin ──▶ describe(config) ──▶ Manifest: what it may read
 //!                 │
-//! batch ──────────┴──▶ route ──▶ one answer per change: a Decision, or the Fault of exactly that change
-//!                        │
+//! batch ──────────┴──▶ route or annotate ──▶ one answer per change: a Decision or Annotation, or the Fault of exactly
+//!                        │                   that change
 //!                        └─ a call that fails is cut in halves until the changes that fail alone are left
 //! ```
 //!
@@ -18,6 +18,7 @@
 //! - Guest code runs on threads of its own, never on those of the async runtime.
 //! - A trap is an outcome, not an error.
 
+mod annotations;
 mod batch;
 mod bindings;
 mod decisions;
@@ -31,6 +32,7 @@ mod plugin;
 mod search;
 mod threads;
 
+pub use annotations::{Annotation, Part, Redaction, RedactionMethod};
 pub use batch::{Batch, BatchChange};
 pub use decisions::{Answers, Decision, Fault, FaultCode, Output};
 pub use engine::{Runtime, StartError};
@@ -38,4 +40,4 @@ pub use limits::Limits;
 pub use load::{COMPONENT_BYTES_MAX, LoadError, compile_for_parent};
 pub use lookup::{LookupError, LookupTable};
 pub use manifest::{ConfigProblem, Manifest, MissingTables, NAME_BYTES_MAX, is_name};
-pub use plugin::{DescribeError, Measured, Plugin, Probed, RouteError};
+pub use plugin::{DescribeError, Hook, HostError, Measured, Plugin, Probed};

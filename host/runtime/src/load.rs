@@ -27,6 +27,7 @@ pub use self::compile::compile_for_parent;
 use self::compile::fingerprint;
 use self::imports::imports_for;
 use crate::bindings::RouterPre;
+use crate::bindings::intake::AnnotatorPre;
 use crate::host::Host;
 use crate::{Plugin, Runtime};
 
@@ -36,9 +37,16 @@ pub const COMPONENT_BYTES_MAX: usize = 64 << 20;
 /// A component that fits.
 #[derive(Clone)]
 pub(crate) struct Compiled {
-    pub(crate) router: Arc<RouterPre<Host>>,
+    pub(crate) exports: Exports,
     /// It gets one change at a time: it asks for the time or for random numbers, which are facts of the change.
     pub(crate) is_of_one_change: bool,
+}
+
+/// What it can be called for.
+#[derive(Clone)]
+pub(crate) enum Exports {
+    Router(Arc<RouterPre<Host>>),
+    Annotator(Arc<AnnotatorPre<Host>>),
 }
 
 /// Why a component is no plugin that can run here.
@@ -81,9 +89,18 @@ pub enum LoadError {
         /// The imports, by their names.
         imports: Vec<String>,
     },
-    /// It does not fit the world `weir:plugin/router`: an import that there is not, or an export that is missing.
-    #[error("this component does not fit the world `weir:plugin/router@0.1.0`")]
-    WrongWorld(#[source] wasmtime::Error),
+    /// It does not fit a world of the contract: an import that there is not, or an export that is missing.
+    #[error("this component does not fit the world `weir:plugin/{world}@0.1.0`")]
+    WrongWorld {
+        /// Which one it comes nearest to.
+        world: &'static str,
+        /// What does not fit.
+        #[source]
+        source: wasmtime::Error,
+    },
+    /// It exports two hooks.
+    #[error("this component exports both `routing` and `annotating`: a plugin has one hook, make two of it")]
+    TwoHooks,
     /// Compiling it was given up.
     #[error(
         "compiling the component takes more time or memory than it may have, or the machine is short of both: make it \
@@ -170,13 +187,38 @@ fn link(engine: &Engine, code: &[u8]) -> Result<Compiled, LoadError> {
     // SAFETY: the bytes are what `precompile_component` returned, in this process, or in a child that is this program, or
     // earlier, and then they carry a MAC under a key that only this installation has.
     let component = unsafe { Component::deserialize(engine, code) }.map_err(LoadError::Invalid)?;
-    let imports = imports_for(engine, &component)?;
-    let instance = imports
-        .linker
-        .instantiate_pre(&component)
-        .map_err(LoadError::WrongWorld)?;
+    let world = world_of(engine, &component)?;
+    let wrong_world = |source| LoadError::WrongWorld { world, source };
+    let imports = imports_for(engine, &component, world)?;
+    let instance = imports.linker.instantiate_pre(&component).map_err(wrong_world)?;
     Ok(Compiled {
-        router: Arc::new(RouterPre::new(instance).map_err(LoadError::WrongWorld)?),
+        exports: match world {
+            ANNOTATOR => Exports::Annotator(Arc::new(AnnotatorPre::new(instance).map_err(wrong_world)?)),
+            _ => Exports::Router(Arc::new(RouterPre::new(instance).map_err(wrong_world)?)),
+        },
         is_of_one_change: imports.is_of_one_change,
     })
+}
+
+/// The world of plugins on routes.
+const ROUTER: &str = "router";
+
+/// The world of plugins at intake.
+const ANNOTATOR: &str = "annotator";
+
+/// The world that a component is for: what exports no hook at all is taken for a router that lacks it.
+fn world_of(engine: &Engine, component: &Component) -> Result<&'static str, LoadError> {
+    let component_type = component.component_type();
+    let exports = |interface: &str| {
+        let mut names = component_type.exports(engine).map(|(name, _)| name);
+        names.any(|name| {
+            name.strip_prefix("weir:plugin/")
+                .is_some_and(|name| name.starts_with(interface))
+        })
+    };
+    match (exports("routing@"), exports("annotating@")) {
+        (true, true) => Err(LoadError::TwoHooks),
+        (false, true) => Ok(ANNOTATOR),
+        (_, false) => Ok(ROUTER),
+    }
 }

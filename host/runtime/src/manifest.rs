@@ -234,7 +234,7 @@ fn written(field: &Field) -> String {
         .to_owned()
 }
 
-fn part_name(part: Part) -> &'static str {
+pub(crate) fn part_name(part: Part) -> &'static str {
     match part {
         Part::Keys => "keys",
         Part::Old => "old",

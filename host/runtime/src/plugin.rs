@@ -3,20 +3,23 @@
 //! # Invariants
 //!
 //! - Each call has a store and an instance of its own, which are gone before the next call of the same batch begins.
-//! - What a call failed with is either about its changes, a `Fault`, or about the host, a [`RouteError`]: never a guess.
+//! - What a call failed with is either about its changes, a `Fault`, or about the host, a [`HostError`]: never a guess.
+
+mod annotate;
+mod describe;
+mod route;
 
 use std::sync::Arc;
 
 use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 
-use crate::bindings::Router;
-use crate::decisions::read_decisions;
 use crate::engine::EPOCH_TICK;
 use crate::host::{Call, Host};
-use crate::load::Compiled;
-use crate::manifest::listed;
+use crate::load::{Compiled, Exports};
 use crate::search::{self, Used};
-use crate::{Answers, Batch, BatchChange, ConfigProblem, Decision, Fault, FaultCode, Manifest, Runtime};
+use crate::{Answers, Batch, BatchChange, Fault, FaultCode, Manifest, Runtime};
+
+pub use self::describe::DescribeError;
 
 /// A compiled plugin. Clones share it.
 #[derive(Clone)]
@@ -26,11 +29,20 @@ pub struct Plugin {
     digest: [u8; 32],
 }
 
-/// One change by itself: what the plugin decided, and what that took.
+/// Where a plugin is called: what it exports decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// On a route: it filters, enriches and emits.
+    Route,
+    /// At intake: it says who and why, tags and redacts, before anything is recorded.
+    Intake,
+}
+
+/// One change by itself: what the plugin answered, and what that took.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Measured {
-    /// What it decided.
-    pub answer: Result<Decision, Fault>,
+pub struct Measured<Answer> {
+    /// What it answered.
+    pub answer: Result<Answer, Fault>,
     /// Everything that it logged, a line each.
     pub log: String,
     /// Fuel that the call used, making the instance ready included ([`Limits::fuel_max`](crate::Limits::fuel_max)).
@@ -39,38 +51,18 @@ pub struct Measured {
     pub memory_bytes: usize,
 }
 
-/// What a plugin decides, and whether that depends on more than the change.
+/// What a plugin answers, and whether that depends on more than the change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Probed {
+pub struct Probed<Answer> {
     /// One answer per change, in order.
-    pub answers: Answers,
-    /// Place of the first change about which it decided otherwise in another batch.
+    pub answers: Answers<Answer>,
+    /// Place of the first change about which it answered otherwise in another batch.
     pub unsteady: Option<usize>,
-}
-
-/// Why a plugin did not describe itself.
-#[derive(Debug, thiserror::Error)]
-pub enum DescribeError {
-    /// It does not accept its configuration.
-    #[error("the plugin does not accept its configuration: {}", listed(.0))]
-    Config(Vec<ConfigProblem>),
-    /// What it says of itself cannot be shown, granted and recorded.
-    #[error("the plugin describes itself badly: {0}")]
-    Manifest(String),
-    /// It said two things about the same configuration.
-    #[error("the plugin described itself in two ways for one configuration")]
-    Unstable,
-    /// It failed.
-    #[error("the plugin failed to describe itself: {}", .0.message)]
-    Fault(Fault),
-    /// The host was at fault.
-    #[error(transparent)]
-    Host(#[from] RouteError),
 }
 
 /// Why a call says nothing about the changes. Calling again is safe.
 #[derive(Debug, thiserror::Error)]
-pub enum RouteError {
+pub enum HostError {
     /// The wall clock ran out before the fuel did: the machine is overloaded.
     #[error("a plugin call took longer than its time limit without using up its fuel")]
     TooSlow,
@@ -85,13 +77,33 @@ pub enum RouteError {
     /// The thread that ran the call ended.
     #[error("the thread of a plugin call ended before it answered")]
     ThreadEnded,
+    /// It was called where it has no export.
+    #[error("{}", .0.instead())]
+    OtherHook(Hook),
+}
+
+impl Hook {
+    /// What is said of a plugin that belongs elsewhere.
+    #[must_use]
+    pub fn instead(self) -> &'static str {
+        match self {
+            Self::Route => "this plugin belongs on a route (it exports `routing`): name it as `plugin` of a route",
+            Self::Intake => {
+                "this plugin belongs at intake (it exports `annotating`): name it as `annotator` of a source"
+            }
+        }
+    }
 }
 
 /// What a failed call tells: about its changes, or about the host.
 pub(crate) enum CallError {
     Fault(Fault),
-    Host(RouteError),
+    Host(HostError),
 }
+
+/// A call that answers about each change of the store's batch.
+type CallForAnswers<Answer> =
+    fn(&Plugin, &mut Store<Host>, usize, &str, &Manifest) -> Result<Answers<Answer>, CallError>;
 
 impl Plugin {
     pub(crate) fn new(runtime: Runtime, compiled: Compiled, digest: [u8; 32]) -> Self {
@@ -108,98 +120,77 @@ impl Plugin {
         &self.digest
     }
 
-    /// Asks the plugin, twice, what it wants under `config` (JSON text).
-    ///
-    /// # Errors
-    ///
-    /// It does not accept the configuration, or cannot be trusted to describe itself.
-    pub async fn describe(&self, config: &str) -> Result<Manifest, DescribeError> {
-        let (plugin, config) = (self.clone(), config.to_owned());
-        let both = move || -> Result<_, DescribeError> {
-            Ok((plugin.call_describe(&config)?, plugin.call_describe(&config)?))
-        };
-        let (first, second) = self
-            .runtime
-            .threads
-            .run(both)
-            .await
-            .map_err(|_| RouteError::ThreadEnded)??;
-        if first != second {
-            return Err(DescribeError::Unstable);
+    /// Where it is called.
+    #[must_use]
+    pub fn hook(&self) -> Hook {
+        match &self.compiled.exports {
+            Exports::Router(_) => Hook::Route,
+            Exports::Annotator(_) => Hook::Intake,
         }
-        if let Some(problem) = first.problem() {
-            return Err(DescribeError::Manifest(problem));
-        }
-        Ok(first)
     }
 
-    /// Routes a batch: one answer per change, in order. `manifest` has been given the tables that it asks for
-    /// ([`Manifest::with_tables`]).
-    ///
-    /// A call that fails is cut in halves and made again, until the changes that fail alone are found. The answers do
-    /// not depend on how that goes.
-    ///
-    /// # Errors
-    ///
-    /// The host could not run the calls, or finding the changes that fail took more than it may. Nothing is known about any
-    /// change; routing the batch again is safe, and a batch of one change always has an answer.
-    pub async fn route(&self, batch: Batch, config: &str, manifest: &Arc<Manifest>) -> Result<Answers, RouteError> {
+    /// Asks about a batch: one answer per change, in order. A call that fails is cut in halves and made again, until the
+    /// changes that fail alone are found.
+    async fn answers<Answer: Send + 'static>(
+        &self,
+        batch: Batch,
+        config: &str,
+        manifest: &Arc<Manifest>,
+        call: CallForAnswers<Answer>,
+    ) -> Result<Answers<Answer>, HostError> {
         let (plugin, config, manifest) = (self.clone(), config.to_owned(), Arc::clone(manifest));
         let limits = self.runtime.limits;
-        let route = move || {
+        let ask = move || {
             let call = |part: &Batch| {
-                let mut store = plugin.store_to_route(part, &manifest);
-                let answers = plugin.call_route(&mut store, part.len(), &config, &manifest);
+                let mut store = plugin.store_with(part, &manifest);
+                let answers = call(&plugin, &mut store, part.len(), &config, &manifest);
                 (answers, plugin.used(&store))
             };
-            if plugin.compiled.is_of_one_change {
-                let ones = batch.ones().map(|one| search::answers(&one, limits, call));
-                return ones.collect::<Result<Vec<_>, _>>().map(|answers| answers.concat());
+            if !plugin.compiled.is_of_one_change {
+                return search::answers(&batch, limits, call);
             }
-            search::answers(&batch, limits, call)
+            let mut answers = Vec::with_capacity(batch.len());
+            for one in batch.ones() {
+                answers.extend(search::answers(&one, limits, call)?);
+            }
+            Ok(answers)
         };
-        self.runtime
-            .threads
-            .run(route)
-            .await
-            .map_err(|_| RouteError::ThreadEnded)?
+        self.on_thread(ask).await
     }
 
-    /// Routes a batch whole, cut in two, and backwards, and tells whether that made a difference: a plugin is a function of each
-    /// change, or what it decides cannot be repeated.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Plugin::route`].
-    pub async fn probe(&self, batch: &Batch, config: &str, manifest: &Arc<Manifest>) -> Result<Probed, RouteError> {
+    /// Asks about a batch whole, cut in two, and backwards.
+    async fn probe_with<Answer: PartialEq + Send + 'static>(
+        &self,
+        batch: &Batch,
+        config: &str,
+        manifest: &Arc<Manifest>,
+        call: CallForAnswers<Answer>,
+    ) -> Result<Probed<Answer>, HostError> {
         let (first, second) = batch.halves();
-        let answers = self.route(batch.clone(), config, manifest).await?;
-        let mut split = self.route(first, config, manifest).await?;
-        split.extend(self.route(second, config, manifest).await?);
-        let mut backwards = self.route(batch.reversed(), config, manifest).await?;
+        let answers = self.answers(batch.clone(), config, manifest, call).await?;
+        let mut split = self.answers(first, config, manifest, call).await?;
+        split.extend(self.answers(second, config, manifest, call).await?);
+        let mut backwards = self.answers(batch.reversed(), config, manifest, call).await?;
         backwards.reverse();
         let unsteady = (0..answers.len()).find(|index| {
-            let same = |others: &Answers| is_same(&answers[*index], &others[*index]);
+            let same = |others: &Answers<Answer>| is_same(&answers[*index], &others[*index]);
             !same(&split) || !same(&backwards)
         });
         Ok(Probed { answers, unsteady })
     }
 
-    /// Routes one change by itself, and tells what that took: for whoever writes a plugin.
-    ///
-    /// # Errors
-    ///
-    /// The host could not run the call.
-    pub async fn measure(
+    /// Asks about one change by itself, and tells what that took.
+    async fn measure_with<Answer: Send + 'static>(
         &self,
         change: BatchChange,
         config: &str,
         manifest: &Arc<Manifest>,
-    ) -> Result<Measured, RouteError> {
+        call: CallForAnswers<Answer>,
+    ) -> Result<Measured<Answer>, HostError> {
         let (plugin, config, manifest) = (self.clone(), config.to_owned(), Arc::clone(manifest));
         let measure = move || {
-            let mut store = plugin.store_to_route(&Batch::new(vec![change]), &manifest);
-            let answer = match plugin.call_route(&mut store, 1, &config, &manifest) {
+            let mut store = plugin.store_with(&Batch::new(vec![change]), &manifest);
+            let answer = match call(&plugin, &mut store, 1, &config, &manifest) {
                 Ok(answers) => answers.into_iter().next().expect("one for each change"),
                 Err(CallError::Fault(fault)) => Err(fault),
                 Err(CallError::Host(error)) => return Err(error),
@@ -211,85 +202,25 @@ impl Plugin {
                 memory_bytes: store.data().memory_bytes(),
             })
         };
-        self.runtime
-            .threads
-            .run(measure)
-            .await
-            .map_err(|_| RouteError::ThreadEnded)?
+        self.on_thread(measure).await
     }
 
-    fn store_to_route(&self, batch: &Batch, manifest: &Arc<Manifest>) -> Store<Host> {
-        self.store(Call::Route {
+    async fn on_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, HostError> + Send + 'static,
+    ) -> Result<T, HostError> {
+        self.runtime
+            .threads
+            .run(work)
+            .await
+            .map_err(|_| HostError::ThreadEnded)?
+    }
+
+    fn store_with(&self, batch: &Batch, manifest: &Arc<Manifest>) -> Store<Host> {
+        self.store(Call::Changes {
             batch: batch.clone(),
             manifest: Arc::clone(manifest),
         })
-    }
-
-    fn used(&self, store: &Store<Host>) -> Used {
-        Used {
-            fuel: self.runtime.limits.fuel_max - store.get_fuel().expect("fuel is switched on"),
-            read_bytes: store.data().read_bytes(),
-        }
-    }
-
-    /// Makes an instance in the store and has it route the store's batch.
-    fn call_route(
-        &self,
-        store: &mut Store<Host>,
-        count: usize,
-        config: &str,
-        manifest: &Manifest,
-    ) -> Result<Answers, CallError> {
-        let changes = u32::try_from(count).expect("a batch is small");
-        let called = self
-            .compiled
-            .router
-            .instantiate(&mut *store)
-            .and_then(|router: Router| {
-                if let Err(message) = router.weir_plugin_lifecycle().call_init(&mut *store, config)? {
-                    return Ok(Err(message));
-                }
-                router.weir_plugin_routing().call_route(&mut *store, changes)
-            });
-        let host = store.data();
-        let fault = |code, message| {
-            CallError::Fault(Fault {
-                code,
-                message,
-                log: host.log_text(),
-            })
-        };
-        match called {
-            Ok(Ok(decisions)) => read_decisions(decisions, count, manifest)
-                .map(|mut answers| {
-                    for (index, answer) in (0..).zip(&mut answers) {
-                        if let Err(rejected) = answer {
-                            rejected.log = host.log_of(index);
-                        }
-                    }
-                    answers
-                })
-                .map_err(|message| fault(FaultCode::Invalid, message)),
-            Ok(Err(message)) => Err(fault(FaultCode::Error, message)),
-            Err(error) => Err(read_trap(&error, host)),
-        }
-    }
-
-    fn call_describe(&self, config: &str) -> Result<Manifest, DescribeError> {
-        let mut store = self.store(Call::Describe);
-        let called = self
-            .compiled
-            .router
-            .instantiate(&mut store)
-            .and_then(|router| router.weir_plugin_lifecycle().call_describe(&mut store, config));
-        match called {
-            Ok(Ok(manifest)) => Ok(manifest.into()),
-            Ok(Err(problems)) => Err(DescribeError::Config(problems.into_iter().map(Into::into).collect())),
-            Err(error) => Err(match read_trap(&error, store.data()) {
-                CallError::Fault(fault) => DescribeError::Fault(fault),
-                CallError::Host(error) => DescribeError::Host(error),
-            }),
-        }
     }
 
     fn store(&self, call: Call) -> Store<Host> {
@@ -302,10 +233,45 @@ impl Plugin {
         store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX));
         store
     }
+
+    fn used(&self, store: &Store<Host>) -> Used {
+        Used {
+            fuel: self.runtime.limits.fuel_max - store.get_fuel().expect("fuel is switched on"),
+            read_bytes: store.data().read_bytes(),
+        }
+    }
 }
 
-/// Whether two answers are the same decision. The log of a failed call is that of its batch.
-fn is_same(one: &Result<Decision, Fault>, other: &Result<Decision, Fault>) -> bool {
+/// What a call answered, if it did and `read` makes sense of it.
+fn read_called<Called, Answer>(
+    called: wasmtime::Result<Result<Called, String>>,
+    host: &Host,
+    read: impl FnOnce(Called) -> Result<Answers<Answer>, String>,
+) -> Result<Answers<Answer>, CallError> {
+    let fault = |code, message| {
+        CallError::Fault(Fault {
+            code,
+            message,
+            log: host.log_text(),
+        })
+    };
+    match called {
+        Ok(Ok(called)) => {
+            let mut answers = read(called).map_err(|message| fault(FaultCode::Invalid, message))?;
+            for (index, answer) in (0..).zip(&mut answers) {
+                if let Err(rejected) = answer {
+                    rejected.log = host.log_of(index);
+                }
+            }
+            Ok(answers)
+        }
+        Ok(Err(message)) => Err(fault(FaultCode::Error, message)),
+        Err(error) => Err(read_trap(&error, host)),
+    }
+}
+
+/// Whether two answers are the same. The log of a failed call is that of its batch.
+fn is_same<Answer: PartialEq>(one: &Result<Answer, Fault>, other: &Result<Answer, Fault>) -> bool {
     match (one, other) {
         (Err(one), Err(other)) => (&one.code, &one.message) == (&other.code, &other.message),
         (one, other) => one == other,
@@ -321,10 +287,10 @@ fn read_trap(error: &wasmtime::Error, host: &Host) -> CallError {
         })
     };
     if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
-        return CallError::Host(RouteError::NoPlace);
+        return CallError::Host(HostError::NoPlace);
     }
     match error.downcast_ref::<Trap>() {
-        Some(Trap::Interrupt) => CallError::Host(RouteError::TooSlow),
+        Some(Trap::Interrupt) => CallError::Host(HostError::TooSlow),
         _ if host.reads_exhausted => fault(
             FaultCode::Fuel,
             "the plugin read more from its host than it may".to_owned(),

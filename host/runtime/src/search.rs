@@ -14,7 +14,7 @@
 //!   change is always answered.
 
 use crate::plugin::CallError;
-use crate::{Answers, Batch, Limits, RouteError};
+use crate::{Answers, Batch, HostError, Limits};
 
 /// What one call used of its limits.
 #[derive(Clone, Copy)]
@@ -24,11 +24,11 @@ pub(crate) struct Used {
 }
 
 /// One answer per change of `batch`, in order. `call` answers a part of it, or says why it cannot, and what that took.
-pub(crate) fn answers(
+pub(crate) fn answers<Answer>(
     batch: &Batch,
     limits: Limits,
-    call: impl FnMut(&Batch) -> (Result<Answers, CallError>, Used),
-) -> Result<Answers, RouteError> {
+    call: impl FnMut(&Batch) -> (Result<Answers<Answer>, CallError>, Used),
+) -> Result<Answers<Answer>, HostError> {
     let mut search = Search {
         call,
         answers: Vec::with_capacity(batch.len()),
@@ -41,15 +41,15 @@ pub(crate) fn answers(
     Ok(search.answers)
 }
 
-struct Search<C> {
-    call: C,
-    answers: Answers,
+struct Search<Answer, Call> {
+    call: Call,
+    answers: Answers<Answer>,
     fuel_left: u64,
     read_bytes_left: usize,
 }
 
-impl<C: FnMut(&Batch) -> (Result<Answers, CallError>, Used)> Search<C> {
-    fn answer(&mut self, part: &Batch) -> Result<(), RouteError> {
+impl<Answer, Call: FnMut(&Batch) -> (Result<Answers<Answer>, CallError>, Used)> Search<Answer, Call> {
+    fn answer(&mut self, part: &Batch) -> Result<(), HostError> {
         if part.is_empty() {
             return Ok(());
         }
@@ -68,10 +68,10 @@ impl<C: FnMut(&Batch) -> (Result<Answers, CallError>, Used)> Search<C> {
         Ok(())
     }
 
-    fn spend(&mut self, used: Used) -> Result<(), RouteError> {
+    fn spend(&mut self, used: Used) -> Result<(), HostError> {
         let fuel_left = self.fuel_left.checked_sub(used.fuel);
         let read_bytes_left = self.read_bytes_left.checked_sub(used.read_bytes);
-        (self.fuel_left, self.read_bytes_left) = fuel_left.zip(read_bytes_left).ok_or(RouteError::TooMuchPoison)?;
+        (self.fuel_left, self.read_bytes_left) = fuel_left.zip(read_bytes_left).ok_or(HostError::TooMuchPoison)?;
         Ok(())
     }
 }
@@ -110,7 +110,7 @@ mod tests {
         count: usize,
         poison: impl Fn(usize) -> bool,
         search_calls_max: u32,
-    ) -> Result<(Vec<usize>, usize), RouteError> {
+    ) -> Result<(Vec<usize>, usize), HostError> {
         let limits = Limits {
             fuel_max: CALL_FUEL,
             search_calls_max,
@@ -154,13 +154,13 @@ mod tests {
         }
         assert!(matches!(
             search(1000, |other| other == 7, 10),
-            Err(RouteError::TooMuchPoison)
+            Err(HostError::TooMuchPoison)
         ));
     }
 
     #[test]
     fn a_search_ends_at_its_limit_however_much_is_poison() {
-        assert!(matches!(search(1000, |_| true, 40), Err(RouteError::TooMuchPoison)));
+        assert!(matches!(search(1000, |_| true, 40), Err(HostError::TooMuchPoison)));
         let (found, calls) = search(20, |_| true, 40).unwrap();
         assert_eq!((found.len(), calls), (20, 39));
     }

@@ -16,9 +16,11 @@
 //!
 //! - A function sees one change. It cannot depend on how changes were put together, which the contract forbids.
 
+mod annotate;
 mod answer;
 mod parameter;
 
+pub use annotate::Annotate;
 pub use answer::{Answer, Decision};
 pub use parameter::{Facts, FromChange, FromField, Lookup, OnDemand};
 

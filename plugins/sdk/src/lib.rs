@@ -64,8 +64,11 @@
 //! - Every rejected change has exactly one rejection; a dropped or rejected change has no output.
 //! - Nothing here keeps anything between two batches.
 
+mod annotations;
+mod annotator;
 mod batch;
 mod decisions;
+mod error;
 #[doc(hidden)]
 pub mod function;
 mod manifest;
@@ -83,12 +86,19 @@ pub mod bindings {
     });
 }
 
+pub use annotations::{Annotation, Annotations};
+pub use annotator::{Annotator, ExportedAnnotator};
 pub use batch::Batch;
 pub use bindings::weir::plugin::logging::Level;
 pub use bindings::weir::plugin::types::{ChangeMeta, ConfigProblem, Field, Manifest, Operation, Part, Value};
 pub use decisions::{Decisions, EmitError};
-pub use function::{Answer, Decision, Facts, Lookup, OnDemand};
-pub use router::{Error, Exported, Router};
+pub use error::Error;
+pub use function::{Annotate, Answer, Decision, Facts, Lookup, OnDemand};
+pub use router::{Exported, Router};
+/// The world of annotators, for the code that [`export_annotator!`] leaves in a plugin.
+#[doc(hidden)]
+pub use weir_plugin_sdk_intake as intake_bindings;
+pub use weir_plugin_sdk_intake::exports::weir::plugin::annotating::RedactionMethod;
 
 /// Makes the plugin of this package out of a function that decides about one change. Once in a package.
 ///
@@ -149,6 +159,28 @@ pub use router::{Error, Exported, Router};
 /// }
 /// ```
 pub use weir_plugin_sdk_macros::router;
+
+/// Makes the plugin of this package out of a function that annotates one change before it is recorded. Once in a package.
+///
+/// Parameters, name and summary are those of [`router`](macro@router). It answers an [`Annotation`]: who made the change and
+/// why, tags, and what is taken out of it; or a `Result` of that, whose error has the change withheld: it is recorded for
+/// nobody to see until it was annotated again.
+///
+/// ```
+/// use weir_plugin_sdk::{Annotation, annotator};
+///
+/// /// Names the clerk, and records patients without what identifies them.
+/// #[annotator]
+/// fn patients(#[new("/clerk")] clerk: Option<&str>, #[new("/insured")] insured: Option<&str>) -> Annotation {
+///     let annotation = Annotation::none().hash("/insurance_number").omit("/address").mask("/name");
+///     let annotation = match clerk {
+///         Some(clerk) => annotation.actor(clerk),
+///         None => annotation,
+///     };
+///     annotation.tag("insured", insured.unwrap_or("unknown"))
+/// }
+/// ```
+pub use weir_plugin_sdk_macros::annotator;
 
 /// Keeps the plugin in the README compiling.
 #[cfg(doctest)]

@@ -15,10 +15,8 @@ use std::cell::OnceCell;
 use std::marker::PhantomData;
 
 use crate::bindings::exports::weir::plugin::{lifecycle, routing};
-use crate::{Batch, ConfigProblem, Decisions, Manifest};
-
-/// What a plugin may fail with: any error, or a text (`"no such plan".into()`).
-pub type Error = Box<dyn std::error::Error>;
+use crate::error::{refused, with_sources};
+use crate::{Batch, ConfigProblem, Decisions, Error, Manifest};
 
 /// A plugin on a route: for every change it keeps, replaces, drops or rejects, and it may emit events of its own.
 ///
@@ -96,13 +94,7 @@ impl<Plugin: Router> lifecycle::Guest for Exported<Plugin> {
     }
 
     fn init(config: String) -> Result<(), String> {
-        let plugin = Plugin::configure(&config).map_err(|problems| {
-            let lines: Vec<_> = problems
-                .into_iter()
-                .map(|problem| format!("{:?} {}", problem.path, problem.message))
-                .collect();
-            lines.join("; ")
-        })?;
+        let plugin = Plugin::configure(&config).map_err(refused)?;
         INSTANCE
             .with(|instance| instance.set(Box::new(plugin)))
             .map_err(|_| "init was called twice".to_owned())
@@ -120,15 +112,4 @@ impl<Plugin: Router> routing::Guest for Exported<Plugin> {
             Ok(decisions.into_contract())
         })
     }
-}
-
-/// The whole chain in one line: the host sees no more of an error than this text.
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }

@@ -17,6 +17,10 @@ pub(crate) enum PluginCommand {
     New {
         /// The folder to make. Its name is the plugin's.
         folder: std::path::PathBuf,
+
+        /// A plugin for intake, which annotates changes before they are recorded, in place of one for a route.
+        #[arg(long)]
+        annotator: bool,
     },
     /// Build a package as a component, in `target/plugin` of its folder. Brings what is missing of the toolchain.
     Build {

@@ -65,6 +65,16 @@ fn print(history: &History) {
             who(change),
             change.position
         );
+        if let Some(reason) = &change.reason {
+            say!("    because {}", printable(reason));
+        }
+        for (name, value) in &change.tags {
+            say!("    # {}: {}", printable(name), printable(value));
+        }
+        if let Some(code) = &change.withheld {
+            say!("    withheld ({}); `weir withheld list` tells more", printable(code));
+            continue;
+        }
         match &change.differences {
             Some(differences) => differences
                 .iter()

@@ -12,6 +12,7 @@
 //!
 //! Where a component is wanted, a package's folder will do: it is built.
 
+mod answer;
 mod bench;
 mod build;
 mod cases;
@@ -35,7 +36,7 @@ use crate::config::ConfigPath;
 
 pub(crate) async fn plugin(config: &ConfigPath, args: PluginArgs, json: bool) -> anyhow::Result<ExitCode> {
     match args.command {
-        PluginCommand::New { folder } => new::new(&folder),
+        PluginCommand::New { folder, annotator } => new::new(&folder, annotator),
         PluginCommand::Build { folder } => build::command(&folder, json).await,
         PluginCommand::Check(subject) => check::check(&subject, json).await,
         PluginCommand::Run { subject, changes } => run::run(&subject, &changes, json).await,
@@ -108,7 +109,7 @@ fn tables(given: &[String]) -> anyhow::Result<Tables> {
 }
 
 /// A configuration from the command line: JSON, or `@` and the name of a file with it.
-fn config(given: Option<&str>) -> anyhow::Result<String> {
+pub(super) fn config(given: Option<&str>) -> anyhow::Result<String> {
     match given {
         None => Ok("{}".to_owned()),
         Some(given) => match given.strip_prefix('@') {

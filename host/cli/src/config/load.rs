@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use weir_api::{Token, TrustedKey};
-use weir_evidence::{LedgerSecret, SignatureType, VerifierKey};
+use weir_evidence::{LedgerSecret, SignatureType, VerifierKey, WithholdKey};
 use weir_pipeline::{Guard, PublisherSettings, Witness};
 use weir_routing::Pattern;
 use zeroize::Zeroizing;
@@ -95,6 +95,13 @@ impl Loaded {
             .map(|key| TrustedKey::parse(key));
         keys.collect::<Result<_, _>>()
             .context("a key under [plugins] `trusted_keys` cannot be read")
+    }
+
+    /// Who may see what a plugin at intake failed on.
+    pub(crate) fn withhold_to(&self) -> Result<Option<WithholdKey>> {
+        let key = self.config.ledger.withhold_to.as_deref().map(WithholdKey::parse);
+        key.transpose()
+            .context("`withhold_to` under [ledger] cannot be read; `weir withheld new-key FILE` makes one")
     }
 
     /// How heads of the ledger are signed.
@@ -196,7 +203,13 @@ impl Loaded {
             );
         }
         self.trusted_keys()?;
+        let withhold_to = self.withhold_to()?;
         for (name, source) in &config.source {
+            ensure!(
+                source.annotator.is_none() || withhold_to.is_some(),
+                "[source.{name}] has an `annotator`, so it has to be known to whom what it fails on is sealed: make a key with \
+                 `weir withheld new-key FILE`, and set `withhold_to` under [ledger]"
+            );
             let given = [
                 source.table.is_some(),
                 source.stream_arn.is_some(),

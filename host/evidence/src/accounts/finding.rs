@@ -108,6 +108,12 @@ pub enum UnaccountedWhy {
         /// Where it ends.
         last: SequenceNumber,
     },
+    /// An amendment tells of a change that was not withheld, or was told before.
+    #[error("the amendment is of {sequence}, which was not withheld, or was told before")]
+    Amendment {
+        /// Of this entry.
+        sequence: SequenceNumber,
+    },
     /// Something stands behind the end of the shard.
     #[error("the shard had ended before")]
     BehindEnd,

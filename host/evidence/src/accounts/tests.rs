@@ -1,4 +1,4 @@
-//! Entries are written as words: `c5` a change, `u5` an unknown record, `gap` or `gap:5` a gap (behind 5), and
+//! Entries are written as words: `c5` a change, `w5` a withheld one, `a5` its amendment, `u5` an unknown record, `gap` or `gap:5` a gap (behind 5), and
 //! `b:AFTER:FIRST-LAST:READ/RECORDED/REDACTED` a batch, with `!` for the last of its shard.
 
 use jiff::Timestamp;
@@ -54,7 +54,8 @@ fn entry(word: &str) -> Entry {
         .unwrap_or(("s", word));
     let (origin, commitment, time) = (origin(shard), Commitment([0; 32]), Timestamp::UNIX_EPOCH);
     let kind = match (&word[..1], &word[1..]) {
-        ("c", digits) => EntryKind::Change {
+        (first @ ("c" | "a"), digits) => EntryKind::Change {
+            is_amendment: first == "a",
             origin,
             commitment,
             sequence: sequence(digits),
@@ -67,6 +68,20 @@ fn entry(word: &str) -> Entry {
             },
             time,
             assurance: Assurance::Unknown,
+            config: ConfigurationDigest([0; 16]),
+        },
+        ("w", digits) => EntryKind::Withheld {
+            origin,
+            commitment,
+            sequence: sequence(digits),
+            event: EventId::parse("e").unwrap(),
+            operation: Operation::Insert,
+            table: String::new(),
+            item: ItemToken {
+                key_id: "00000000".to_owned(),
+                token: [0; 16],
+            },
+            time,
             config: ConfigurationDigest([0; 16]),
         },
         ("u", digits) => EntryKind::Unknown {
@@ -278,4 +293,24 @@ fn it_tells_where_a_shard_stands() {
         accounts.shard(&origin("s")).unwrap().last_sequence(),
         Some(&sequence("5"))
     );
+}
+
+#[test]
+fn what_was_withheld_is_accounted_for_then_and_told_once_however_late() {
+    fits(true, "c1 w2 c3 b:start:1-3:3/3/0! a2");
+    fits(true, "w2 a2 b:start:2-2:1/1/0");
+    fits(false, "a2 b:9:10-10:1/0/0");
+    breaks(
+        true,
+        "c1 a1 b:start:1-1:1/1/0",
+        1,
+        "the amendment is of 1, which was not withheld",
+    );
+    breaks(
+        true,
+        "w1 b:start:1-1:1/1/0 a1 a1",
+        3,
+        "the amendment is of 1, which was not withheld",
+    );
+    breaks(true, "w1 b:start:1-1:1/0/0", 1, "0 records were recorded");
 }

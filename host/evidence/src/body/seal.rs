@@ -92,6 +92,7 @@ impl Body {
             new,
             raw,
             reason,
+            tags,
             remains,
         } = self;
         let mut json = Vec::with_capacity(2048);
@@ -110,6 +111,11 @@ impl Body {
             if let Some(text) = text {
                 member(name, &mut |json| canonical::string(text, json));
             }
+        }
+        if !tags.is_empty() {
+            member("tags", &mut |json| {
+                serde_json::to_writer(json, tags).expect("texts are JSON and a vector takes it");
+            });
         }
         if let Some(remains) = remains {
             member("remains", &mut |json| {
@@ -170,7 +176,9 @@ mod tests {
     fn the_json_of_a_body_is_what_serde_reads_and_would_have_written_but_for_the_order() {
         let item = r#"{"":{"S":""},"\"~/\u0001":{"S":"\"\n\u0007\ud83d\ude00"},"bin":{"B":"AQI="},"deep":{"L":[{"M":{"\ufb33":{"N":"1e5"},
             "\ud83d\ude00":{"NULL":true}}},{"BOOL":false}]},"sets":{"SS":["a","b"]},"numbers":{"NS":["1","2"]},"bins":{"BS":["AA==","AQ=="]}}"#;
-        let whole = format!(r#"{{"actor":"ann","keys":{item},"old":{item},"new":{item},"raw":"r","reason":"\\"}}"#);
+        let whole = format!(
+            r#"{{"actor":"ann","keys":{item},"old":{item},"new":{item},"raw":"r","reason":"\\","tags":{{"a":"1","~/":"\""}}}}"#
+        );
         let key = SegmentKey::new([5; 32]).body_key(0).unwrap();
         let whole: Body = serde_json::from_str(&whole).unwrap();
         let redacted = whole

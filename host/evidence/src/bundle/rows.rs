@@ -37,6 +37,7 @@ struct Shown {
     old: Vec<u8>,
     raw: Vec<u8>,
     reason: Vec<u8>,
+    tags: Vec<u8>,
     /// The actor without its escapes.
     actor_text: String,
 }
@@ -70,16 +71,22 @@ impl Rows {
             out.extend_from_slice(assurance.as_str().as_bytes());
             out.extend_from_slice(b"\",");
             member_if_shown("\"keys\":", &shown.keys, out);
-            out.extend_from_slice(b"\"kind\":\"change\",");
+            out.extend_from_slice(b"\"kind\":\"");
+            out.extend_from_slice(entry.kind_name().as_bytes());
+            out.extend_from_slice(b"\",");
             member_if_shown("\"new\":", &shown.new, out);
             member_if_shown("\"old\":", &shown.old, out);
             out.extend_from_slice(b"\"operation\":\"");
             out.extend_from_slice(operation.as_str().as_bytes());
             out.extend_from_slice(b"\",\"position\":");
             canonical::integer(position, out);
-            out.extend_from_slice(b",\"table\":");
+            out.push(b',');
+            member_if_shown("\"reason\":", &shown.reason, out);
+            out.extend_from_slice(b"\"table\":");
             string(table, out);
-            out.extend_from_slice(b",\"time\":\"");
+            out.push(b',');
+            member_if_shown("\"tags\":", &shown.tags, out);
+            out.extend_from_slice(b"\"time\":\"");
             write_time(*time, out);
             out.push(b'"');
         } else {
@@ -140,6 +147,7 @@ impl Shown {
             &mut self.old,
             &mut self.raw,
             &mut self.reason,
+            &mut self.tags,
         ] {
             part.clear();
         }
@@ -151,6 +159,8 @@ impl Shown {
                 attribute(name, value, &mut self.old);
             } else if let Some(name) = path.strip_prefix("/keys/") {
                 attribute(name, value, &mut self.keys);
+            } else if let Some(name) = path.strip_prefix("/tags/") {
+                attribute(name, value, &mut self.tags);
             } else {
                 let part = match path {
                     "/actor" => &mut self.actor,
@@ -165,7 +175,7 @@ impl Shown {
                 }
             }
         }
-        for object in [&mut self.keys, &mut self.new, &mut self.old] {
+        for object in [&mut self.keys, &mut self.new, &mut self.old, &mut self.tags] {
             if !object.is_empty() {
                 object.push(b'}');
             }

@@ -16,6 +16,7 @@ impl Entry {
         let ledger = self.ledger.as_str();
         match &self.kind {
             EntryKind::Change {
+                is_amendment,
                 origin,
                 commitment,
                 sequence,
@@ -32,7 +33,31 @@ impl Entry {
                 object.hex("config", &config.0);
                 object.text("event", event.as_str());
                 object.item(item);
-                object.text("kind", "change");
+                object.text("kind", if *is_amendment { "amendment" } else { "change" });
+                object.text("ledger", ledger);
+                object.text("operation", operation.as_str());
+                object.text("sequence", sequence.as_str());
+                object.text("shard", origin.shard.as_str());
+                object.text("stream", origin.stream.as_str());
+                object.text("table", table);
+                object.time("time", *time)?;
+            }
+            EntryKind::Withheld {
+                origin,
+                commitment,
+                sequence,
+                event,
+                operation,
+                table,
+                item,
+                time,
+                config,
+            } => {
+                object.commitment(commitment);
+                object.hex("config", &config.0);
+                object.text("event", event.as_str());
+                object.item(item);
+                object.text("kind", "withheld");
                 object.text("ledger", ledger);
                 object.text("operation", operation.as_str());
                 object.text("sequence", sequence.as_str());

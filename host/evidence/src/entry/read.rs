@@ -50,8 +50,21 @@ fn not_flat(text: &str) -> EntryError {
 }
 
 fn is_known(kind: &str) -> bool {
-    ["batch", "change", "erasure", "gap", "hold", "lifecycle", "unknown"].contains(&kind)
+    KINDS.contains(&kind)
 }
+
+/// Every kind that there is.
+const KINDS: [&str; 9] = [
+    "amendment",
+    "batch",
+    "change",
+    "erasure",
+    "gap",
+    "hold",
+    "lifecycle",
+    "unknown",
+    "withheld",
+];
 
 /// The members of an entry, taken one after the other.
 struct Members<'a> {
@@ -99,7 +112,9 @@ impl<'a> Members<'a> {
             _ => return Err(EntryError::Member { member: "ledger" }),
         };
         let kind = match &*kind {
-            "change" => self.change()?,
+            "change" => self.change(false)?,
+            "amendment" => self.change(true)?,
+            "withheld" => self.withheld()?,
             "unknown" => self.unknown()?,
             "gap" => self.gap()?,
             "batch" => self.batch()?,
@@ -118,9 +133,24 @@ impl<'a> Members<'a> {
         Ok(Entry { ledger, kind })
     }
 
-    fn change(&mut self) -> Result<EntryKind, EntryError> {
+    fn change(&mut self, is_amendment: bool) -> Result<EntryKind, EntryError> {
         Ok(EntryKind::Change {
+            is_amendment,
             assurance: self.named("assurance", assurance)?,
+            commitment: self.commitment()?,
+            config: ConfigurationDigest(self.hex("config")?),
+            event: EventId::parse(self.text("event")?)?,
+            item: self.optional_item()?.ok_or(EntryError::Member { member: "item" })?,
+            operation: self.named("operation", operation)?,
+            sequence: self.sequence("sequence")?,
+            origin: self.origin()?,
+            table: self.text("table")?.into_owned(),
+            time: self.time("time")?,
+        })
+    }
+
+    fn withheld(&mut self) -> Result<EntryKind, EntryError> {
+        Ok(EntryKind::Withheld {
             commitment: self.commitment()?,
             config: ConfigurationDigest(self.hex("config")?),
             event: EventId::parse(self.text("event")?)?,

@@ -29,6 +29,7 @@ fn item() -> ItemToken {
 
 fn change() -> EntryKind {
     EntryKind::Change {
+        is_amendment: false,
         origin: origin(),
         commitment: Commitment([0xab; 32]),
         sequence: sequence("100000000000000000001"),
@@ -76,8 +77,24 @@ pub(crate) fn every_kind() -> Vec<EntryKind> {
         loss: Loss::Certain,
         ..gap.clone()
     };
+    let mut amendment = change();
+    if let EntryKind::Change { is_amendment, .. } = &mut amendment {
+        *is_amendment = true;
+    }
     vec![
         change(),
+        amendment,
+        EntryKind::Withheld {
+            origin: origin(),
+            commitment: Commitment([3; 32]),
+            sequence: sequence("7"),
+            event: EventId::parse("e7").unwrap(),
+            operation: Operation::Insert,
+            table: "orders".to_owned(),
+            item: item(),
+            time: Timestamp::UNIX_EPOCH,
+            config: ConfigurationDigest([1; 16]),
+        },
         EntryKind::Unknown {
             origin: origin(),
             commitment: Commitment([1; 32]),

@@ -97,7 +97,6 @@ impl Appends {
             records: Arc::clone(&self.records),
             first: Some(number(self.recorded + 1)),
             read: count,
-            redacted: 0,
             config: ConfigurationDigest([5; 16]),
         };
         let appended = self.ledger.append(batch).await.expect("Postgres takes the batch");
@@ -143,6 +142,7 @@ fn seal(ledger: &Ledger, lease: &ShardLease, sequence: u64, numbered: &NumberedB
     let sealed = record(&body, &numbered.key, |commitment| Entry {
         ledger: ledger.name().clone(),
         kind: EntryKind::Change {
+            is_amendment: false,
             origin: lease.origin(),
             commitment,
             sequence: number(sequence),
@@ -165,6 +165,8 @@ fn seal(ledger: &Ledger, lease: &ShardLease, sequence: u64, numbered: &NumberedB
             key: numbered.number,
             sealed: body,
         }),
+        withheld: None,
+        is_redacted: false,
     }
 }
 

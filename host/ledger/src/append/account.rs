@@ -104,7 +104,7 @@ impl OpenBatch {
         }
         self.read += batch.read;
         self.recorded += batch.records.iter().filter(|record| record.sequence.is_some()).count() as u64;
-        self.redacted += batch.redacted;
+        self.redacted += batch.records.iter().filter(|record| record.is_redacted).count() as u64;
     }
 
     fn close(self, origin: Origin, closed: Closed) -> Batch {

@@ -129,6 +129,10 @@ impl Ledger {
         }
         shards.retain(|shard| shard.has_moved);
         self.finish_append(&mut tx, &frontier, &tiles, &shards).await?;
+        let of_batch = batches.iter().zip(&firsts).zip(&written);
+        let of_batch = of_batch.filter(|(_, written)| written.is_some());
+        let withheld = of_batch.flat_map(|((batch, first), _)| (*first..).zip(&*batch.records));
+        self.withhold(&mut tx, withheld).await?;
         tx.commit().await?;
         *cached = edge;
         let head = Head {

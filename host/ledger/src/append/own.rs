@@ -44,8 +44,16 @@ impl OwnRecord {
                 entry,
                 leaf,
                 body,
+                withheld: None,
+                is_redacted: false,
             },
         }
+    }
+}
+
+impl From<SealedRecord> for OwnRecord {
+    fn from(record: SealedRecord) -> Self {
+        Self { record }
     }
 }
 
@@ -62,12 +70,22 @@ impl Ledger {
         record: &OwnRecord,
         beside: impl AsyncFnOnce(&mut PgConnection, Position) -> sqlx::Result<()>,
     ) -> sqlx::Result<Head> {
+        self.append_all_own(std::slice::from_ref(record), beside).await
+    }
+
+    /// Appends entries of our own, one behind the other, with whatever `beside` does in the same transaction, given the
+    /// position of the first.
+    pub(crate) async fn append_all_own(
+        &self,
+        records: &[OwnRecord],
+        beside: impl AsyncFnOnce(&mut PgConnection, Position) -> sqlx::Result<()>,
+    ) -> sqlx::Result<Head> {
         let mut cached = self.shared.append.turn.lock().await;
         let known = cached.take();
         let attempt = async {
-            self.ensure_partitions(1).await?;
+            self.ensure_partitions(records.len()).await?;
             let mut tx = begin(&self.shared.pool).await?;
-            let (head, edge) = self.append_own_in(&mut tx, record, beside, known).await?;
+            let (head, edge) = self.append_own_in(&mut tx, records, beside, known).await?;
             tx.commit().await?;
             Ok((head, edge))
         };
@@ -81,17 +99,20 @@ impl Ledger {
     async fn append_own_in(
         &self,
         tx: &mut Transaction<'static, Postgres>,
-        record: &OwnRecord,
+        records: &[OwnRecord],
         beside: impl AsyncFnOnce(&mut PgConnection, Position) -> sqlx::Result<()>,
         known: Option<TileEdge>,
     ) -> sqlx::Result<(Head, Option<TileEdge>)> {
         let mut frontier = self.lock_head(tx).await?;
         let mut edge = self.edge_at(tx, &frontier, known).await?;
         let (first, mut tiles) = (Position(frontier.size()), Vec::new());
-        copy_rows(tx, self.shared.id, first, &[Row::of(&record.record)]).await?;
-        frontier.push(record.record.leaf);
-        edge.iter_mut()
-            .for_each(|edge| edge.push(record.record.leaf, |tile| tiles.push(tile)));
+        let rows: Vec<Row<'_>> = records.iter().map(|own| Row::of(&own.record)).collect();
+        copy_rows(tx, self.shared.id, first, &rows).await?;
+        for own in records {
+            frontier.push(own.record.leaf);
+            edge.iter_mut()
+                .for_each(|edge| edge.push(own.record.leaf, |tile| tiles.push(tile)));
+        }
         self.finish_append(tx, &frontier, &tiles, &[]).await?;
         beside(tx, first).await?;
         let head = Head {

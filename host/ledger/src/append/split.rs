@@ -113,7 +113,6 @@ fn part_of(batch: &ShardBatch, begin: usize, end: usize) -> ShardBatch {
         } else {
             recorded(end) - recorded(begin)
         },
-        redacted: if is_last { batch.redacted } else { 0 },
         records,
         ..batch.clone()
     }

@@ -97,7 +97,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Index rows of bodies that are gone, and what dead letters say of them.
+    /// Index rows of bodies that are gone, what dead letters say of them, and that they are withheld.
     pub(super) async fn remove_copies(
         &self,
         conn: &mut PgConnection,
@@ -108,6 +108,13 @@ impl Ledger {
         if is_whole {
             sqlx::query!(
                 "delete from item_index where ledger_id = $1 and position = any($2)",
+                self.shared.id,
+                &positions,
+            )
+            .execute(&mut *conn)
+            .await?;
+            sqlx::query!(
+                "delete from withheld where ledger_id = $1 and position = any($2) and amended_position is null",
                 self.shared.id,
                 &positions,
             )

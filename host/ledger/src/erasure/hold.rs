@@ -66,7 +66,7 @@ impl Ledger {
         let (scope, raw) = match &new.selector {
             Selector::Item { .. } => (HoldScope::Item, new.selector.to_string()),
             Selector::Subject { attribute, value } => (HoldScope::Subject, json(&(attribute, value))),
-            Selector::OlderThan(_) | Selector::BodyKeys(_) => return Err(HoldError::Age),
+            Selector::OlderThan(_) | Selector::BodyKeys(_) | Selector::Amended(_) => return Err(HoldError::Age),
         };
         let token = self.token_of(&new.selector);
         let body = Body {
@@ -215,10 +215,12 @@ impl Ledger {
         let mut held = Vec::new();
         for page in stored.chunks(PAGE_ENTRIES) {
             for recorded in self.read_all_at(page).await? {
-                let by_item = holds.iter().find(|hold| match (&hold.token, &recorded.entry.kind) {
-                    (Some(token), EntryKind::Change { item, .. }) => token[..] == item.token,
-                    _ => false,
-                });
+                let by_item = holds
+                    .iter()
+                    .find(|hold| match (&hold.token, recorded.entry.changed_item()) {
+                        (Some(token), Some(item)) => token[..] == item.token,
+                        _ => false,
+                    });
                 let by_subject = || {
                     let covers = |(_, (attribute, value)): &&(&Hold, (String, AttributeValue))| {
                         has_value(&recorded.body, attribute, value)

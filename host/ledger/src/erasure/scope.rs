@@ -38,9 +38,15 @@ impl Ledger {
                 }
                 // Orders and holds about an item carry its token too; only changes are erased.
                 self.those_of(like, |recorded| {
-                    matches!(recorded.entry.kind, EntryKind::Change { .. }) && has_name(&recorded.body)
+                    recorded.entry.changed_item().is_some() && has_name(&recorded.body)
                 })
                 .await?
+            }
+            Selector::Amended(positions) => {
+                let stored: Vec<i64> = positions.iter().copied().map(to_stored).collect();
+                let left = self.stored_at(&stored).await?.into_iter().rev();
+                let left = left.filter(|row| row.body.is_some());
+                left.map(|row| row.position.cast_unsigned()).collect()
             }
             Selector::BodyKeys(keys) => {
                 let mut sealed = Positions::default();
@@ -54,6 +60,10 @@ impl Ledger {
                 sealed
             }
             Selector::Subject { attribute, value } => {
+                let withheld = self.withheld_count().await?;
+                if withheld > 0 {
+                    return Err(ErasureError::Withheld(withheld));
+                }
                 let is_wanted = |recorded: &RecordedEntry| {
                     Some(has_value(&recorded.body, attribute, value) && has_name(&recorded.body))
                 };
@@ -157,20 +167,6 @@ impl Ledger {
             }
         }
     }
-
-    /// Reads all of these, lowest first.
-    pub(super) async fn read_all_at(&self, positions: &[i64]) -> Result<Vec<RecordedEntry>, ErasureError> {
-        let mut read = Vec::with_capacity(positions.len());
-        let mut left = positions.to_vec();
-        while !left.is_empty() {
-            let page = self.read_at(&left).await?;
-            let lowest = page.last().map(|recorded| to_stored(recorded.position));
-            left.retain(|position| Some(*position) < lowest);
-            read.extend(page);
-        }
-        read.sort_by_key(|recorded| recorded.position);
-        Ok(read)
-    }
 }
 
 /// Whether an item of this body, before or after the change, has this value in this attribute.
@@ -191,7 +187,7 @@ fn has_attribute(body: &Body, attribute: &str) -> bool {
 fn is_of_the_source(recorded: &RecordedEntry) -> bool {
     matches!(
         recorded.entry.kind,
-        EntryKind::Change { .. } | EntryKind::Unknown { .. }
+        EntryKind::Change { .. } | EntryKind::Withheld { .. } | EntryKind::Unknown { .. }
     )
 }
 

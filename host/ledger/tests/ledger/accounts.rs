@@ -28,10 +28,12 @@ fn close(lease: &ShardLease, after: u64, why: Closed) -> ShardBatch {
 
 /// A batch of which some records were skipped, or redacted.
 fn counted(lease: &ShardLease, after: u64, to: u64, redacted: u64, records: &[SealedRecord]) -> ShardBatch {
-    ShardBatch {
-        redacted,
-        ..batch(lease, after, to, records)
+    let mut records = records.to_vec();
+    let redacted = usize::try_from(redacted).unwrap();
+    for record in &mut records[..redacted] {
+        record.is_redacted = true;
     }
+    batch(lease, after, to, &records)
 }
 
 /// Records of a shard that stand behind a gap of it.

@@ -41,3 +41,4 @@ mod consumers;
 mod item_index;
 mod leases;
 mod route_versions;
+mod withheld;

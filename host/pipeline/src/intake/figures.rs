@@ -31,6 +31,8 @@ pub struct SourceFigures {
     pub throttles: u64,
     /// Gaps that were recorded.
     pub gaps: u64,
+    /// Changes that were withheld.
+    pub withheld: u64,
 }
 
 /// How a shard is now.
@@ -52,6 +54,7 @@ pub(super) enum Count {
     Repeats(u64),
     Throttle,
     Gap,
+    Withheld,
 }
 
 impl IntakeStatus {
@@ -79,6 +82,7 @@ impl IntakeStatus {
             Count::Repeats(repeats) => figures.repeats += repeats,
             Count::Throttle => figures.throttles += 1,
             Count::Gap => figures.gaps += 1,
+            Count::Withheld => figures.withheld += 1,
         }
     }
 }

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sha2::{Digest as _, Sha256};
-use weir_evidence::ConfigurationDigest;
 use weir_ledger::{Ledger, NewStream, Stream};
 use weir_model::{ActorRule, StreamArn};
 use weir_streams::{AwsAccess, DynamoDbStreams, FindError, RecordedError, StreamDescription};
 
+use super::annotate::IntakePlugin;
 use super::seal::Sealer;
 use crate::Activities;
 
@@ -210,7 +209,7 @@ impl Source {
                 });
             }
         }
-        let sealer = Sealer::new(ledger.clone(), settings.actor.clone(), digest(&settings));
+        let sealer = Sealer::new(ledger, settings.actor.clone(), None);
         Ok(Self {
             settings,
             wanted,
@@ -218,6 +217,16 @@ impl Source {
             sealer: sealer.into(),
             activities,
         })
+    }
+
+    /// With a plugin that annotates its changes before they are recorded.
+    #[must_use]
+    pub fn annotated_by(self, plugin: IntakePlugin, ledger: Ledger) -> Self {
+        let sealer = Sealer::new(ledger, self.settings.actor.clone(), Some(plugin));
+        Self {
+            sealer: sealer.into(),
+            ..self
+        }
     }
 }
 
@@ -313,13 +322,4 @@ fn check_view(settings: &SourceSettings, found: &StreamDescription) -> Result<()
         wanted,
         without_actor,
     })
-}
-
-/// What decides the content of an entry beyond the record itself.
-fn digest(settings: &SourceSettings) -> ConfigurationDigest {
-    let rule = serde_json::to_vec(&settings.actor).expect("an actor rule is JSON");
-    let hash = Sha256::new_with_prefix(b"weir/intake-configuration/v1")
-        .chain_update(rule)
-        .finalize();
-    ConfigurationDigest(hash[..16].try_into().expect("32 bytes have 16"))
 }

@@ -7,27 +7,78 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use weir_evidence::{
-    Body, BodyKey, Commitment, ConfigurationDigest, Entry, EntryError, EntryKind, Gap, Origin, leaf_hash, record,
+    Body, BodyKey, Commitment, ConfigurationDigest, Entry, EntryError, EntryKind, Gap, Origin, Withheld, leaf_hash,
+    record,
 };
 use weir_ledger::{BodyKeyError, KeyedBody, Ledger, NumberedBodyKey, SealedRecord};
 use weir_model::{ActorRule, Change, Record, SequenceNumber, UnknownRecord, Who};
+use weir_runtime::Annotation;
+
+use super::annotate::{AnnotateError, Annotated, IntakePlugin, PluginParts, Prepared};
 
 /// Seals the records of one source.
 pub(super) struct Sealer {
     ledger: Ledger,
     actor: Option<ActorRule>,
+    plugin: Option<IntakePlugin>,
     config: ConfigurationDigest,
     /// Pages that may be sealed at once. More threads than processors seal no faster, and each keeps memory of its own.
     places: Semaphore,
 }
 
+/// Records that are sealed, and what may be shown of them.
+pub(super) struct Sealed {
+    /// A gap, if there is one, and the records behind it, in order.
+    pub(super) records: Vec<SealedRecord>,
+    /// The records as they came, or as they were prepared where a plugin decides what may be seen.
+    pub(super) shown: Shown,
+}
+
+/// What may be shown of records, in order.
+pub(super) enum Shown {
+    /// All of them.
+    Records(Arc<[Record]>),
+    /// As they were prepared.
+    Prepared(Arc<[Prepared]>),
+}
+
+/// Why records cannot be sealed now. Trying again is safe.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SealError {
+    #[error("keys for bodies cannot be had")]
+    BodyKey(#[from] BodyKeyError),
+    #[error("records cannot be annotated")]
+    Annotate(#[from] AnnotateError),
+}
+
+/// What decides the content of an entry beyond the record itself.
+pub(super) fn config_digest(actor: Option<&ActorRule>, plugin: Option<PluginParts<'_>>) -> ConfigurationDigest {
+    let rule = serde_json::to_vec(&actor).expect("an actor rule is JSON");
+    let mut hash = Sha256::new_with_prefix(b"weir/intake-configuration/v1").chain_update(rule);
+    if let Some((digest, config, lookups)) = plugin {
+        let lookups = serde_json::to_vec(lookups).expect("digests are JSON");
+        // Each of known length, or with its length before it.
+        hash.update(b"\0annotator");
+        hash.update(digest);
+        for part in [config.as_bytes(), &lookups] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+    }
+    ConfigurationDigest(hash.finalize()[..16].try_into().expect("32 bytes have 16"))
+}
+
 impl Sealer {
-    pub(super) fn new(ledger: Ledger, actor: Option<ActorRule>, config: ConfigurationDigest) -> Self {
+    pub(super) fn new(ledger: Ledger, actor: Option<ActorRule>, plugin: Option<IntakePlugin>) -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let of_plugin = plugin
+            .as_ref()
+            .and_then(|plugin| plugin.annotator.stored.definition.digest());
         Self {
+            config: of_plugin.unwrap_or_else(|| config_digest(actor.as_ref(), None)),
             ledger,
             actor,
-            config,
+            plugin,
             places: Semaphore::new(processors),
         }
     }
@@ -38,26 +89,43 @@ impl Sealer {
         origin: &Origin,
         gap: Option<Gap>,
         records: Arc<[Record]>,
-    ) -> Result<Vec<SealedRecord>, BodyKeyError> {
-        let keys = self.ledger.take_body_keys(records.len()).await?;
+    ) -> Result<Sealed, SealError> {
+        let shown = match &self.plugin {
+            None => Shown::Records(records),
+            Some(plugin) => {
+                let who = |change: &Change| self.who(change);
+                let prepared = plugin.prepare(&self.ledger, who, &records).await?;
+                Shown::Prepared(prepared.into())
+            }
+        };
+        let keys = self.ledger.take_body_keys(shown.len()).await?;
         // It fails when it is closed, which it never is.
         let place = self.places.acquire().await;
         let (sealer, origin) = (Arc::clone(self), origin.clone());
         let sealed = tokio::task::spawn_blocking(move || {
             let mut keys = keys.into_iter();
             let mut key = || keys.next().expect("one key was taken for each");
-            let mut sealed = Vec::with_capacity(records.len() + 1);
+            let mut sealed = Vec::with_capacity(shown.len() + 1);
             if let Some(gap) = gap {
                 sealed.push(sealer.seal_gap(gap));
             }
-            for record in &*records {
-                sealed.push(sealer.seal_record(&origin, record, &key()));
+            match &shown {
+                Shown::Records(records) => {
+                    for record in &**records {
+                        sealed.push(sealer.seal_record(&origin, record, &key()));
+                    }
+                }
+                Shown::Prepared(prepared) => {
+                    for prepared in &**prepared {
+                        sealed.push(sealer.seal_prepared(&origin, prepared, &key())?);
+                    }
+                }
             }
-            sealed
+            Ok(Sealed { records: sealed, shown })
         });
         let sealed = sealed.await.expect("sealing does not panic");
         drop(place);
-        Ok(sealed)
+        sealed
     }
 
     /// The configuration that decides what these entries say.
@@ -86,7 +154,10 @@ impl Sealer {
             reason,
             raw: if with_content { raw.clone() } else { digest() },
         };
-        Ok(self.seal_unknown(origin, &unknown, &key))
+        match &self.plugin {
+            None => Ok(self.seal_unknown(origin, &unknown, &key)),
+            Some(plugin) => self.seal_prepared(origin, &plugin.refused(&unknown), &key),
+        }
     }
 
     /// Who made a change, by the source's rule.
@@ -112,29 +183,107 @@ impl Sealer {
         }
     }
 
+    fn seal_prepared(
+        &self,
+        origin: &Origin,
+        prepared: &Prepared,
+        key: &NumberedBodyKey,
+    ) -> Result<SealedRecord, BodyKeyError> {
+        match prepared {
+            Prepared::Change(annotated) => {
+                let sealed = seal_annotated(&self.ledger, origin, annotated.clone(), false, self.config, key);
+                match sealed {
+                    Ok(sealed) => Ok(sealed),
+                    Err(error) => {
+                        let unknown = UnknownRecord {
+                            sequence: annotated.change.sequence.clone(),
+                            created_at: annotated.change.created_at,
+                            reason: error.to_string(),
+                            raw: format!("{:?}", annotated.change),
+                        };
+                        Ok(self.seal_unknown(origin, &unknown, key))
+                    }
+                }
+            }
+            Prepared::Withheld(change, withheld) => self.seal_withheld(origin, change, withheld, key),
+            Prepared::Unknown(unknown, withheld) => {
+                let unknown = UnknownRecord {
+                    raw: self.withhold(origin, &unknown.sequence, withheld)?,
+                    ..unknown.clone()
+                };
+                Ok(self.seal_unknown(origin, &unknown, key))
+            }
+        }
+    }
+
     fn seal_change(&self, origin: &Origin, change: &Change, key: &NumberedBodyKey) -> Result<SealedRecord, EntryError> {
-        let who = self.who(change);
+        let annotated = Annotated {
+            item: self.ledger.secret().item_token(&change.table, &change.keys),
+            lane: self.ledger.secret().lane(&change.table, &change.keys),
+            who: self.who(change),
+            change: change.clone(),
+            annotation: Annotation::default(),
+            is_redacted: false,
+        };
+        seal_annotated(&self.ledger, origin, annotated, false, self.config, key)
+    }
+
+    fn seal_withheld(
+        &self,
+        origin: &Origin,
+        change: &Change,
+        withheld: &Withheld,
+        key: &NumberedBodyKey,
+    ) -> Result<SealedRecord, BodyKeyError> {
         let body = Body {
-            actor: who.actor,
-            keys: Some(change.keys.clone()),
-            old: change.old.clone(),
-            new: change.new.clone(),
+            raw: Some(self.withhold(origin, &change.sequence, withheld)?),
+            reason: Some(withheld.code.clone()),
             ..Body::default()
         };
-        let kind = |commitment| EntryKind::Change {
+        let item = self.ledger.secret().item_token(&change.table, &change.keys);
+        let token = item.token;
+        let kind = |commitment| EntryKind::Withheld {
             origin: origin.clone(),
             commitment,
             sequence: change.sequence.clone(),
             event: change.event_id.clone(),
             operation: change.operation,
             table: change.table.clone(),
-            item: self.ledger.secret().item_token(&change.table, &change.keys),
+            item,
             time: change.created_at,
-            assurance: who.assurance,
             config: self.config,
         };
         let lane = self.ledger.secret().lane(&change.table, &change.keys);
-        self.store(&change.sequence, &body, kind, Some(lane), key)
+        let sealed = store(&self.ledger, &change.sequence, &body, kind, Some(lane), key);
+        Ok(match sealed {
+            Ok(sealed) => SealedRecord {
+                withheld: Some(token),
+                ..sealed
+            },
+            // Too large for an entry even so: an outlandishly long name.
+            Err(error) => {
+                let unknown = UnknownRecord {
+                    sequence: change.sequence.clone(),
+                    created_at: change.created_at,
+                    reason: error.to_string(),
+                    raw: body.raw.unwrap_or_default(),
+                };
+                self.seal_unknown(origin, &unknown, key)
+            }
+        })
+    }
+
+    /// What is withheld, as only those can open it who may.
+    fn withhold(
+        &self,
+        origin: &Origin,
+        sequence: &SequenceNumber,
+        withheld: &Withheld,
+    ) -> Result<String, BodyKeyError> {
+        let plugin = self.plugin.as_ref().expect("only what a plugin has seen is withheld");
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(BodyKeyError::Randomness)?;
+        Ok(plugin.withhold_to().seal(withheld, origin, sequence, seed))
     }
 
     fn seal_unknown(&self, origin: &Origin, unknown: &UnknownRecord, key: &NumberedBodyKey) -> SealedRecord {
@@ -149,7 +298,7 @@ impl Sealer {
             sequence: unknown.sequence.clone(),
             time: unknown.created_at,
         };
-        self.store(&unknown.sequence, &body, kind, None, key)
+        store(&self.ledger, &unknown.sequence, &body, kind, None, key)
             .expect("an entry of ids alone is below the limit")
     }
 
@@ -165,27 +314,83 @@ impl Sealer {
             leaf: leaf_hash(&entry),
             entry,
             body: None,
+            withheld: None,
+            is_redacted: false,
         }
     }
+}
 
-    fn store(
-        &self,
-        sequence: &SequenceNumber,
-        body: &Body,
-        kind: impl FnOnce(Commitment) -> EntryKind,
-        lane: Option<u8>,
-        NumberedBodyKey { number, key }: &NumberedBodyKey,
-    ) -> Result<SealedRecord, EntryError> {
-        let (entry, leaf, sealed) = record(body, key as &BodyKey, |commitment: Commitment| Entry {
-            ledger: self.ledger.name().clone(),
-            kind: kind(commitment),
-        })?;
-        Ok(SealedRecord {
-            sequence: Some(sequence.clone()),
-            lane,
-            entry,
-            leaf,
-            body: Some(KeyedBody { key: *number, sealed }),
-        })
+impl Shown {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Records(records) => records.len(),
+            Self::Prepared(prepared) => prepared.len(),
+        }
     }
+}
+
+/// A change as it is stored, recorded at once or as an amendment of what was withheld.
+pub(super) fn seal_annotated(
+    ledger: &Ledger,
+    origin: &Origin,
+    annotated: Annotated,
+    is_amendment: bool,
+    config: ConfigurationDigest,
+    key: &NumberedBodyKey,
+) -> Result<SealedRecord, EntryError> {
+    let Annotated {
+        change,
+        item,
+        lane,
+        who,
+        annotation,
+        is_redacted,
+    } = annotated;
+    let body = Body {
+        actor: who.actor,
+        keys: Some(change.keys),
+        old: change.old,
+        new: change.new,
+        reason: annotation.reason,
+        tags: annotation.tags.into_iter().collect(),
+        ..Body::default()
+    };
+    let kind = |commitment| EntryKind::Change {
+        is_amendment,
+        origin: origin.clone(),
+        commitment,
+        sequence: change.sequence.clone(),
+        event: change.event_id,
+        operation: change.operation,
+        table: change.table,
+        item,
+        time: change.created_at,
+        assurance: who.assurance,
+        config,
+    };
+    let sealed = store(ledger, &change.sequence, &body, kind, Some(lane), key)?;
+    Ok(SealedRecord { is_redacted, ..sealed })
+}
+
+fn store(
+    ledger: &Ledger,
+    sequence: &SequenceNumber,
+    body: &Body,
+    kind: impl FnOnce(Commitment) -> EntryKind,
+    lane: Option<u8>,
+    NumberedBodyKey { number, key }: &NumberedBodyKey,
+) -> Result<SealedRecord, EntryError> {
+    let (entry, leaf, sealed) = record(body, key as &BodyKey, |commitment: Commitment| Entry {
+        ledger: ledger.name().clone(),
+        kind: kind(commitment),
+    })?;
+    Ok(SealedRecord {
+        sequence: Some(sequence.clone()),
+        lane,
+        entry,
+        leaf,
+        body: Some(KeyedBody { key: *number, sealed }),
+        withheld: None,
+        is_redacted: false,
+    })
 }

@@ -19,16 +19,18 @@ use weir_evidence::{Closed, Gap};
 use weir_ledger::{
     Appended, Ledger, ReadError as ReadLedgerError, SealedRecord, Shard, ShardBatch, ShardLease, Stream,
 };
-use weir_model::{EventId, Position, Record, SequenceNumber, ShardId};
+use weir_model::{Change, EventId, Position, Record, SequenceNumber, ShardId, Who};
 use weir_streams::{Page, ReadError, ShardReader};
 
 use self::gaps::Beginning;
+use super::annotate::Prepared;
 use super::figures::Count;
 use super::pace::IntakePace;
 use super::polling::Polling;
 use super::prepare::Source;
 use super::progress::IntakeStatus;
 use super::room::{ExpectedPage, PageRoom, Taken};
+use super::seal::Shown;
 use crate::Activity;
 use crate::pace::{Backoff, pause};
 use crate::problem::error_chain;
@@ -302,31 +304,55 @@ impl ShardTask {
         }
     }
 
-    fn tell(&self, appended: &Appended, sealed: &[SealedRecord], records: &[Record]) {
+    fn tell(&self, appended: &Appended, sealed: &[SealedRecord], shown: &Shown) {
         let Appended::Written { first, head } = appended else {
             return;
         };
-        tracing::debug!(shard.id = %self.shard, position = %first, count = records.len(), "recorded");
+        tracing::debug!(shard.id = %self.shard, position = %first, count = shown.len(), "recorded");
         let gaps = sealed.iter().filter(|sealed| sealed.sequence.is_none()).count();
         // Records before one that Postgres refused were appended earlier.
-        let told = &records[records.len() - (sealed.len() - gaps)..];
-        for (offset, record) in (gaps as u64..).zip(told) {
-            let Record::Change(change) = record else { continue };
-            self.source.activities.tell(|| {
-                let who = self.source.sealer.who(change);
-                Activity::Recorded {
-                    position: Position(first.0 + offset),
-                    operation: change.operation,
-                    table: change.table.clone(),
-                    key: weir_model::plain_json(&change.keys),
-                    actor: who.actor,
-                    assurance: who.assurance,
-                }
-            });
+        let told = shown.len() - (sealed.len() - gaps)..shown.len();
+        for (offset, index) in (gaps as u64..).zip(told) {
+            self.tell_record(Position(first.0 + offset), shown, index);
         }
         self.source.activities.tell(|| Activity::Head {
             size: head.size,
             root: head.root,
         });
+    }
+
+    fn tell_record(&self, position: Position, shown: &Shown, index: usize) {
+        let recorded = |change: &Change, who: Who| Activity::Recorded {
+            position,
+            operation: change.operation,
+            table: change.table.clone(),
+            key: weir_model::plain_json(&change.keys),
+            actor: who.actor,
+            assurance: who.assurance,
+        };
+        let activities = &self.source.activities;
+        match shown {
+            Shown::Records(records) => {
+                if let Record::Change(change) = &records[index] {
+                    activities.tell(|| recorded(change, self.source.sealer.who(change)));
+                }
+            }
+            Shown::Prepared(prepared) => match &prepared[index] {
+                Prepared::Change(annotated) => {
+                    activities.tell(|| recorded(&annotated.change, annotated.who.clone()));
+                }
+                Prepared::Withheld(change, withheld) => {
+                    tracing::warn!(%position, sequence = %change.sequence, code = withheld.code, "a change is withheld");
+                    self.status.count(&self.stream.source, Count::Withheld);
+                    activities.tell(|| Activity::Withheld {
+                        position,
+                        operation: change.operation,
+                        table: change.table.clone(),
+                        code: withheld.code.clone(),
+                    });
+                }
+                Prepared::Unknown(..) => {}
+            },
+        }
     }
 }

@@ -5,7 +5,7 @@ use weir_ledger::{DeadLetter, RecordedEntry, Stream};
 use weir_model::{
     Change, DeliveryId, Event, EventContext, LedgerName, Position, SequenceNumber, ShardId, StreamArn, Who,
 };
-use weir_runtime::{Batch, BatchChange, Decision, Fault, Output, RouteError};
+use weir_runtime::{Batch, BatchChange, Decision, Fault, HostError, Output};
 
 use weir_routing::Pattern;
 
@@ -57,7 +57,7 @@ pub(super) async fn decide(
     streams: &[Stream],
     entries: Vec<RecordedEntry>,
     activities: &Activities,
-) -> Result<Decided, RouteError> {
+) -> Result<Decided, HostError> {
     let (candidates, changes): (Vec<Candidate>, Vec<BatchChange>) = entries
         .into_iter()
         .filter_map(|entry| {
@@ -122,6 +122,7 @@ pub(super) fn take(
         return None;
     }
     let body = recorded.body;
+    // An amendment is routed like the change that was withheld would have been.
     let EntryKind::Change {
         origin,
         sequence,

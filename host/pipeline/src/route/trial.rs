@@ -52,7 +52,7 @@ pub enum TrialError {
     Unsteady(Position),
     /// The plugin could not be run.
     #[error("the plugin cannot be run")]
-    Plugin(#[from] weir_runtime::RouteError),
+    Plugin(#[from] weir_runtime::HostError),
 }
 
 impl Trial {

@@ -56,7 +56,7 @@ pub(super) struct Imports {
 }
 
 /// Gives a component what it imports.
-pub(super) fn imports_for(engine: &Engine, component: &Component) -> Result<Imports, LoadError> {
+pub(super) fn imports_for(engine: &Engine, component: &Component, world: &'static str) -> Result<Imports, LoadError> {
     let component_type = component.component_type();
     let names: Vec<&str> = component_type.imports(engine).map(|(name, _)| name).collect();
     let forbidden: Vec<String> = names
@@ -69,11 +69,12 @@ pub(super) fn imports_for(engine: &Engine, component: &Component) -> Result<Impo
     }
     let mut linker = Linker::<Host>::new(engine);
     let link = |linker: &mut Linker<Host>| -> wasmtime::Result<()> {
+        // Both worlds import the same.
         Router::add_to_linker::<_, HasSelf<_>>(linker, |host| host)?;
         Guest::add_to_linker::<_, HasSelf<_>>(linker, |host| host)?;
         link_files(linker, engine, component)
     };
-    link(&mut linker).map_err(LoadError::WrongWorld)?;
+    link(&mut linker).map_err(|source| LoadError::WrongWorld { world, source })?;
     let is_fact = |name: &&str| name.starts_with("wasi:clocks/") || name.starts_with("wasi:random/");
     Ok(Imports {
         linker,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use weir_runtime::{Batch, BatchChange, Fault, FaultCode, Limits, RouteError};
+use weir_runtime::{Batch, BatchChange, Fault, FaultCode, HostError, Limits};
 
 use crate::guest::Guest;
 use crate::support::{Answers, Loaded, SMALL, insert, load};
@@ -128,7 +128,7 @@ async fn the_wall_clock_is_never_the_plugins_fault() {
     };
     let batch = Batch::new(vec![insert(0, json!({}))]);
     let error = route_in_time(guest, limits, batch).await.unwrap_err();
-    assert!(matches!(error, RouteError::TooSlow), "{error}");
+    assert!(matches!(error, HostError::TooSlow), "{error}");
 }
 
 /// Invariant 6 of the design: a decision depends on nothing but the change. So a change has the same fuel alone and among
@@ -191,7 +191,7 @@ async fn a_guest_that_keeps_the_host_busy_has_used_up_what_it_may_read() {
 }
 
 /// Routes with little time; the description has as much as it needs.
-async fn route_in_time(guest: Guest, limits: Limits, batch: Batch) -> Result<Answers, RouteError> {
+async fn route_in_time(guest: Guest, limits: Limits, batch: Batch) -> Result<Answers, HostError> {
     let manifest = Loaded::new(guest.build(), "{}", SMALL).await.manifest;
     load(guest.build(), limits).await.route(batch, "{}", &manifest).await
 }

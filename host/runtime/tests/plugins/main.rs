@@ -28,6 +28,7 @@ mod contract;
 mod describe;
 mod limits;
 mod poison;
+mod privacy;
 mod reading;
 mod refusals;
 mod shop;

@@ -1,10 +1,13 @@
 //! Components that are no plugin: each is refused with an error that says why, and none brings the host down.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
-use weir_runtime::{Batch, DescribeError, LoadError, RouteError, Runtime};
+use serde_json::json;
+use weir_runtime::{Batch, DescribeError, Hook, HostError, LoadError, Runtime};
 
 use crate::guest::{Guest, component};
-use crate::support::{SMALL, built, chain, insert};
+use crate::support::{SMALL, built, chain, insert, load};
 
 async fn refusal(component: Vec<u8>) -> LoadError {
     match Runtime::start(SMALL).unwrap().load(component).await {
@@ -66,7 +69,7 @@ async fn a_component_over_the_size_limit_is_refused_before_it_is_read() {
 #[tokio::test]
 async fn an_empty_component_lacks_the_exports() {
     let error = refusal(b"\0asm\x0d\0\x01\0".to_vec()).await;
-    assert!(matches!(error, LoadError::WrongWorld(_)), "{}", chain(&error));
+    assert!(matches!(error, LoadError::WrongWorld { .. }), "{}", chain(&error));
     assert_names(&error, "weir:plugin/lifecycle@0.1.0");
 }
 
@@ -83,21 +86,42 @@ async fn a_missing_export_is_named() {
           export weir:plugin/lifecycle@0.1.0;
         }";
     let error = refusal(component(core, "half", other)).await;
-    assert!(matches!(error, LoadError::WrongWorld(_)), "{}", chain(&error));
+    assert!(matches!(error, LoadError::WrongWorld { .. }), "{}", chain(&error));
     assert_names(&error, "weir:plugin/routing@0.1.0");
 }
 
 /// A plugin for the other hook is a plugin, but not for a route.
 #[tokio::test]
-async fn an_annotator_is_no_router() {
+async fn an_annotator_is_taken_and_is_no_router() {
     let core = wat::parse_str(Guest::default().core().replace(
         "weir:plugin/routing@0.1.0#route",
         "weir:plugin/annotating@0.1.0#annotate",
     ))
     .unwrap();
-    let error = refusal(component(core, "weir:plugin/annotator", "")).await;
-    assert!(matches!(error, LoadError::WrongWorld(_)), "{}", chain(&error));
-    assert_names(&error, "weir:plugin/routing@0.1.0");
+    let plugin = load(component(core, "weir:plugin/annotator", ""), SMALL).await;
+    assert_eq!(plugin.hook(), Hook::Intake);
+    let manifest = Arc::new(plugin.describe("{}").await.unwrap());
+    let batch = Batch::new(vec![insert(0, json!({}))]);
+    let error = plugin.route(batch, "{}", &manifest).await.unwrap_err();
+    assert!(matches!(error, HostError::OtherHook(Hook::Intake)), "{error}");
+    assert!(error.to_string().contains("`annotator` of a source"), "{error}");
+}
+
+#[tokio::test]
+async fn a_plugin_with_two_hooks_is_refused() {
+    let with_both = Guest {
+        module: "(func (export \"weir:plugin/annotating@0.1.0#annotate\") (param i32) (result i32) unreachable)",
+        ..Guest::default()
+    };
+    let core = wat::parse_str(with_both.core()).unwrap();
+    let other = r"
+        package test:other;
+        world both {
+          include weir:plugin/router@0.1.0;
+          include weir:plugin/annotator@0.1.0;
+        }";
+    let error = refusal(component(core, "both", other)).await;
+    assert!(matches!(error, LoadError::TwoHooks), "{}", chain(&error));
 }
 
 #[tokio::test]
@@ -127,7 +151,7 @@ async fn an_import_of_another_shape_is_refused() {
     let text = r#"(component
         (import "weir:plugin/changes@0.1.0" (instance (export "operations" (func (result u32))))))"#;
     let error = refusal(wat::parse_str(text).unwrap()).await;
-    assert!(matches!(error, LoadError::WrongWorld(_)), "{}", chain(&error));
+    assert!(matches!(error, LoadError::WrongWorld { .. }), "{}", chain(&error));
     assert_names(&error, "operations");
 }
 
@@ -192,7 +216,7 @@ fn a_component_with_a_flipped_bit_never_brings_the_host_down() {
             Err(LoadError::Ended) => prop_assert!(false, "compiling panicked"),
             Err(error) => prop_assert!(!chain(&error).is_empty()),
             Ok(plugin) => match tokio.block_on(plugin.describe("{}")) {
-                Err(DescribeError::Host(RouteError::ThreadEnded)) => prop_assert!(false, "describing panicked"),
+                Err(DescribeError::Host(HostError::ThreadEnded)) => prop_assert!(false, "describing panicked"),
                 Err(_) => {}
                 Ok(manifest) => {
                     let batch = Batch::new(vec![insert(0, serde_json::json!({"poison": {"S": "reject"}}))]);

@@ -1,4 +1,5 @@
-//! What becomes of the function: itself, and an implementation of `Router` that calls it for each change of a batch.
+//! What becomes of the function: itself, and an implementation of `Router` or `Annotator` that calls it for each change of a
+//! batch.
 //!
 //! # Invariants
 //!
@@ -6,12 +7,25 @@
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
-use syn::{ItemFn, Result, Type, parse2};
+use syn::{Error, ItemFn, Result, Type, parse2};
 
 use crate::signature::{Arguments, Parameter, Part, Source, parameters, summary};
 
-pub(crate) fn router(arguments: TokenStream, function: TokenStream) -> Result<TokenStream> {
+/// Where the plugin is called.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hook {
+    Route,
+    Intake,
+}
+
+pub(crate) fn plugin(hook: Hook, arguments: TokenStream, function: TokenStream) -> Result<TokenStream> {
     let Arguments { name, sinks } = parse2(arguments)?;
+    if let (Hook::Intake, Some(sink)) = (hook, sinks.first()) {
+        return Err(Error::new(
+            sink.span(),
+            "an annotator sends nothing, so it names no sinks",
+        ));
+    }
     let plugin = name.map_or_else(|| quote!(env!("CARGO_PKG_NAME")), |name| quote!(#name));
     let mut function: ItemFn = parse2(function)?;
     let summary = summary(&function)?;
@@ -35,6 +49,22 @@ pub(crate) fn router(arguments: TokenStream, function: TokenStream) -> Result<To
         _ => None,
     });
     let (columns, values): (Vec<_>, Vec<_>) = parameters.iter().enumerate().map(read).unzip();
+    let (implemented, method, written, answer, export) = match hook {
+        Hook::Route => (
+            quote!(Router),
+            quote!(route),
+            quote!(Decisions),
+            quote!(Answer::decide),
+            quote!(export_router),
+        ),
+        Hook::Intake => (
+            quote!(Annotator),
+            quote!(annotate),
+            quote!(Annotations),
+            quote!(Annotate::annotate),
+            quote!(export_annotator),
+        ),
+    };
 
     Ok(quote! {
         #function
@@ -44,7 +74,7 @@ pub(crate) fn router(arguments: TokenStream, function: TokenStream) -> Result<To
                 config: #config,
             }
 
-            impl ::weir_plugin_sdk::Router for __Plugin {
+            impl ::weir_plugin_sdk::#implemented for __Plugin {
                 fn configure(
                     config: &str,
                 ) -> ::core::result::Result<Self, ::std::vec::Vec<::weir_plugin_sdk::ConfigProblem>> {
@@ -59,21 +89,21 @@ pub(crate) fn router(arguments: TokenStream, function: TokenStream) -> Result<To
                         #actor
                 }
 
-                fn route(
+                fn #method(
                     &self,
                     __batch: &::weir_plugin_sdk::Batch,
-                    __decisions: &mut ::weir_plugin_sdk::Decisions,
+                    __answers: &mut ::weir_plugin_sdk::#written,
                 ) -> ::core::result::Result<(), ::weir_plugin_sdk::Error> {
                     #(#columns)*
                     for __index in __batch.indexes() {
                         let __answer = #name(#(#values),*);
-                        ::weir_plugin_sdk::function::Answer::decide(__answer, __index, __decisions)?;
+                        ::weir_plugin_sdk::function::#answer(__answer, __index, __answers)?;
                     }
                     ::core::result::Result::Ok(())
                 }
             }
 
-            ::weir_plugin_sdk::export_router!(__Plugin);
+            ::weir_plugin_sdk::#export!(__Plugin);
         };
     })
 }
@@ -153,7 +183,7 @@ mod tests {
     /// What a user is told about a function that is no plugin.
     #[track_caller]
     fn refused(arguments: &str, function: &str, expect: Expect) {
-        let error = router(arguments.parse().unwrap(), function.parse().unwrap()).unwrap_err();
+        let error = plugin(Hook::Route, arguments.parse().unwrap(), function.parse().unwrap()).unwrap_err();
         expect.assert_eq(&error.to_string());
     }
 
@@ -200,6 +230,16 @@ mod tests {
             "/// Sends.\nfn send(#[lookup] customers: Lookup<'_>) -> bool { true }",
             expect![[r#"the name of a table in quotes belongs here: #[lookup("customers")]"#]],
         );
+    }
+
+    #[test]
+    fn an_annotator_names_no_sinks() {
+        let (arguments, function) = (
+            "sinks = [\"bus\"]",
+            "/// Tags.\nfn tag() -> Annotation { Annotation::none() }",
+        );
+        let error = plugin(Hook::Intake, arguments.parse().unwrap(), function.parse().unwrap()).unwrap_err();
+        assert_eq!(error.to_string(), "an annotator sends nothing, so it names no sinks");
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! The attribute that makes a plugin of a function. What it means to a user stands with `weir_plugin_sdk::router`, which is
-//! this one.
+//! The attributes that make a plugin of a function. What they mean to a user stands with `weir_plugin_sdk::router` and
+//! `weir_plugin_sdk::annotator`, which are these.
 //!
 //! ```text
-//! the function ──▶ signature: what each parameter is ──▶ expand: the function itself, and an implementation of `Router`
+//! the function ──▶ signature: what each parameter is ──▶ expand: the function itself, and an implementation of `Router` or
+//!                                                        `Annotator`
 //! ```
 //!
 //! # Invariants
@@ -16,10 +17,22 @@ mod signature;
 
 use proc_macro::TokenStream;
 
+use self::expand::Hook;
+
 #[expect(missing_docs, reason = "documented where users find it, in weir_plugin_sdk")]
 #[proc_macro_attribute]
 pub fn router(arguments: TokenStream, function: TokenStream) -> TokenStream {
-    expand::router(arguments.into(), function.into())
+    plugin(Hook::Route, arguments, function)
+}
+
+#[expect(missing_docs, reason = "documented where users find it, in weir_plugin_sdk")]
+#[proc_macro_attribute]
+pub fn annotator(arguments: TokenStream, function: TokenStream) -> TokenStream {
+    plugin(Hook::Intake, arguments, function)
+}
+
+fn plugin(hook: Hook, arguments: TokenStream, function: TokenStream) -> TokenStream {
+    expand::plugin(hook, arguments.into(), function.into())
         .unwrap_or_else(syn::Error::into_compile_error)
         .into()
 }

@@ -8,11 +8,16 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
+use weir_evidence::WithheldSecret;
+
 use super::ROUTE;
 use crate::args::DevArgs;
 
 /// Says that a folder is one of ours, so that `--fresh` never removes another.
 const MARK: &str = "weir.toml";
+
+/// The key that opens what a plugin at intake failed on.
+const WITHHELD_KEY: &str = "withheld.key";
 
 /// Where `weir dev` keeps everything.
 pub(super) struct DevFolder {
@@ -41,6 +46,7 @@ impl DevFolder {
         folder.ensure_file(MARK, "# Written by `weir dev`, anew at each start.\n")?;
         folder.ensure_key("ledger.key")?;
         folder.ensure_key("signing.key")?;
+        folder.ensure_key(WITHHELD_KEY)?;
         Ok(folder)
     }
 
@@ -74,9 +80,11 @@ impl DevFolder {
         dynamodb: &str,
         plugin: &Path,
     ) -> Result<PathBuf> {
-        let config = json!({
+        let withhold_to = WithheldSecret::parse(&fs::read_to_string(self.path.join(WITHHELD_KEY))?)?.public();
+        let mut config = json!({
             "postgres": { "url": postgres_url },
-            "ledger": { "name": "dev", "key_file": "ledger.key", "signing_key_file": "signing.key", "guard_file": "ledger.guard" },
+            "ledger": { "name": "dev", "key_file": "ledger.key", "signing_key_file": "signing.key", "guard_file": "ledger.guard",
+                "withhold_to": withhold_to.to_string() },
             "api": {
                 "listen": format!("127.0.0.1:{}", args.api_port),
                 "token_file": "api.token",
@@ -93,6 +101,14 @@ impl DevFolder {
             "sink": { "events": { "type": "log", "file": "events.jsonl" } },
             "route": { ROUTE: { "source": "shop", "plugin": plugin, "sinks": ["events"] } },
         });
+        if let Some(annotator) = &args.annotator {
+            let source = &mut config["source"]["shop"];
+            source["annotator"] = json!(std::path::absolute(annotator)?);
+            if let Some(given) = &args.annotator_config {
+                let text = crate::command::plugin::config(Some(given))?;
+                source["annotator_config"] = serde_json::from_str(&text).context("--annotator-config is no JSON")?;
+            }
+        }
         let text = format!(
             "# Written by `weir dev`, anew at each start. The configuration of `weir run` looks the same.\n\n{}",
             toml::to_string_pretty(&config)?

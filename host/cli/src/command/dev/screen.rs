@@ -111,6 +111,17 @@ fn print(activity: &Activity) {
                 operation.as_str()
             );
         }
+        Activity::Withheld {
+            position,
+            operation,
+            table,
+            code,
+        } => say!(
+            "{:10} {position:>6}  {} {table} ({})",
+            "withheld",
+            operation.as_str(),
+            printable(code)
+        ),
         Activity::Head { size, root } => say!("{:10} {size:>6}  entries, root {}", "ledger", short(root)),
         Activity::Decided {
             position,

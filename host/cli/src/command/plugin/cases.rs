@@ -11,6 +11,15 @@
 //! change = { new = { status = "placed", total = 700 } }
 //! expect = "keep"                       # or drop, replace, "reject total-missing", "plugin-trap"
 //! outputs = [{ type = "large-order", detail = { total = 700 } }]
+//!
+//! [[case]]
+//! name = "who bought is nobody's business"     # of a plugin at intake; what is not there is not looked at
+//! change = { new = { customer = "Ada", note = "ring twice" } }
+//! expect = "annotate"
+//! actor = "clerk/maria"
+//! tags = { class = "personal" }
+//! redactions = ["hash old /customer", "hash new /customer", "mask old /note", "mask new /note"]
+//! becomes = { new = { customer = "hash", note = "***" } }
 //! ```
 
 use std::collections::BTreeMap;
@@ -20,9 +29,10 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use weir_runtime::{Decision, Fault, FaultCode, LookupTable};
+use weir_runtime::{Fault, LookupTable};
 
 use super::Tables;
+use super::answer::{Answer, annotation_of, outputs_of, verdict};
 
 /// What the file of a plugin's folder is called.
 pub(super) const FILE: &str = "cases.toml";
@@ -48,6 +58,11 @@ pub(super) struct Case {
     expect: String,
     #[serde(default)]
     outputs: Vec<ExpectedOutput>,
+    actor: Option<Value>,
+    reason: Option<Value>,
+    tags: Option<Value>,
+    redactions: Option<Value>,
+    becomes: Option<BTreeMap<String, Value>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -92,13 +107,30 @@ impl Cases {
 
 impl Case {
     /// What was expected and what came, if they differ.
-    pub(super) fn difference(&self, answer: &Result<Decision, Fault>) -> Option<(Value, Value)> {
+    pub(super) fn difference(&self, answer: &Result<Answer, Fault>) -> Option<(Value, Value)> {
         let outputs = self
             .outputs
             .iter()
             .map(|output| json!({"type": output.detail_type, "sink": output.sink, "detail": output.detail}));
-        let expected = json!({"expect": self.expect, "outputs": outputs.collect::<Vec<_>>()});
-        let came = json!({"expect": verdict(answer), "outputs": outputs_of(answer)});
+        let mut expected = json!({"expect": self.expect, "outputs": outputs.collect::<Vec<_>>()});
+        let mut came = json!({"expect": verdict(answer), "outputs": outputs_of(answer)});
+        let annotation = annotation_of(answer).unwrap_or_default();
+        let said = [
+            ("actor", &self.actor),
+            ("reason", &self.reason),
+            ("tags", &self.tags),
+            ("redactions", &self.redactions),
+        ];
+        for (name, value) in said {
+            if let Some(value) = value {
+                expected[name] = value.clone();
+                came[name] = annotation[name].clone();
+            }
+        }
+        for (part, image) in self.becomes.iter().flatten() {
+            expected[part] = image.clone();
+            came[part] = annotation["becomes"][part].clone();
+        }
         (!same(&expected, &came)).then_some((expected, came))
     }
 }
@@ -118,32 +150,10 @@ fn same(left: &Value, right: &Value) -> bool {
     }
 }
 
-/// `keep`, `replace`, `drop`, `reject CODE`, or the code of a fault.
-pub(super) fn verdict(answer: &Result<Decision, Fault>) -> String {
-    match answer {
-        Ok(decision) if decision.keep => "keep".to_owned(),
-        Ok(decision) if decision.outputs.is_empty() => "drop".to_owned(),
-        Ok(_) => "replace".to_owned(),
-        Err(fault) => match &fault.code {
-            FaultCode::Rejected(code) => format!("reject {code}"),
-            code => code.as_str().to_owned(),
-        },
-    }
-}
-
-/// Events that the plugin made.
-pub(super) fn outputs_of(answer: &Result<Decision, Fault>) -> Vec<Value> {
-    let Ok(decision) = answer else { return Vec::new() };
-    let outputs = decision.outputs.iter();
-    outputs
-        .map(|output| json!({"type": output.detail_type, "sink": output.sink, "detail": output.detail}))
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use expect_test::expect;
-    use weir_runtime::Output;
+    use weir_runtime::{Decision, FaultCode, Output};
 
     use super::*;
 
@@ -152,16 +162,16 @@ mod tests {
         Cases::parse(&text).unwrap().cases.remove(0)
     }
 
-    fn kept(detail: &str) -> Result<Decision, Fault> {
+    fn kept(detail: &str) -> Result<Answer, Fault> {
         let output = Output {
             sink: None,
             detail_type: "large-order".to_owned(),
             detail: serde_json::from_str(detail).unwrap(),
         };
-        Ok(Decision {
+        Ok(Answer::Decision(Decision {
             keep: true,
             outputs: vec![output],
-        })
+        }))
     }
 
     #[test]

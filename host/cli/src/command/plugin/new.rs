@@ -72,6 +72,45 @@ mod tests {
 }
 "#;
 
+const ANNOTATOR: &str = r#"//! A plugin of Weir, for intake. What a function may read and answer: `cargo doc --open -p weir-plugin-sdk`.
+
+use weir_plugin_sdk::Annotation;
+
+/// Records people without their e-mail address, and says who changed them.
+#[weir_plugin_sdk::annotator]
+fn {function}(#[new("/updated_by")] clerk: Option<&str>) -> Annotation {
+    let annotation = Annotation::none().hash("/email");
+    match clerk {
+        Some(clerk) => annotation.actor(clerk),
+        None => annotation,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_changed_it_is_said() {
+        assert_eq!({function}(Some("maria")), Annotation::none().hash("/email").actor("maria"));
+    }
+}
+"#;
+
+const ANNOTATOR_CASES: &str = r#"# Tried with: weir plugin test
+#
+# A change has an old and a new image, a key, and an actor, in plain JSON; or it is a record as a stream has it.
+# expect is annotate, or plugin-error where the plugin fails and the change is withheld. `actor`, `reason`, `tags` and
+# `becomes` (what is left of the change; "hash" stands for any hash) are looked at where they are written.
+
+[[case]]
+name = "the address is hashed and the clerk is named"
+change = { new = { email = "ada@example.com", updated_by = "maria" } }
+expect = "annotate"
+actor = "maria"
+becomes = { new = { email = "hash", updated_by = "maria" } }
+"#;
+
 const CASES: &str = r#"# Tried with: weir plugin test
 #
 # A change has an old and a new image, a key, and an actor, in plain JSON; or it is a record as a stream has it.
@@ -92,16 +131,21 @@ expect = "keep"
 
 const IGNORED: &str = "/target\n";
 
-pub(super) fn new(folder: &Path) -> anyhow::Result<ExitCode> {
+pub(super) fn new(folder: &Path, is_annotator: bool) -> anyhow::Result<ExitCode> {
     let name = name_of(folder)?;
     if folder.exists() {
         bail!("{} is there already; nothing was written", folder.display());
     }
     let function = name.replace('-', "_");
+    let (code, cases) = if is_annotator {
+        (ANNOTATOR, ANNOTATOR_CASES)
+    } else {
+        (FUNCTION, CASES)
+    };
     let mut files = vec![
         ("Cargo.toml".to_owned(), PACKAGE.replace("{name}", name)),
-        ("src/lib.rs".to_owned(), FUNCTION.replace("{function}", &function)),
-        (super::cases::FILE.to_owned(), CASES.to_owned()),
+        ("src/lib.rs".to_owned(), code.replace("{function}", &function)),
+        (super::cases::FILE.to_owned(), cases.to_owned()),
         (".gitignore".to_owned(), IGNORED.to_owned()),
     ];
     for (path, content) in sdk::files()? {
@@ -148,10 +192,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let there = folder.path().join("orders");
         std::fs::create_dir(&there).unwrap();
-        let error = new(&there).unwrap_err().to_string();
+        let error = new(&there, false).unwrap_err().to_string();
         assert!(error.ends_with("is there already; nothing was written"), "{error}");
         for name in ["Orders", "1st", "a b", "..", "match", "core"] {
-            assert!(new(&folder.path().join(name)).is_err(), "{name}");
+            assert!(new(&folder.path().join(name), true).is_err(), "{name}");
         }
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 use weir_runtime::{BatchChange, Measured};
 
-use super::cases::{outputs_of, verdict};
+use super::answer::{Answer, annotation_of, outputs_of, verdict};
 use super::{Loaded, change, config, tables};
 use crate::args::PluginSubject;
 use crate::output::printable;
@@ -19,7 +19,7 @@ pub(super) async fn run(subject: &PluginSubject, changes: &Path, json: bool) -> 
     let config = config(subject.plugin_config.as_deref())?;
     let manifest = loaded.describe(&config, &tables(&subject.lookups)?).await?;
     for (line, change) in (1_usize..).zip(read_changes(changes)?) {
-        let measured = loaded.plugin.measure(change, &config, &manifest).await?;
+        let measured = loaded.measure(change, &config, &manifest).await?;
         if json {
             say!("{}", as_json(line, &measured));
         } else {
@@ -50,20 +50,21 @@ pub(super) fn read_changes(file: &Path) -> anyhow::Result<Vec<BatchChange>> {
         .collect()
 }
 
-fn as_json(line: usize, measured: &Measured) -> Value {
+fn as_json(line: usize, measured: &Measured<Answer>) -> Value {
     let message = measured.answer.as_ref().err().map(|fault| fault.message.as_str());
     json!({
         "change": line,
         "decision": verdict(&measured.answer),
         "message": message,
         "outputs": outputs_of(&measured.answer),
+        "annotation": annotation_of(&measured.answer),
         "fuel": measured.fuel,
         "memory_bytes": measured.memory_bytes,
         "log": measured.log.lines().collect::<Vec<_>>(),
     })
 }
 
-fn print(line: usize, measured: &Measured) {
+fn print(line: usize, measured: &Measured<Answer>) {
     say!(
         "{line:>4}  {}  fuel {}, {} KiB",
         printable(&verdict(&measured.answer)),
@@ -81,6 +82,9 @@ fn print(line: usize, measured: &Measured) {
             text("type").unwrap_or_default(),
             printable(&output["detail"].to_string())
         );
+    }
+    if let Some(annotation) = annotation_of(&measured.answer) {
+        say!("      + {}", printable(&annotation.to_string()));
     }
     for logged in measured.log.lines() {
         say!("      log: {}", printable(logged));

@@ -64,7 +64,7 @@ fn cases_beside(plugin: &Path) -> anyhow::Result<PathBuf> {
 async fn attempt(loaded: &Loaded, case: &Case, config: &str, tables: &Tables) -> anyhow::Result<Outcome> {
     let change = change::read(&case.change)?;
     let manifest = loaded.describe(config, tables).await?;
-    let measured = loaded.plugin.measure(change, config, &manifest).await?;
+    let measured = loaded.measure(change, config, &manifest).await?;
     let said = measured.answer.as_ref().err().map(|fault| fault.message.clone());
     let lines: Vec<String> = said
         .into_iter()

@@ -34,13 +34,15 @@ fn a_change_shows_its_item_by_part_and_name() {
         ("/new/~0Ａ\"", r#"{"S":"\""}"#),
         ("/new/\u{10000}", r#"{"NULL":true}"#),
         ("/old/a", r#"{"L":[]}"#),
-        ("/reason", r#""not in the row""#),
+        ("/raw", r#""not in the row""#),
+        ("/reason", r#""a call""#),
+        ("/tags/class", r#""personal""#),
     ];
     check(
         CHANGE,
         &attributes,
         &expect![[r#"
-        {"actor":"maria \"the\" é","assurance":"claimed","keys":{"id":{"S":"1"}},"kind":"change","new":{"a/b":{"N":"1"},"~Ａ\"":{"S":"\""},"𐀀":{"NULL":true}},"old":{"a":{"L":[]}},"operation":"modify","position":41,"table":"the \"orders\"","time":"2026-03-01T12:00:00.007Z"}
+        {"actor":"maria \"the\" é","assurance":"claimed","keys":{"id":{"S":"1"}},"kind":"change","new":{"a/b":{"N":"1"},"~Ａ\"":{"S":"\""},"𐀀":{"NULL":true}},"old":{"a":{"L":[]}},"operation":"modify","position":41,"reason":"a call","table":"the \"orders\"","tags":{"class":"personal"},"time":"2026-03-01T12:00:00.007Z"}
         "41","2026-03-01T12:00:00.007Z","change","modify","the ""orders""","claimed","maria ""the"" é","{""id"":{""S"":""1""}}","{""a"":{""L"":[]}}","{""a/b"":{""N"":""1""},""~Ａ\"""":{""S"":""\""""},""𐀀"":{""NULL"":true}}"<CR>
     "#]],
     );

@@ -14,7 +14,7 @@ use weir_model::{Assurance, AttributeValue, EventId, Item, Operation, Position, 
 
 use super::TABLE;
 
-const CONFIG: ConfigurationDigest = ConfigurationDigest([5; 16]);
+pub(crate) const CONFIG: ConfigurationDigest = ConfigurationDigest([5; 16]);
 
 /// One change of `item` for each sequence number, sealed.
 pub(crate) async fn seal_items(ledger: &Ledger, lease: &ShardLease, changes: &[(u64, &str)]) -> Vec<SealedRecord> {
@@ -75,6 +75,7 @@ pub(crate) fn seal_body_at(
     let (entry, leaf, body) = record(body, &numbered.key, |commitment| Entry {
         ledger: ledger.name().clone(),
         kind: EntryKind::Change {
+            is_amendment: false,
             origin: lease.origin(),
             commitment,
             sequence: number(sequence),
@@ -97,6 +98,8 @@ pub(crate) fn seal_body_at(
             key: numbered.number,
             sealed: body,
         }),
+        withheld: None,
+        is_redacted: false,
     }
 }
 
@@ -127,6 +130,8 @@ pub(crate) async fn seal_unknown(ledger: &Ledger, lease: &ShardLease, sequence: 
             key: numbered.number,
             sealed,
         }),
+        withheld: None,
+        is_redacted: false,
     }
 }
 
@@ -152,6 +157,8 @@ pub(crate) fn gap(ledger: &Ledger, lease: &ShardLease, after: u64, next: u64) ->
         leaf: leaf_hash(&entry),
         entry,
         body: None,
+        withheld: None,
+        is_redacted: false,
     }
 }
 
@@ -170,7 +177,6 @@ pub(crate) fn batch(lease: &ShardLease, after: u64, to: u64, records: &[SealedRe
         records: Arc::from(records),
         first: Some(number(after + 1)),
         read: to - after,
-        redacted: 0,
         config: CONFIG,
     }
 }

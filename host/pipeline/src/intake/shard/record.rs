@@ -45,19 +45,18 @@ impl ShardTask {
             records: Arc::new([]),
             first: came.first.clone(),
             read: came.read,
-            redacted: 0,
             config: self.source.sealer.config(),
         };
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
-        let mut is_sealed = false;
+        let mut shown = None;
         let mut refused = None;
         loop {
-            let problem = if is_sealed {
+            let problem = if let Some(shown) = &shown {
                 fault::point("before-append");
                 match self.ledger.append(batch.clone()).await {
                     Ok(appended) => {
                         fault::point("after-append");
-                        self.tell(&appended, &batch.records, &came.records);
+                        self.tell(&appended, &batch.records, shown);
                         self.learn_key(&came.records).await;
                         if held.gap.take().is_some() {
                             self.status.count(&self.stream.source, Count::Gap);
@@ -97,11 +96,11 @@ impl ShardTask {
                     .await
                 {
                     Ok(sealed) => {
-                        batch.records = sealed.into();
-                        is_sealed = true;
+                        batch.records = sealed.records.into();
+                        shown = Some(sealed.shown);
                         continue;
                     }
-                    Err(error) => error.to_string(),
+                    Err(error) => error_chain(&error),
                 }
             };
             self.waits(&problem);

@@ -12,11 +12,16 @@ macro_rules! sources {
     };
 }
 
-const SOURCES: [(&str, &str); 12] = sources![
+const SOURCES: [(&str, &str); 17] = sources![
     "wit/plugin.wit",
+    "sdk/intake/src/lib.rs",
+    "sdk/src/annotations.rs",
+    "sdk/src/annotator.rs",
     "sdk/src/batch.rs",
     "sdk/src/decisions.rs",
+    "sdk/src/error.rs",
     "sdk/src/function.rs",
+    "sdk/src/function/annotate.rs",
     "sdk/src/function/answer.rs",
     "sdk/src/function/parameter.rs",
     "sdk/src/lib.rs",
@@ -27,10 +32,13 @@ const SOURCES: [(&str, &str); 12] = sources![
     "sdk/macros/src/signature.rs",
 ];
 
-const MANIFESTS: [(&str, &str); 2] = sources!["sdk/Cargo.toml", "sdk/macros/Cargo.toml"];
+const MANIFESTS: [(&str, &str); 3] = sources!["sdk/Cargo.toml", "sdk/intake/Cargo.toml", "sdk/macros/Cargo.toml"];
 
 /// Where the packages of this repository that the SDK depends on lie from there.
-const PATHS: [(&str, &str); 1] = [("weir-plugin-sdk-macros", "macros")];
+const PATHS: [(&str, &str); 2] = [
+    ("weir-plugin-sdk-intake", "intake"),
+    ("weir-plugin-sdk-macros", "macros"),
+];
 
 /// Paths and contents.
 pub(super) fn files() -> anyhow::Result<Vec<(&'static str, String)>> {
@@ -87,7 +95,7 @@ mod tests {
     #[test]
     fn every_file_of_the_sdk_is_written() {
         let plugins = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins");
-        for folder in ["wit", "sdk/src", "sdk/src/function", "sdk/macros/src"] {
+        for folder in ["wit", "sdk/src", "sdk/src/function", "sdk/intake/src", "sdk/macros/src"] {
             for entry in std::fs::read_dir(plugins.join(folder)).unwrap() {
                 let entry = entry.unwrap();
                 if entry.file_type().unwrap().is_file() {
