@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use weir_model::{AttributeValue, Change, Item, Who, changed_attributes, find};
 
+use crate::bindings::weir::plugin::changes::PackedTexts;
 use crate::bindings::weir::plugin::types::{ChangeMeta, Field, Operation, Part, Value};
 
 /// A change and who made it.
@@ -15,6 +16,9 @@ pub struct BatchChange {
     /// Who made it.
     pub who: Who,
 }
+
+/// Set in an end of packed texts where the change has none.
+const NO_TEXT: u32 = 1 << 31;
 
 /// Changes that are routed together. Clones share them.
 #[derive(Clone, Debug)]
@@ -167,12 +171,26 @@ pub(crate) fn to_guest(value: &AttributeValue) -> Value {
 }
 
 /// Text as it is, numbers as their decimal text.
-pub(crate) fn to_text(value: &AttributeValue) -> Option<String> {
+pub(crate) fn as_text(value: &AttributeValue) -> Option<&str> {
     match value {
-        AttributeValue::S(text) => Some(text.clone()),
-        AttributeValue::N(number) => Some(number.as_str().to_owned()),
+        AttributeValue::S(text) => Some(text),
+        AttributeValue::N(number) => Some(number.as_str()),
         _ => None,
     }
+}
+
+/// Texts, one for each change, in one piece. `None` if they are too long together.
+pub(crate) fn pack<'a>(texts: impl ExactSizeIterator<Item = Option<&'a str>>) -> Option<PackedTexts> {
+    let mut packed = PackedTexts {
+        text: String::with_capacity(texts.len() * 16),
+        ends: Vec::with_capacity(texts.len()),
+    };
+    for text in texts {
+        packed.text.push_str(text.unwrap_or_default());
+        let end = u32::try_from(packed.text.len()).ok().filter(|end| *end < NO_TEXT)?;
+        packed.ends.push(if text.is_some() { end } else { end | NO_TEXT });
+    }
+    Some(packed)
 }
 
 pub(crate) fn to_number(value: &AttributeValue) -> Option<f64> {

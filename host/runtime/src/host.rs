@@ -9,7 +9,7 @@ use wasmtime::{Error, ResourceLimiter, Result, bail};
 use weir_model::AttributeValue;
 
 use self::wasi::Facts;
-use crate::batch::{to_guest, to_number, to_text};
+use crate::batch::{as_text, pack, to_guest, to_number};
 use crate::bindings::weir::plugin::{call_context, changes, logging, lookup, types};
 use crate::{Batch, BatchChange, Limits, Manifest};
 
@@ -18,6 +18,9 @@ const HOST_CALL_BYTES: usize = 1024;
 
 /// What an element of a list counts beside its content: about what it costs to find it, to copy it and to make room for it.
 const ELEMENT_BYTES: usize = 64;
+
+/// The same for a text that is packed with others.
+const PACKED_BYTES: usize = 16;
 
 /// State of one instance.
 pub(crate) struct Host {
@@ -228,13 +231,24 @@ impl changes::Host for Host {
     }
 
     fn texts(&mut self, field: types::Field) -> Result<Vec<Option<String>>> {
-        let texts = Host::column(self, &field, to_text)?;
+        let texts = Host::column(self, &field, |value| as_text(value).map(str::to_owned))?;
         self.hand_over(texts, |texts| column_bytes(texts, String::len))
     }
 
     fn numbers(&mut self, field: types::Field) -> Result<Vec<Option<f64>>> {
         let numbers = Host::column(self, &field, to_number)?;
         self.hand_over(numbers, |numbers| column_bytes(numbers, |_| 8))
+    }
+
+    fn pack_texts(&mut self, field: types::Field) -> Result<changes::PackedTexts> {
+        let (batch, manifest) = self.batch()?;
+        manifest.check_reads(&field)?;
+        let texts = batch
+            .changes()
+            .iter()
+            .map(|change| change.value(&field).and_then(as_text));
+        let packed = pack(texts).ok_or_else(|| Error::msg("the texts of the column are more than 2 GiB"))?;
+        self.hand_over(packed, |packed| packed.text.len() + PACKED_BYTES * packed.ends.len())
     }
 
     fn get(&mut self, index: u32, field: types::Field) -> Result<Option<types::Value>> {

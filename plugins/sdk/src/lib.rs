@@ -88,7 +88,7 @@ pub mod bindings {
 
 pub use annotations::{Annotation, Annotations};
 pub use annotator::{Annotator, ExportedAnnotator};
-pub use batch::Batch;
+pub use batch::{Batch, TextColumn};
 pub use bindings::weir::plugin::logging::Level;
 pub use bindings::weir::plugin::types::{ChangeMeta, ConfigProblem, Field, Manifest, Operation, Part, Value};
 pub use decisions::{Decisions, EmitError};

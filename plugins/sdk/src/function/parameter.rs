@@ -7,7 +7,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use crate::{Batch, ChangeMeta, Field, Level, Operation, Value};
+use crate::{Batch, ChangeMeta, Field, Level, Operation, TextColumn, Value};
 
 /// A field of the change that is read when it is asked for: for what few changes need.
 #[derive(Clone, Copy, Debug)]
@@ -108,14 +108,14 @@ pub trait FromField<'batch> {
 }
 
 impl<'batch> FromField<'batch> for Option<&'batch str> {
-    type Column = Vec<Option<String>>;
+    type Column = TextColumn;
 
     fn column(batch: &Batch, field: &Field) -> Self::Column {
-        batch.texts(field)
+        batch.text_column(field)
     }
 
     fn at(_: &'batch Batch, column: &'batch Self::Column, _: &'batch Field, index: usize) -> Self {
-        column[index].as_deref()
+        column.get(index)
     }
 }
 
