@@ -5,11 +5,13 @@
 //! tables       what plugins look things up in
 //! compiled     machine code: who makes it, who keeps it, who touched it
 //! signatures   whose plugins are taken
+//! failures     what becomes of changes that a plugin fails on
 //! ```
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod compiled;
+mod failures;
 mod promotions;
 mod signatures;
 mod tables;

@@ -58,7 +58,7 @@ pub use lookup::{LookupState, Lookups};
 pub use plugin::{PluginState, Plugins};
 pub use proof::{Entries, ProofHashes, ShownEntry};
 pub use publication::{ContinueRequest, Decided};
-pub use route::{PromoteRequest, Promoted, RollbackRequest, RouteVersionState, RouteVersions};
+pub use route::{PromoteRequest, Promoted, RollbackRequest, RouteHaltState, RouteVersionState, RouteVersions};
 pub use weir_pipeline::Trial;
 pub use withheld::{AnnotateAgain, AnnotatedAgain, StillWithheldChange, WithheldChange, WithheldChanges};
 

@@ -71,6 +71,22 @@ pub struct RollbackRequest {
 pub struct RouteVersions {
     /// The newest first, at most 1,000.
     pub versions: Vec<RouteVersionState>,
+    /// Where it stands still, if it does: its plugin failed there, and it is configured to halt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halted: Option<RouteHaltState>,
+}
+
+/// A route that stands still. Its next version goes on there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteHaltState {
+    /// Position of the change that its plugin failed on.
+    pub position: u64,
+    /// The version that failed.
+    pub version: u32,
+    /// What happened: `plugin-trap`, ...
+    pub code: String,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 /// One version of a route.
@@ -111,7 +127,13 @@ pub(crate) async fn versions(
     let uploads = answers.ledger.uploads_of(&digests).await?;
     let newest = known.into_iter().rev().take(VERSIONS_MAX);
     let versions = newest.map(|version| state(version, &uploads)).collect();
-    Ok(Json(RouteVersions { versions }))
+    let halted = answers.ledger.route_halt(&route).await?.map(|halt| RouteHaltState {
+        position: halt.position.0,
+        version: halt.version,
+        code: halt.code,
+        since: halt.since,
+    });
+    Ok(Json(RouteVersions { versions, halted }))
 }
 
 /// `POST /v1/routes/{route}/promote`

@@ -216,6 +216,7 @@ impl RouteHandle {
             plugin_config,
             lookups,
             sinks: route.sinks.clone(),
+            failure: route.failure,
         };
         self.check_planned(name, &definition, plugin.as_ref()).await?;
         let entered = self

@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use weir_ledger::FailurePolicy;
 use weir_model::{ActorRule, LedgerName, StreamArn};
 use weir_routing::RetrySchedule;
 
@@ -334,6 +335,12 @@ pub(crate) struct RouteConfig {
     /// Configuration that the plugin gets, as it defines it.
     #[serde(default)]
     pub(crate) plugin_config: toml::Table,
+
+    /// What becomes of a change that the plugin fails on (a trap, too much fuel or memory, an error): `dead-letter` sets it aside
+    /// (default), `pass` sends it as it is, `halt` stops the route before it, until it gets another version. What the plugin
+    /// rejects is a dead letter in any case.
+    #[serde(default)]
+    pub(crate) failure: FailurePolicy,
 
     /// Names of the sinks that every event goes to.
     pub(crate) sinks: Vec<String>,

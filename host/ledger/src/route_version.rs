@@ -7,7 +7,8 @@
 //!
 //! # Invariants
 //!
-//! - The head is locked while a version is entered, so every position has exactly one version.
+//! - The head is locked while a version is entered, so every position has exactly one version: the newest that begins at it or
+//!   before it. One that is entered while the route stands still begins where it halted.
 //! - Reading a configuration again never undoes what an operator promoted: only what was changed in it changes the route.
 
 use std::collections::BTreeMap;
@@ -40,6 +41,28 @@ pub struct RouteDefinition {
     pub lookups: BTreeMap<String, String>,
     /// Names of the sinks that every event goes to.
     pub sinks: Vec<String>,
+    /// What becomes of a change that the plugin fails on.
+    #[serde(default, skip_serializing_if = "FailurePolicy::is_default")]
+    pub failure: FailurePolicy,
+}
+
+/// What becomes of a change that a route's plugin fails on. What a plugin rejects is a dead letter in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailurePolicy {
+    /// It is set aside, and the route goes on.
+    #[default]
+    DeadLetter,
+    /// It is sent as it is, as if there were no plugin.
+    Pass,
+    /// The route stands still before it, until it gets another version.
+    Halt,
+}
+
+impl FailurePolicy {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// One version of a route: what it does from a position on.
@@ -110,6 +133,7 @@ impl RouteDefinition {
             plugin_config: pick(&self.plugin_config, &before.plugin_config, &configured.plugin_config),
             lookups,
             sinks: pick(&self.sinks, &before.sinks, &configured.sinks),
+            failure: pick(&self.failure, &before.failure, &configured.failure),
         }
     }
 }
@@ -189,7 +213,10 @@ impl Ledger {
         let entered = match newest {
             Some(newest) if newest.definition == definition => newest,
             newest => {
-                let entered = RouteVersion::after(newest.as_ref(), Position(frontier.size()), definition)?;
+                let begins = self
+                    .next_version_begins(&mut tx, route, Position(frontier.size()))
+                    .await?;
+                let entered = RouteVersion::after(newest.as_ref(), begins, definition)?;
                 self.insert_route_version(&mut tx, route, &entered).await?;
                 entered
             }
@@ -198,7 +225,7 @@ impl Ledger {
         Ok(entered)
     }
 
-    /// Puts a plugin on a route from the ledger's end on, and records that.
+    /// Puts a plugin on a route from the ledger's end on, or from where the route halted, and records that.
     ///
     /// # Errors
     ///
@@ -225,7 +252,8 @@ impl Ledger {
             let record = OwnRecord::bare(&self.promotion_entry(route, version, promotion, now))?;
             let mut entered = None;
             let appended = self.append_own(&record, async |conn, position| {
-                let promoted = RouteVersion::after(Some(&newest), position, definition)?;
+                let begins = self.next_version_begins(conn, route, position).await?;
+                let promoted = RouteVersion::after(Some(&newest), begins, definition)?;
                 self.insert_route_version(conn, route, &promoted).await?;
                 entered = Some(promoted);
                 Ok(())

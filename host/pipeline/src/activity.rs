@@ -70,6 +70,15 @@ pub enum Activity {
         /// Why.
         reason: String,
     },
+    /// A route stands still before a change that its plugin fails on.
+    Halted {
+        /// The change.
+        position: Position,
+        /// The route.
+        route: String,
+        /// What happened.
+        code: String,
+    },
     /// A route works by another version from a position on.
     Version {
         /// The route.

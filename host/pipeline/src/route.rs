@@ -12,6 +12,7 @@
 //! - What is decided about a change depends on the change and the route's version at its position, on nothing else.
 //! - The cursor passes a position only when each of its deliveries was acknowledged or is a dead letter.
 //! - A sink that takes nothing makes the route wait where it is. The ledger is the queue.
+//! - A route that halts stands before the change that its plugin fails on, and goes on there with its next version.
 //! - Deliveries of one item go one after the other.
 
 mod decide;
@@ -57,6 +58,8 @@ pub struct RouteTask {
     courier: Courier,
     activities: Activities,
     streams: Vec<Stream>,
+    /// The change before which it stands still, and the version whose plugin failed on it.
+    halted: Option<(Position, u32)>,
     /// Entries routed at a time: fewer where a plugin fails on many changes, for finding them has its limit.
     window_entries: u16,
 }
@@ -115,6 +118,7 @@ impl RouteTask {
             courier,
             activities,
             streams: Vec::new(),
+            halted: None,
             window_entries: WINDOW_ENTRIES_MAX,
         }
     }
@@ -179,19 +183,22 @@ impl RouteTask {
     /// Routes the entries behind the cursor, up to the next version. Says whether there were any.
     async fn window(&mut self, consumer: &mut Consumer, stop: &CancellationToken) -> Result<bool, Hindrance> {
         let mut entries = self.ledger.read_from(consumer.next, self.window_entries).await?;
-        let Some(first) = entries.first() else { return Ok(false) };
+        let Some(first) = entries.first().map(|entry| entry.position) else {
+            return Ok(false);
+        };
         // Versions are entered under the head's lock: those read now are all there are for these positions.
-        let (version, until) = self
-            .versions
-            .at(first.position)
-            .await?
-            .ok_or(Hindrance::NoVersion(first.position))?;
+        let (version, until) = self.versions.at(first).await?.ok_or(Hindrance::NoVersion(first))?;
         if let Some(until) = until {
             entries.truncate(entries.partition_point(|entry| entry.position < until));
+        }
+        if self.halted == Some((first, version.stored.version)) {
+            // Until there is another version.
+            return Ok(false);
         }
         let next = Position(entries.last().map_or(consumer.next.0, |entry| entry.position.0 + 1));
         self.know_streams(&entries).await?;
         let decided = self.decide(&version, entries).await?;
+        let next = decided.halt.as_ref().map_or(next, |(position, _)| *position);
         fault::point("before-send");
         let mut dead_letters = decided.dead_letters;
         dead_letters.extend(
@@ -203,7 +210,29 @@ impl RouteTask {
         fault::point("after-send");
         self.settle(consumer, next, &dead_letters).await?;
         fault::point("after-cursor");
+        if let Some((position, code)) = decided.halt {
+            self.halt(position, version.stored.version, code).await?;
+        }
         Ok(true)
+    }
+
+    /// Stands still before a change, until there is another version.
+    async fn halt(&mut self, position: Position, version: u32, code: String) -> Result<(), Hindrance> {
+        self.ledger.halt_route(&self.name, position, version, &code).await?;
+        tracing::error!(
+            route = %self.name,
+            %position,
+            version,
+            code,
+            "the plugin fails on a change and the route halts before it; `weir plugin promote` or `rollback` goes on there"
+        );
+        self.activities.tell(|| Activity::Halted {
+            position,
+            route: self.name.clone(),
+            code,
+        });
+        self.halted = Some((position, version));
+        Ok(())
     }
 
     async fn decide(&self, version: &Arc<LoadedVersion>, entries: Vec<RecordedEntry>) -> Result<Decided, Hindrance> {

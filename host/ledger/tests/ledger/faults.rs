@@ -220,6 +220,7 @@ async fn a_route_version_cut_anywhere_and_entered_again_is_one_version() {
             plugin: None,
             plugin_config: "{}".to_owned(),
             lookups: std::collections::BTreeMap::new(),
+            failure: weir_ledger::FailurePolicy::default(),
             sinks: vec![format!("sink-{}", case.number)],
         };
         case.arm();

@@ -4,7 +4,10 @@ use expect_test::expect;
 use sha2::{Digest as _, Sha256};
 use tokio::task::JoinSet;
 use weir_evidence::EntryKind;
-use weir_ledger::{Ledger, NewUpload, PromoteError, Promotion, RouteDefinition, StoredPlugin, UploadQuery};
+use weir_ledger::{
+    FailurePolicy, Ledger, NewUpload, PromoteError, Promotion, RouteDefinition, StoredPlugin, UploadQuery,
+};
+use weir_model::Position;
 
 use crate::support::World;
 
@@ -35,6 +38,7 @@ fn configured(plugin: Option<&StoredPlugin>, plugin_config: &str, sink: &str) ->
         plugin_config: plugin_config.to_owned(),
         lookups: std::collections::BTreeMap::new(),
         sinks: vec![sink.to_owned()],
+        failure: FailurePolicy::default(),
     }
 }
 
@@ -288,4 +292,47 @@ async fn promotions_at_once_make_one_sequence() {
     assert_eq!(versions, [2, 3, 4, 5, 6, 7]);
     let entries = world.ledger.read_from(weir_model::Position(0), 10).await.unwrap();
     assert_eq!(entries.len(), 7);
+}
+
+/// What stands still at a position goes on there with whatever version comes next, and not twice.
+#[tokio::test]
+async fn a_version_that_is_entered_while_the_route_stands_still_begins_where_it_halted() {
+    let world = World::new().await;
+    let (a, b) = (plugin("a"), plugin("b"));
+    let ledger = &world.ledger;
+    let first = configured(Some(&a), "{}", "one");
+    ledger.enter_route_version("mail", &first, Some(&a)).await.unwrap();
+    upload(ledger, &b, "b").await;
+    promote(ledger, &b, "{}").await.unwrap();
+
+    ledger.halt_route("mail", Position(0), 1, "plugin-trap").await.unwrap();
+    ledger.halt_route("mail", Position(0), 1, "plugin-trap").await.unwrap();
+    let halt = ledger.route_halt("mail").await.unwrap().unwrap();
+    assert_eq!(
+        (halt.position, halt.version, halt.code.as_str()),
+        (Position(0), 1, "plugin-trap")
+    );
+    promote(ledger, &b, "[]").await.unwrap();
+    assert_eq!(ledger.route_halt("mail").await.unwrap(), None);
+    expect![[r#"
+        1 from 0: a {} one
+        2 from 1: b {} one
+        3 from 0: b [] one"#]]
+    .assert_eq(&told(ledger).await);
+
+    // What changes in the configuration is a version like any other.
+    ledger.halt_route("mail", Position(1), 3, "plugin-trap").await.unwrap();
+    let passes = RouteDefinition {
+        failure: FailurePolicy::Pass,
+        ..first.clone()
+    };
+    let entered = ledger.enter_route_version("mail", &passes, Some(&a)).await.unwrap();
+    assert_eq!(
+        (entered.from_position, entered.definition.failure),
+        (Position(1), FailurePolicy::Pass)
+    );
+    // And the same again is none.
+    ledger.halt_route("mail", Position(2), 4, "plugin-trap").await.unwrap();
+    ledger.enter_route_version("mail", &passes, Some(&a)).await.unwrap();
+    assert!(ledger.route_halt("mail").await.unwrap().is_some());
 }

@@ -3,7 +3,7 @@
 use expect_test::expect;
 use sha2::{Digest as _, Sha256};
 use tokio::task::JoinSet;
-use weir_ledger::{Ledger, RouteDefinition, StoredPlugin};
+use weir_ledger::{FailurePolicy, Ledger, RouteDefinition, StoredPlugin};
 
 use crate::support::{World, append, until_blocked};
 
@@ -15,6 +15,7 @@ fn to(sink: &str) -> RouteDefinition {
         plugin_config: "{}".to_owned(),
         lookups: std::collections::BTreeMap::new(),
         sinks: vec![sink.to_owned()],
+        failure: FailurePolicy::default(),
     }
 }
 
@@ -77,6 +78,10 @@ async fn every_part_of_a_definition_makes_a_version() {
         RouteDefinition {
             plugin_config: "[]".to_owned(),
             lookups: std::collections::BTreeMap::new(),
+            ..base.clone()
+        },
+        RouteDefinition {
+            failure: FailurePolicy::Halt,
             ..base.clone()
         },
         RouteDefinition {

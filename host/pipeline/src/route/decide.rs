@@ -1,11 +1,11 @@
 //! What a route's version makes of a window of entries: deliveries, and dead letters for poison.
 
 use weir_evidence::{EntryKind, ItemToken};
-use weir_ledger::{DeadLetter, RecordedEntry, Stream};
+use weir_ledger::{DeadLetter, FailurePolicy, RecordedEntry, Stream};
 use weir_model::{
     Change, DeliveryId, Event, EventContext, LedgerName, Position, SequenceNumber, ShardId, StreamArn, Who,
 };
-use weir_runtime::{Batch, BatchChange, Decision, Fault, HostError, Output};
+use weir_runtime::{Batch, BatchChange, Decision, Fault, FaultCode, HostError, Output};
 
 use weir_routing::Pattern;
 
@@ -18,6 +18,8 @@ pub(super) struct Decided {
     pub(super) deliveries: Vec<Delivery>,
     /// Changes that the plugin failed on or rejected, and outputs that make no event.
     pub(super) dead_letters: Vec<DeadLetter>,
+    /// The change before which the route halts, and what happened there. Nothing of it, or behind it, was decided.
+    pub(super) halt: Option<(Position, String)>,
 }
 
 /// One event for one sink.
@@ -88,6 +90,7 @@ pub(super) async fn decide(
     let mut decided = Decided {
         deliveries: Vec::new(),
         dead_letters: Vec::new(),
+        halt: None,
     };
     for (candidate, answer) in candidates.into_iter().zip(answers) {
         let position = candidate.position;
@@ -101,9 +104,25 @@ pub(super) async fn decide(
             version,
             candidate,
         };
-        match answer {
-            Ok(decision) => settlement.plan(decision, &mut decided),
-            Err(fault) => decided.dead_letters.push(settlement.poison(fault)),
+        match (answer, version.stored.definition.failure) {
+            (Ok(decision), _) => settlement.plan(decision, &mut decided),
+            (Err(fault), FailurePolicy::DeadLetter) => decided.dead_letters.push(settlement.poison(fault)),
+            // What a plugin rejects, it did not fail on.
+            (Err(fault), _) if matches!(fault.code, FaultCode::Rejected(_)) => {
+                decided.dead_letters.push(settlement.poison(fault));
+            }
+            (Err(fault), FailurePolicy::Pass) => {
+                tracing::warn!(route, %position, code = fault.code.as_str(), "the plugin fails on a change; it is sent as it is");
+                let kept = Decision {
+                    keep: true,
+                    outputs: Vec::new(),
+                };
+                settlement.plan(kept, &mut decided);
+            }
+            (Err(fault), FailurePolicy::Halt) => {
+                decided.halt = Some((position, fault.code.as_str().to_owned()));
+                return Ok(decided);
+            }
         }
     }
     Ok(decided)

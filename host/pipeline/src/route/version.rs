@@ -56,11 +56,12 @@ impl Versions {
         position: Position,
     ) -> Result<Option<(Arc<LoadedVersion>, Option<Position>)>, VersionError> {
         let versions = self.ledger.route_versions(&self.route).await?;
-        let next = versions.partition_point(|version| version.from_position <= position);
-        let Some(stored) = next.checked_sub(1).map(|index| &versions[index]) else {
+        // The newest that begins there or before it: one may begin earlier than those before it, where the route halted.
+        let Some(index) = versions.iter().rposition(|version| version.from_position <= position) else {
             return Ok(None);
         };
-        let until = versions.get(next).map(|version| version.from_position);
+        let stored = &versions[index];
+        let until = versions[index + 1..].iter().map(|version| version.from_position).min();
         if let Some(loaded) = self.loaded.get(&stored.version) {
             return Ok(Some((Arc::clone(loaded), until)));
         }

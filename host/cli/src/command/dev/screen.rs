@@ -142,6 +142,11 @@ fn print(activity: &Activity) {
             say!("{:10} {position:>6}  {} to {sink}", "delivered", printable(detail_type));
         }
         Activity::GaveUp { position, reason } => say!("{:10} {position:>6}  {}", "gave up", printable(reason)),
+        Activity::Halted { position, route, code } => say!(
+            "{:10} {position:>6}  {} (route {route} goes on there with its next version)",
+            "halted",
+            printable(code)
+        ),
         Activity::Version { route, version, from } => {
             say!(
                 "{:10} {from:>6}  from here on version {version} of route {route}",

@@ -126,6 +126,15 @@ pub(super) async fn versions(config_path: &ConfigPath, named: Option<String>, js
         print_json(&listed)?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let Some(halt) = &listed.halted {
+        say!(
+            "halted before position {} since {}: version {} fails there ({}); `weir plugin promote` or `rollback` goes on there",
+            halt.position,
+            halt.since,
+            halt.version,
+            printable(&halt.code)
+        );
+    }
     for version in &listed.versions {
         say!(
             "{:>4}  from position {}: {}",
