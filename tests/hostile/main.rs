@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use weir_model::{Change, EventId, Operation, SequenceNumber, Who};
 use weir_pipeline::error_chain;
-use weir_runtime::{Answers, Batch, BatchChange, Decision, HostError, Limits, Runtime};
+use weir_runtime::{Answers, Batch, BatchChange, Hook, HostError, Limits, Runtime};
 use weir_tests::Footprint;
 
 use guest::Guest;
@@ -40,6 +40,7 @@ struct Hostile {
     describe: Option<String>,
     init: Option<String>,
     route: Option<String>,
+    annotate: Option<String>,
     changes: Option<usize>,
     verdict: String,
 }
@@ -54,19 +55,29 @@ impl Hostile {
         if let Some(component) = &self.component {
             return wat::parse_str(filled(component)).unwrap();
         }
-        let text = |own: &Option<String>, default: &'static str| match own {
+        let text = |own: Option<&String>, default: &'static str| match own {
             Some(own) => Box::leak(filled(own).into_boxed_str()),
             None => default,
         };
         let default = Guest::default();
         let guest = Guest {
-            module: text(&self.module, default.module),
-            describe: text(&self.describe, default.describe),
-            init: text(&self.init, default.init),
-            route: text(&self.route, default.route),
-            ..default
+            module: text(self.module.as_ref(), default.module),
+            describe: text(self.describe.as_ref(), default.describe),
+            init: text(self.init.as_ref(), default.init),
+            route: text(self.annotate.as_ref().or(self.route.as_ref()), default.route),
+            world: if self.annotate.is_some() {
+                "weir:plugin/annotator"
+            } else {
+                default.world
+            },
         };
         let mut core = guest.core();
+        if self.annotate.is_some() {
+            core = core.replace(
+                "weir:plugin/routing@0.1.0#route",
+                "weir:plugin/annotating@0.1.0#annotate",
+            );
+        }
         if let Some((from, to)) = &self.replace {
             assert!(core.contains(from), "{from:?} is not in the guest");
             core = core.replacen(from, to, 1);
@@ -85,8 +96,15 @@ async fn verdict(runtime: &Runtime, component: Vec<u8>, count: usize) -> String 
         Ok(manifest) => Arc::new(manifest),
         Err(error) => return format!("undescribed: {}", error_chain(&error)),
     };
-    match plugin.route(batch(count), "{}", &manifest).await {
-        Ok(answers) => shown(&answers),
+    let answered = match plugin.hook() {
+        Hook::Route => (plugin.route(batch(count), "{}", &manifest).await)
+            .map(|answers| shown(&answers, |decision| if decision.keep { "keep" } else { "drop" })),
+        Hook::Intake => {
+            (plugin.annotate(batch(count), "{}", &manifest).await).map(|answers| shown(&answers, |_| "annotated"))
+        }
+    };
+    match answered {
+        Ok(shown) => shown,
         Err(HostError::TooMuchPoison) => "too much poison".to_owned(),
         Err(error) => panic!("the host was at fault: {error}"),
     }
@@ -113,10 +131,9 @@ fn batch(count: usize) -> Batch {
     Batch::new((0..count).map(change).collect())
 }
 
-fn shown(answers: &Answers<Decision>) -> String {
+fn shown<Answer>(answers: &Answers<Answer>, verdict: impl Fn(&Answer) -> &'static str) -> String {
     let shown = answers.iter().map(|answer| match answer {
-        Ok(decision) if decision.keep => "keep".to_owned(),
-        Ok(_) => "drop".to_owned(),
+        Ok(answer) => verdict(answer).to_owned(),
         Err(fault) => format!("{}: {}", fault.code.as_str(), fault.message),
     });
     shown.collect::<Vec<_>>().join("\n")
