@@ -3,7 +3,8 @@
 //! | path | what is in it |
 //! | --- | --- |
 //! | `plugin_call/1000` | to a guest thread and back, a fresh instance, six columns of the batch, a decision for each change, dropping it |
-//! | `plugin_call/1` | the same for one change: almost all of it is the instance, made and dropped |
+//! | `plugin_call/1` | the same for one change: mostly the way to the thread and back |
+//! | `plugin_instance` | an instance made and dropped, a thousand one after the other on one thread |
 //!
 //! Each stands beside a peer: `serde_json` on the host parsing the same records as DynamoDB-JSON text, which is where a
 //! function that is handed records as text has to begin. The design (section 5, "Batches, by column") measured columns
@@ -15,6 +16,7 @@
 
 #[path = "../../evidence/benches/beside/mod.rs"]
 mod beside;
+mod orders;
 mod shop;
 
 use std::hint::black_box;
@@ -22,15 +24,21 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use criterion::Criterion;
-use serde_json::{Value, json};
-use weir_model::{Assurance, Change, EventId, Item, Operation, SequenceNumber, Who};
+use serde_json::Value;
 use weir_runtime::{Batch, BatchChange, Limits, Runtime};
 
 use beside::{Beside, beside};
+use orders::{as_text, order_change};
 use shop::shop;
 
 /// An order that is large enough for an announcement is rare.
 const CONFIG: &str = r#"{"large_order": 500}"#;
+
+/// Instances of one pass.
+const INSTANCES: usize = 1000;
+
+/// What of its memory a small guest touches, about.
+const INSTANCE_BYTES: usize = 64 << 10;
 
 fn main() -> ExitCode {
     let Some(component) = shop() else {
@@ -73,79 +81,28 @@ fn main() -> ExitCode {
             || texts.iter().for_each(|text| drop(black_box(parse(text)))),
         );
     }
+    let mut memory = vec![0_u8; INSTANCE_BYTES];
+    beside(
+        &mut criterion,
+        Beside {
+            path: "plugin_instance",
+            floor: "zeroing 64 KiB",
+            count: INSTANCES as u64,
+        },
+        || {
+            host.block_on(plugin.make_instances(INSTANCES))
+                .expect("there is a place for one")
+        },
+        || {
+            for _ in 0..INSTANCES {
+                black_box(&mut memory).fill(black_box(0));
+            }
+        },
+    );
     criterion.final_summary();
     ExitCode::SUCCESS
 }
 
 fn parse(text: &str) -> Value {
     serde_json::from_str(text).expect("it was written as JSON")
-}
-
-/// Orders as a shop makes them: of ten changes two are new orders, five move on, three only edit a note.
-fn order_change(number: u64) -> BatchChange {
-    let image = |status: &str, note: &str| -> Item {
-        let image = json!({
-            "order_id": {"S": format!("order-{number:09}")},
-            "customer": {"S": format!("customer-{:06}", number * 7919 % 1_000_000)},
-            "status": {"S": status},
-            "total": {"N": format!("{}.{:02}", number * 37 % 520, number % 100)},
-            "items": {"N": (number % 9 + 1).to_string()},
-            "note": {"S": note},
-            "updated_by": {"S": "maria@example.com"},
-            "updated_at": {"S": "2026-03-01T12:00:00.004Z"},
-        });
-        serde_json::from_value(image).expect("an item")
-    };
-    let (old, new) = match number % 10 {
-        0 | 5 => (None, image("placed", "ring twice")),
-        1 | 6 => (Some(image("placed", "ring twice")), image("paid", "ring twice")),
-        2 | 7 => (Some(image("paid", "ring twice")), image("packed", "ring twice")),
-        3 => (Some(image("packed", "ring twice")), image("shipped", "ring twice")),
-        _ => (Some(image("paid", "ring twice")), image("paid", "ring once")),
-    };
-    let keys = new
-        .iter()
-        .filter(|(name, _)| *name == "order_id")
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
-    BatchChange {
-        change: Change {
-            sequence: SequenceNumber::parse(format!("{:021}", number + 1)).expect("a sequence number"),
-            event_id: EventId::parse(format!("event-{number}")).expect("an event id"),
-            table: "shop-orders".to_owned(),
-            operation: if old.is_some() {
-                Operation::Modify
-            } else {
-                Operation::Insert
-            },
-            created_at: "2026-03-01T12:00:00Z".parse().expect("a time"),
-            keys,
-            old,
-            new: Some(new),
-            service: None,
-        },
-        who: Who {
-            actor: Some("maria@example.com".to_owned()),
-            assurance: Assurance::Claimed,
-        },
-    }
-}
-
-/// The record in the form that stream consumers are handed.
-fn as_text(change: &BatchChange) -> String {
-    let change = &change.change;
-    let record = json!({
-        "eventID": change.event_id.as_str(),
-        "eventName": change.operation.as_str().to_uppercase(),
-        "eventSource": "aws:dynamodb",
-        "dynamodb": {
-            "ApproximateCreationDateTime": change.created_at.as_second(),
-            "SequenceNumber": change.sequence.as_str(),
-            "Keys": change.keys,
-            "OldImage": change.old,
-            "NewImage": change.new,
-            "StreamViewType": "NEW_AND_OLD_IMAGES",
-        },
-    });
-    record.to_string()
 }

@@ -10,10 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use wasmtime::component::Linker;
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmFeatures};
 
 use crate::Limits;
-use crate::load::{Artefacts, Compiler};
+use crate::host::Host;
+use crate::load::{Artefacts, Compiler, linker};
 use crate::threads::Threads;
 
 /// How often the engine looks at the clock.
@@ -48,6 +50,7 @@ const FEATURES: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
 #[derive(Clone)]
 pub struct Runtime {
     pub(crate) engine: Engine,
+    pub(crate) linker: Arc<Linker<Host>>,
     pub(crate) threads: Threads,
     pub(crate) limits: Limits,
     pub(crate) compiler: Compiler,
@@ -86,6 +89,7 @@ impl Runtime {
                 }
             })?;
         Ok(Self {
+            linker: Arc::new(linker(&engine).map_err(StartError::Engine)?),
             engine,
             threads: Threads::start(calls_max)?,
             limits,

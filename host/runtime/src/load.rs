@@ -19,13 +19,14 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
-use wasmtime::component::Component;
+use wasmtime::component::{Component, Linker};
 
 pub(crate) use self::artefact::Artefacts;
 pub(crate) use self::compile::Compiler;
 pub use self::compile::compile_for_parent;
 use self::compile::fingerprint;
 use self::imports::imports_for;
+pub(crate) use self::imports::linker;
 use crate::bindings::RouterPre;
 use crate::bindings::intake::AnnotatorPre;
 use crate::host::Host;
@@ -137,8 +138,8 @@ impl Runtime {
         }
         let digest: [u8; 32] = Sha256::digest(&component).into();
         let code = self.machine_code(digest, component).await?;
-        let engine = self.engine.clone();
-        let linked = self.threads.run(move || link(&engine, &code)).await;
+        let (engine, linker) = (self.engine.clone(), Arc::clone(&self.linker));
+        let linked = self.threads.run(move || link(&engine, &linker, &code)).await;
         Ok(Plugin::new(
             self.clone(),
             linked.map_err(|_| LoadError::Ended)??,
@@ -183,13 +184,13 @@ impl Runtime {
     unsafe_code,
     reason = "Wasmtime cannot check machine code; where it comes from is checked"
 )]
-fn link(engine: &Engine, code: &[u8]) -> Result<Compiled, LoadError> {
+fn link(engine: &Engine, linker: &Arc<Linker<Host>>, code: &[u8]) -> Result<Compiled, LoadError> {
     // SAFETY: the bytes are what `precompile_component` returned, in this process, or in a child that is this program, or
     // earlier, and then they carry a MAC under a key that only this installation has.
     let component = unsafe { Component::deserialize(engine, code) }.map_err(LoadError::Invalid)?;
     let world = world_of(engine, &component)?;
     let wrong_world = |source| LoadError::WrongWorld { world, source };
-    let imports = imports_for(engine, &component, world)?;
+    let imports = imports_for(engine, linker, &component, world)?;
     let instance = imports.linker.instantiate_pre(&component).map_err(wrong_world)?;
     Ok(Compiled {
         exports: match world {

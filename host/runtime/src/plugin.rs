@@ -129,6 +129,30 @@ impl Plugin {
         }
     }
 
+    /// Makes an instance and drops it, so many times, one after the other: for whoever measures what that takes.
+    ///
+    /// # Errors
+    ///
+    /// The host could not make one.
+    pub async fn make_instances(&self, count: usize) -> Result<(), HostError> {
+        let plugin = self.clone();
+        let make = move || {
+            for _ in 0..count {
+                let mut store = plugin.store(Call::Describe);
+                let made = match &plugin.compiled.exports {
+                    Exports::Router(router) => router.instantiate(&mut store).map(drop),
+                    Exports::Annotator(annotator) => annotator.instantiate(&mut store).map(drop),
+                };
+                // A plugin that cannot begin is told so when it describes itself; here it takes what it takes.
+                if let Err(CallError::Host(error)) = made.map_err(|error| read_trap(&error, store.data())) {
+                    return Err(error);
+                }
+            }
+            Ok(())
+        };
+        self.on_thread(make).await
+    }
+
     /// Asks about a batch: one answer per change, in order. A call that fails is cut in halves and made again, until the
     /// changes that fail alone are found.
     async fn answers<Answer: Send + 'static>(

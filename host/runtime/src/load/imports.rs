@@ -5,6 +5,8 @@
 //! - What is not in the contract and not on the list of answered WASI interfaces is refused, by its name.
 //! - Files can be asked for and there are none: no function of `wasi:filesystem/types` can be reached without a folder.
 
+use std::sync::Arc;
+
 use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, HasSelf, Linker, ResourceType};
@@ -50,13 +52,28 @@ const FILES: &str = "wasi:filesystem/types";
 
 /// What a component is linked with.
 pub(super) struct Imports {
-    pub(super) linker: Linker<Host>,
+    pub(super) linker: Arc<Linker<Host>>,
     /// It asks for the time or for random numbers, which are facts of one change. So it gets one change at a time.
     pub(super) is_of_one_change: bool,
 }
 
+/// Everything that can be imported but files, which depend on what asks for them. The same for every plugin, so it is put
+/// together once.
+pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Host>> {
+    let mut linker = Linker::<Host>::new(engine);
+    // Both worlds import the same.
+    Router::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host)?;
+    Guest::add_to_linker::<_, HasSelf<_>>(&mut linker, |host| host)?;
+    Ok(linker)
+}
+
 /// Gives a component what it imports.
-pub(super) fn imports_for(engine: &Engine, component: &Component, world: &'static str) -> Result<Imports, LoadError> {
+pub(super) fn imports_for(
+    engine: &Engine,
+    linker: &Arc<Linker<Host>>,
+    component: &Component,
+    world: &'static str,
+) -> Result<Imports, LoadError> {
     let component_type = component.component_type();
     let names: Vec<&str> = component_type.imports(engine).map(|(name, _)| name).collect();
     let forbidden: Vec<String> = names
@@ -67,14 +84,11 @@ pub(super) fn imports_for(engine: &Engine, component: &Component, world: &'stati
     if !forbidden.is_empty() {
         return Err(LoadError::Forbidden { imports: forbidden });
     }
-    let mut linker = Linker::<Host>::new(engine);
-    let link = |linker: &mut Linker<Host>| -> wasmtime::Result<()> {
-        // Both worlds import the same.
-        Router::add_to_linker::<_, HasSelf<_>>(linker, |host| host)?;
-        Guest::add_to_linker::<_, HasSelf<_>>(linker, |host| host)?;
-        link_files(linker, engine, component)
-    };
-    link(&mut linker).map_err(|source| LoadError::WrongWorld { world, source })?;
+    let mut linker = Arc::clone(linker);
+    if names.iter().any(|name| name.starts_with(FILES)) {
+        let linked = link_files(Arc::make_mut(&mut linker), engine, component);
+        linked.map_err(|source| LoadError::WrongWorld { world, source })?;
+    }
     let is_fact = |name: &&str| name.starts_with("wasi:clocks/") || name.starts_with("wasi:random/");
     Ok(Imports {
         linker,
