@@ -293,6 +293,41 @@ async fn annotating_again_is_safe_to_repeat_whenever_it_was_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_is_not_taken_away_while_something_is_withheld() {
+    let world = World::new().await;
+    let running = world.running(None).await;
+    world.put("o-1", "refunded", 1).await;
+    eventually("one is withheld", async || {
+        (world.withheld_codes().await.len() == 1).then_some(())
+    })
+    .await;
+    running.stop().await;
+    let with = std::fs::read_to_string(world.weir.path("weir.toml")).unwrap();
+    let without: Vec<&str> = with.lines().filter(|line| !line.starts_with("annotator")).collect();
+    world.weir.write("weir.toml", &without.join("\n"));
+    let refused = world.weir.command(&["run"]).await;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(
+        refused
+            .stderr
+            .contains("1 changes are withheld: give it the plugin back"),
+        "{refused:?}"
+    );
+    world
+        .weir
+        .write("weir.toml", &with.replace("[\"placed\"]", "[\"placed\", \"refunded\"]"));
+    let running = world.running(None).await;
+    world.withheld(&["annotate", "--key", "withheld.key"]).await;
+    world.delivered(1).await;
+    running.stop().await;
+    world.weir.write("weir.toml", &without.join("\n"));
+    let running = world.running(None).await;
+    world.put("o-1", "paid", 2).await;
+    world.delivered(2).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_that_cannot_annotate_is_refused_before_anything_is_recorded() {
     let world = World::new().await;
     let privacy = component("privacy").display().to_string();

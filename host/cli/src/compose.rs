@@ -235,6 +235,16 @@ impl RouteHandle {
     /// The plugin that annotates a source's changes, if one is configured.
     async fn annotator(&self, loaded: &Loaded, name: &str, source: &SourceConfig) -> Result<Option<IntakePlugin>> {
         let (Some(path), Some(withhold_to)) = (&source.annotator, loaded.withhold_to()?) else {
+            // Later changes of an item would be told before those that are withheld.
+            let withheld = match self.ledger.annotator(name).await? {
+                Some(_) => self.ledger.withheld_count().await?,
+                None => 0,
+            };
+            ensure!(
+                withheld == 0,
+                "[source.{name}] has no `annotator` any more, but {withheld} changes are withheld: give it the plugin back, and \
+                 have them annotated again with `weir withheld annotate`, before you take it away"
+            );
             return Ok(None);
         };
         let path = loaded.path(path);
