@@ -37,6 +37,7 @@ verifier-wasm:
 bench: plugins
 	@tests/setup
 	@tests/with-postgres cargo bench --workspace --bench '*' $(if $(ARGS),-- $(ARGS))
+	@tests/peers/plugins/run $(if $(ARGS),40)
 
 # Tests that need other people's servers or take long.
 test-peers: test
