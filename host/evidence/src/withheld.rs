@@ -89,32 +89,40 @@ impl WithholdKey {
     ///
     /// # Errors
     ///
-    /// Anything else, and a point that no key has.
+    /// Anything else, and a point that no key has: nothing could be sealed to it.
     pub fn parse(text: &str) -> Result<Self, WithholdKeyError> {
         let mut bytes = [0; KEY_BYTES];
         hex::decode_to_slice(text.trim(), &mut bytes).map_err(|_| WithholdKeyError)?;
-        PublicKey::from_bytes(&bytes).map(Self).map_err(|_| WithholdKeyError)
+        let key = PublicKey::from_bytes(&bytes).map(Self).map_err(|_| WithholdKeyError)?;
+        // Points of low order show only when they are used (RFC 7748, section 6.1).
+        key.seal_bytes(&[], &[], [0; 32]).ok_or(WithholdKeyError)?;
+        Ok(key)
     }
 
     /// Seals what is withheld of one record. `seed` is random and new.
     ///
     /// # Panics
     ///
-    /// Never: what is sealed is in memory, and the key was checked.
+    /// Never: the key was tried when it was read.
     #[must_use]
     pub fn seal(&self, withheld: &Withheld, origin: &Origin, sequence: &SequenceNumber, seed: [u8; 32]) -> String {
         let plain = Zeroizing::new(serde_json::to_vec(withheld).expect("a record is JSON"));
         let packed = zstd::bulk::compress(&plain, ZSTD_LEVEL).expect("compression into memory succeeds");
+        let sealed = self.seal_bytes(&packed, &place(origin, sequence), seed);
+        BASE64.encode(sealed.expect("the key was tried, and a record is far below the cipher's limit"))
+    }
+
+    fn seal_bytes(&self, plain: &[u8], place: &[u8], seed: [u8; 32]) -> Option<Vec<u8>> {
         let (encapped, sealed) = single_shot_seal_with_rng::<ChaCha20Poly1305, HkdfSha256, Kem>(
             &OpModeS::Base,
             &self.0,
             INFO,
-            &packed,
-            &place(origin, sequence),
+            plain,
+            place,
             &mut ChaCha20Rng::from_seed(seed),
         )
-        .expect("the key is a point, and a record is far below the cipher's limit");
-        BASE64.encode([&encapped.to_bytes()[..], &sealed].concat())
+        .ok()?;
+        Some([&encapped.to_bytes()[..], &sealed].concat())
     }
 }
 
@@ -221,5 +229,9 @@ mod tests {
     fn a_key_is_64_hexadecimal_digits() {
         assert_eq!(WithholdKey::parse("abc"), Err(WithholdKeyError));
         assert!(WithheldSecret::parse("abc").is_err());
+        // 0 and 1 are points of order 4 and 1: no secret can be agreed on with them.
+        for point in ["00".repeat(32), format!("01{}", "00".repeat(31))] {
+            assert_eq!(WithholdKey::parse(&point), Err(WithholdKeyError), "{point}");
+        }
     }
 }
