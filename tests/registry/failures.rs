@@ -74,23 +74,17 @@ async fn a_route_that_halts_stands_still_before_the_change_and_goes_on_there_wit
     assert_eq!(halted().await["position"], halt["position"]);
     assert_eq!(items(&world), ["a"]);
 
-    // A plugin that gets along with it routes it, and what stands behind it.
-    let segments = component("segments").display().to_string();
-    world.weir.write("customers.json", "{}");
-    let file = world.weir.path("customers.json").display().to_string();
-    world.weir.command(&["lookup", "push", "customers", &file]).await;
-    world.plugin_json(&["push", &segments]).await;
-    world.plugin_json(&["promote", "segments", "--grant"]).await;
-    eventually("the route goes on", async || {
-        let versions = world.plugin_json(&["versions"]).await;
-        versions.get("halted").is_none().then_some(())
-    })
-    .await;
-    world.put("e", None).await;
-    world.weir.recorded(5).await;
-    let version = world.plugin_json(&["versions"]).await;
-    assert_eq!(version["versions"][0]["from_position"], halt["position"]);
+    // Its next version goes on there: with the change, and with what stands behind it.
     running.stop().await;
-    // It drops orders of nobody.
-    assert_eq!(items(&world), ["a"]);
+    let config = std::fs::read_to_string(world.weir.path("weir.toml")).unwrap();
+    world
+        .weir
+        .write("weir.toml", &config.replace("failure = \"halt\"", "failure = \"pass\""));
+    let running = world.running().await;
+    delivered(&world, 4).await;
+    assert_eq!(items(&world), ["a", "b", "c", "d"]);
+    let versions = world.plugin_json(&["versions"]).await;
+    assert_eq!(versions.get("halted"), None);
+    assert_eq!(versions["versions"][0]["from_position"], halt["position"]);
+    running.stop().await;
 }

@@ -25,28 +25,50 @@ pub struct RouteHalt {
 }
 
 impl Ledger {
-    /// Notes that a route halted. Safe to repeat.
+    /// Notes that a route halted, unless a version was entered meanwhile that routes that position. Safe to repeat.
     ///
     /// # Errors
     ///
     /// Postgres failed.
     pub async fn halt_route(&self, route: &str, position: Position, version: u32, code: &str) -> sqlx::Result<()> {
-        let halted = sqlx::query!(
-            "
-            insert into route_halt (ledger_id, route, position, version, code) values ($1, $2, $3, $4, $5)
-            on conflict (ledger_id, route) do update
-            set position = excluded.position, version = excluded.version, code = excluded.code,
-                halted_at = excluded.halted_at
-            where (route_halt.position, route_halt.version) <> (excluded.position, excluded.version)
-            ",
-            self.shared.id,
-            route,
-            to_stored(position),
-            i32::try_from(version).map_err(|_| unreadable("route version"))?,
-            code,
+        let version = i32::try_from(version).map_err(|_| unreadable("route version"))?;
+        in_time(async {
+            let mut tx = self.begin().await?;
+            self.lock_halts(&mut tx).await?;
+            sqlx::query!(
+                "
+                insert into route_halt (ledger_id, route, position, version, code)
+                select $1, $2, $3, $4, $5
+                where not exists (
+                    select from route_version
+                    where ledger_id = $1 and route = $2 and version > $4 and from_position <= $3
+                )
+                on conflict (ledger_id, route) do update
+                set position = excluded.position, version = excluded.version, code = excluded.code,
+                    halted_at = excluded.halted_at
+                where (route_halt.position, route_halt.version) <> (excluded.position, excluded.version)
+                ",
+                self.shared.id,
+                route,
+                to_stored(position),
+                version,
+                code,
+            )
+            .execute(&mut *tx)
+            .await?;
+            tx.commit().await
+        })
+        .await
+    }
+
+    /// Halts and versions go one after the other, or a halt could be noted that a version has just ended.
+    async fn lock_halts(&self, conn: &mut PgConnection) -> sqlx::Result<()> {
+        sqlx::query!(
+            "select pg_advisory_xact_lock(hashtext('weir/route-halt'), $1)",
+            self.shared.id
         )
-        .execute(&self.shared.pool);
-        in_time::<_, sqlx::Error>(halted).await?;
+        .fetch_one(conn)
+        .await?;
         Ok(())
     }
 
@@ -85,6 +107,7 @@ impl Ledger {
         route: &str,
         end: Position,
     ) -> sqlx::Result<Position> {
+        self.lock_halts(conn).await?;
         let halted = sqlx::query_scalar!(
             "delete from route_halt where ledger_id = $1 and route = $2 returning position",
             self.shared.id,

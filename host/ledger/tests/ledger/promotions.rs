@@ -320,6 +320,10 @@ async fn a_version_that_is_entered_while_the_route_stands_still_begins_where_it_
         3 from 0: b [] one"#]]
     .assert_eq(&told(ledger).await);
 
+    // Who finds out too late that the version before failed there has nothing to note.
+    ledger.halt_route("mail", Position(0), 1, "plugin-trap").await.unwrap();
+    assert_eq!(ledger.route_halt("mail").await.unwrap(), None);
+
     // What changes in the configuration is a version like any other.
     ledger.halt_route("mail", Position(1), 3, "plugin-trap").await.unwrap();
     let passes = RouteDefinition {
