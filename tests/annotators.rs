@@ -164,6 +164,40 @@ async fn what_is_redacted_or_withheld_can_be_read_nowhere() {
     assert_eq!(other["new"]["customer"], customer);
     assert_eq!(other["changed"], serde_json::json!(["updated_at"]));
     assert_eq!(world.weir.command(&["verify"]).await.code, Some(0));
+
+    // Before the first change stands what annotated it, under the digest that the entries have.
+    let entries = world.weir.entries().await;
+    let EntryKind::Lifecycle { what, detail, .. } = &entries[0].entry.kind else {
+        panic!("{:?}", entries[0].entry.kind)
+    };
+    let detail: Value = serde_json::from_str(detail).unwrap();
+    assert_eq!(what, "annotator-configured");
+    let privacy = component("privacy").display().to_string();
+    let known = [
+        "plugin",
+        "check",
+        &privacy,
+        "--plugin-config",
+        r#"{"states": []}"#,
+        "--json",
+    ];
+    let known: Value = serde_json::from_str(&world.weir.command(&known).await.stdout).unwrap();
+    assert_eq!(
+        known["digest"],
+        format!("sha256:{}", detail["plugin"].as_str().unwrap())
+    );
+    let configs = entries.iter().filter_map(|entry| match &entry.entry.kind {
+        EntryKind::Change { config, .. } | EntryKind::Withheld { config, .. } => Some(config.0),
+        _ => None,
+    });
+    let configs: Vec<String> = configs
+        .map(|config| config.iter().map(|byte| format!("{byte:02x}")).collect())
+        .collect();
+    assert_eq!(configs.len(), 4);
+    assert!(
+        configs.iter().all(|config| detail["config"] == config.as_str()),
+        "{configs:?}"
+    );
     running.stop().await;
 }
 

@@ -17,8 +17,8 @@ use super::annotate::{AnnotatorError, LoadedAnnotator};
 use super::seal::seal_annotated;
 use crate::fault;
 
-/// Changes that are annotated and told together.
-const TOGETHER: u16 = 500;
+/// Changes that are annotated and told together. All of them are in memory at once, and each may have two images of 400 KB.
+const TOGETHER: u16 = 50;
 
 /// What became of what is withheld.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

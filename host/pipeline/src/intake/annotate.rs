@@ -30,6 +30,9 @@ pub use self::redact::redact;
 use super::seal::config_digest;
 use crate::route::{TableDigests, TableError, give_tables, newest_tables};
 
+/// Changes that the plugin gets at once (design, "Plugins").
+const BATCH_CHANGES_MAX: usize = 1000;
+
 /// Why a change is withheld that the plugin did not fail on.
 const BEHIND_WITHHELD: &str = "behind-withheld";
 
@@ -234,7 +237,7 @@ impl LoadedAnnotator {
 
     /// Fewer changes at once where finding those that it fails on takes too much.
     async fn answers(&self, changes: &[BatchChange]) -> Result<Answers<Annotation>, HostError> {
-        let (mut answers, mut at_once) = (Vec::with_capacity(changes.len()), changes.len());
+        let (mut answers, mut at_once) = (Vec::with_capacity(changes.len()), changes.len().min(BATCH_CHANGES_MAX));
         while answers.len() < changes.len() {
             let end = changes.len().min(answers.len() + at_once);
             let part = Batch::new(changes[answers.len()..end].to_vec());
