@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use weir_evidence::{ConfigurationDigest, Entry, EntryKind, Hash};
+use weir_evidence::{ConfigurationDigest, Hash};
 use weir_model::ActorRule;
 
 use crate::append::OwnRecord;
@@ -75,14 +75,7 @@ impl Ledger {
             "lookups": definition.lookups,
             "granted": granted,
         });
-        let record = OwnRecord::bare(&Entry {
-            ledger: self.shared.name.clone(),
-            kind: EntryKind::Lifecycle {
-                time: now,
-                what: "annotator-configured".to_owned(),
-                detail: detail.to_string(),
-            },
-        })?;
+        let record = OwnRecord::lifecycle(&self.shared.name, "annotator-configured", detail.to_string(), now)?;
         in_time(async {
             let mut conn = self.shared.pool.acquire().await?;
             self.store_plugin(&mut conn, plugin).await

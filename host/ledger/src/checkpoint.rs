@@ -3,7 +3,6 @@
 //! Everything here is made by the publisher, after the commit. What may be signed is decided by the guard, outside.
 
 use jiff_sqlx::Timestamp as StoredTimestamp;
-use weir_evidence::{Entry, EntryKind};
 
 use crate::append::OwnRecord;
 use crate::{Ledger, in_time};
@@ -81,14 +80,12 @@ impl Ledger {
         old_checkpoint: &str,
         now: jiff::Timestamp,
     ) -> sqlx::Result<()> {
-        let record = OwnRecord::bare(&Entry {
-            ledger: self.shared.name.clone(),
-            kind: EntryKind::Lifecycle {
-                time: now,
-                what: "continued".to_owned(),
-                detail: format!("{reason}\n\n{old_checkpoint}"),
-            },
-        })?;
+        let record = OwnRecord::lifecycle(
+            &self.shared.name,
+            "continued",
+            format!("{reason}\n\n{old_checkpoint}"),
+            now,
+        )?;
         self.append_own(&record, async |conn, _| {
             sqlx::query!(
                 "insert into origin (ledger_id, number, origin, reason) values ($1, $2, $3, $4)",

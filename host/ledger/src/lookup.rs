@@ -8,7 +8,7 @@
 
 use jiff_sqlx::Timestamp as StoredTimestamp;
 use serde_json::json;
-use weir_evidence::{Entry, EntryKind, Hash};
+use weir_evidence::Hash;
 use weir_model::Position;
 
 use crate::append::OwnRecord;
@@ -62,14 +62,7 @@ impl Ledger {
             "table": hex::encode(table.digest),
             "keys": table.keys,
         });
-        let record = OwnRecord::bare(&Entry {
-            ledger: self.shared.name.clone(),
-            kind: EntryKind::Lifecycle {
-                time: now,
-                what: "lookup-uploaded".to_owned(),
-                detail: detail.to_string(),
-            },
-        })?;
+        let record = OwnRecord::lifecycle(&self.shared.name, "lookup-uploaded", detail.to_string(), now)?;
         // Large, and so before the head is locked. A table that nothing names does no harm.
         in_time(
             sqlx::query!(

@@ -9,7 +9,7 @@
 use jiff_sqlx::Timestamp as StoredTimestamp;
 use serde_json::json;
 use sqlx::PgConnection;
-use weir_evidence::{Entry, EntryKind, Hash};
+use weir_evidence::Hash;
 use weir_model::Position;
 
 use crate::append::OwnRecord;
@@ -81,14 +81,7 @@ impl Ledger {
             "version": about.version,
             "signer": about.signer,
         });
-        let record = OwnRecord::bare(&Entry {
-            ledger: self.shared.name.clone(),
-            kind: EntryKind::Lifecycle {
-                time: now,
-                what: "plugin-uploaded".to_owned(),
-                detail: detail.to_string(),
-            },
-        })?;
+        let record = OwnRecord::lifecycle(&self.shared.name, "plugin-uploaded", detail.to_string(), now)?;
         // Large, and so before the head is locked. A plugin that nothing names does no harm.
         in_time(async {
             let mut conn = self.shared.pool.acquire().await?;

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
-use weir_evidence::{Entry, EntryKind, Hash};
+use weir_evidence::Hash;
 use weir_model::Position;
 
 use crate::append::OwnRecord;
@@ -249,7 +249,7 @@ impl Ledger {
                 ..newest.definition.clone()
             };
             let version = newest.version + 1;
-            let record = OwnRecord::bare(&self.promotion_entry(route, version, promotion, now))?;
+            let record = self.promotion_record(route, version, promotion, now)?;
             let mut entered = None;
             let appended = self.append_own(&record, async |conn, position| {
                 let begins = self.next_version_begins(conn, route, position).await?;
@@ -266,7 +266,13 @@ impl Ledger {
         }
     }
 
-    fn promotion_entry(&self, route: &str, version: u32, promotion: &Promotion, now: jiff::Timestamp) -> Entry {
+    fn promotion_record(
+        &self,
+        route: &str,
+        version: u32,
+        promotion: &Promotion,
+        now: jiff::Timestamp,
+    ) -> sqlx::Result<OwnRecord> {
         let detail = json!({
             "route": route,
             "version": version,
@@ -282,14 +288,7 @@ impl Ledger {
         } else {
             "plugin-promoted"
         };
-        Entry {
-            ledger: self.shared.name.clone(),
-            kind: EntryKind::Lifecycle {
-                time: now,
-                what: what.to_owned(),
-                detail: detail.to_string(),
-            },
-        }
+        OwnRecord::lifecycle(&self.shared.name, what, detail.to_string(), now)
     }
 
     async fn insert_route_version(

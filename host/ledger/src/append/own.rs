@@ -1,8 +1,9 @@
 //! Entries that speak of the ledger itself, in the transaction that does what they say.
 
+use jiff::Timestamp;
 use sqlx::{PgConnection, Postgres, Transaction};
-use weir_evidence::{Body, BodyKey, Commitment, Entry, Hash, TileEdge, leaf_hash, record};
-use weir_model::Position;
+use weir_evidence::{Body, BodyKey, Commitment, Entry, EntryKind, Hash, TileEdge, leaf_hash, record};
+use weir_model::{LedgerName, Position};
 
 use super::copy::{Row, copy_rows};
 use super::{KeyedBody, SealedRecord};
@@ -16,10 +17,22 @@ pub(crate) struct OwnRecord {
 
 impl OwnRecord {
     /// An entry without a body. What operators and plugins say stands in some of them, so it may be too large for one.
-    pub(crate) fn bare(entry: &Entry) -> sqlx::Result<Self> {
+    fn bare(entry: &Entry) -> sqlx::Result<Self> {
         let entry = entry.encode().map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
         let leaf: Hash = leaf_hash(&entry);
         Ok(Self::new(entry, leaf, None))
+    }
+
+    /// An entry that tells what became of the ledger itself.
+    pub(crate) fn lifecycle(ledger: &LedgerName, what: &str, detail: String, time: Timestamp) -> sqlx::Result<Self> {
+        Self::bare(&Entry {
+            ledger: ledger.clone(),
+            kind: EntryKind::Lifecycle {
+                time,
+                what: what.to_owned(),
+                detail,
+            },
+        })
     }
 
     /// An entry with a body.

@@ -1,15 +1,13 @@
 //! Changes that are withheld, and told later as amendments: once, in order, and then without their first bodies.
 
 use expect_test::expect;
-use weir_evidence::{Body, Entry, EntryKind, record};
-use weir_ledger::{
-    AmendError, Amendment, ErasureError, KeyedBody, Ledger, NewErasure, SealedRecord, Selector, ShardLease,
-};
+use weir_evidence::{Body, EntryKind};
+use weir_ledger::{AmendError, Amendment, ErasureError, Ledger, NewErasure, SealedRecord, Selector, ShardLease};
 use weir_model::{EventId, Operation, Position};
 
 use crate::erasure::{carry_out, hold, item, now, order, subject};
 use crate::support::{
-    CONFIG, HAPPENED_S, TABLE, World, at_every_cut, attributes, batch, item_keys, number, seal_body, token,
+    CONFIG, HAPPENED_S, TABLE, World, at_every_cut, attributes, batch, item_keys, number, seal_body, seal_entry, token,
 };
 use crate::tampering::verified;
 
@@ -21,9 +19,8 @@ async fn seal_withheld(ledger: &Ledger, lease: &ShardLease, sequence: u64, item:
         reason: Some("plugin-error".to_owned()),
         ..Body::default()
     };
-    let (entry, leaf, sealed) = record(&body, &numbered.key, |commitment| Entry {
-        ledger: ledger.name().clone(),
-        kind: EntryKind::Withheld {
+    let sealed = seal_entry(ledger, sequence, Some(item), &body, &numbered, |commitment| {
+        EntryKind::Withheld {
             origin: lease.origin(),
             commitment,
             sequence: number(sequence),
@@ -33,20 +30,11 @@ async fn seal_withheld(ledger: &Ledger, lease: &ShardLease, sequence: u64, item:
             item: token(ledger, item),
             time: jiff::Timestamp::from_second(HAPPENED_S).unwrap(),
             config: CONFIG,
-        },
-    })
-    .unwrap();
+        }
+    });
     SealedRecord {
-        sequence: Some(number(sequence)),
-        lane: Some(ledger.secret().lane(TABLE, &item_keys(item))),
-        entry,
-        leaf,
-        body: Some(KeyedBody {
-            key: numbered.number,
-            sealed,
-        }),
         withheld: Some(token(ledger, item).token),
-        is_redacted: false,
+        ..sealed
     }
 }
 
@@ -58,9 +46,8 @@ async fn amendment(ledger: &Ledger, lease: &ShardLease, at: u64, sequence: u64, 
         new: Some(attributes(&[("id", item), ("name", "***")])),
         ..Body::default()
     };
-    let (entry, leaf, sealed) = record(&body, &numbered.key, |commitment| Entry {
-        ledger: ledger.name().clone(),
-        kind: EntryKind::Change {
+    let record = seal_entry(ledger, sequence, Some(item), &body, &numbered, |commitment| {
+        EntryKind::Change {
             is_amendment: true,
             origin: lease.origin(),
             commitment,
@@ -72,21 +59,8 @@ async fn amendment(ledger: &Ledger, lease: &ShardLease, at: u64, sequence: u64, 
             time: jiff::Timestamp::from_second(HAPPENED_S).unwrap(),
             assurance: weir_model::Assurance::Unknown,
             config: CONFIG,
-        },
-    })
-    .unwrap();
-    let record = SealedRecord {
-        sequence: Some(number(sequence)),
-        lane: Some(ledger.secret().lane(TABLE, &item_keys(item))),
-        entry,
-        leaf,
-        body: Some(KeyedBody {
-            key: numbered.number,
-            sealed,
-        }),
-        withheld: None,
-        is_redacted: true,
-    };
+        }
+    });
     Amendment {
         withheld: Position(at),
         record,

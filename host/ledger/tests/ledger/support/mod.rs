@@ -20,7 +20,7 @@ pub(crate) use grouped::{head_locked, in_one_group, transactions};
 pub(crate) use recorded::recorded;
 pub(crate) use records::{
     CONFIG, HAPPENED_S, append, append_end, attributes, batch, end, gap, item_keys, number, read, seal, seal_body,
-    seal_body_at, seal_items, seal_large, seal_unknown, shown, token, told,
+    seal_body_at, seal_entry, seal_items, seal_large, seal_unknown, shown, token, told,
 };
 pub(crate) use wire::{Fault, Strike, Wire};
 

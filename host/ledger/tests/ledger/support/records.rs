@@ -5,7 +5,9 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use weir_evidence::{Body, ConfigurationDigest, Entry, EntryKind, Gap, GapCause, ItemToken, Loss, leaf_hash, record};
+use weir_evidence::{
+    Body, Commitment, ConfigurationDigest, Entry, EntryKind, Gap, GapCause, ItemToken, Loss, leaf_hash, record,
+};
 use weir_ledger::{
     AppendError, AppendTo, Appended, BodyKeyError, KeyedBody, Ledger, NumberedBodyKey, RecordedEntry, SealedRecord,
     ShardBatch, ShardLease,
@@ -72,9 +74,8 @@ pub(crate) fn seal_body_at(
     body: &Body,
     numbered: &NumberedBodyKey,
 ) -> SealedRecord {
-    let (entry, leaf, body) = record(body, &numbered.key, |commitment| Entry {
-        ledger: ledger.name().clone(),
-        kind: EntryKind::Change {
+    seal_entry(ledger, sequence, Some(item), body, numbered, |commitment| {
+        EntryKind::Change {
             is_amendment: false,
             origin: lease.origin(),
             commitment,
@@ -86,17 +87,32 @@ pub(crate) fn seal_body_at(
             time: Timestamp::from_second(second).unwrap(),
             assurance: Assurance::Claimed,
             config: CONFIG,
-        },
+        }
+    })
+}
+
+/// A record with this body, perhaps about an item, as an entry of that kind.
+pub(crate) fn seal_entry(
+    ledger: &Ledger,
+    sequence: u64,
+    item: Option<&str>,
+    body: &Body,
+    numbered: &NumberedBodyKey,
+    kind: impl FnOnce(Commitment) -> EntryKind,
+) -> SealedRecord {
+    let (entry, leaf, sealed) = record(body, &numbered.key, |commitment| Entry {
+        ledger: ledger.name().clone(),
+        kind: kind(commitment),
     })
     .unwrap();
     SealedRecord {
         sequence: Some(number(sequence)),
-        lane: Some(ledger.secret().lane(TABLE, &item_keys(item))),
+        lane: item.map(|item| ledger.secret().lane(TABLE, &item_keys(item))),
         entry,
         leaf,
         body: Some(KeyedBody {
             key: numbered.number,
-            sealed: body,
+            sealed,
         }),
         withheld: None,
         is_redacted: false,
@@ -111,28 +127,14 @@ pub(crate) async fn seal_unknown(ledger: &Ledger, lease: &ShardLease, sequence: 
         reason: Some("Postgres refused it".to_owned()),
         ..Body::default()
     };
-    let (entry, leaf, sealed) = record(&body, &numbered.key, |commitment| Entry {
-        ledger: ledger.name().clone(),
-        kind: EntryKind::Unknown {
+    seal_entry(ledger, sequence, None, &body, &numbered, |commitment| {
+        EntryKind::Unknown {
             origin: lease.origin(),
             commitment,
             sequence: number(sequence),
             time: Timestamp::from_second(HAPPENED_S).unwrap(),
-        },
+        }
     })
-    .unwrap();
-    SealedRecord {
-        sequence: Some(number(sequence)),
-        lane: None,
-        entry,
-        leaf,
-        body: Some(KeyedBody {
-            key: numbered.number,
-            sealed,
-        }),
-        withheld: None,
-        is_redacted: false,
-    }
 }
 
 /// A gap from `after` (0: the shard's begin) up to before `next`.
