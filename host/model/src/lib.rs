@@ -16,7 +16,7 @@ mod change;
 mod event;
 mod ids;
 mod number;
-mod redact;
+mod path;
 mod value;
 mod who;
 
@@ -24,6 +24,6 @@ pub use change::{Change, Operation, Record, ServiceIdentity, UnknownRecord};
 pub use event::{DeliveryId, Event, EventContext, changed_attributes};
 pub use ids::{EventId, IdError, LedgerName, Position, SequenceNumber, ShardId, StreamArn};
 pub use number::{Number, NumberError};
-pub use redact::replace;
-pub use value::{AttributeValue, Bytes, Item, find, plain_json};
+pub use path::Path;
+pub use value::{AttributeValue, Bytes, Item, plain_json};
 pub use who::{ActorRule, Assurance, Who};

@@ -87,20 +87,6 @@ impl AttributeValue {
         }
     }
 
-    /// The value below a JSON pointer (RFC 6901) over attribute names and list indexes; `""` is the value itself.
-    #[must_use]
-    pub fn pointer(&self, path: &str) -> Option<&AttributeValue> {
-        let Some(rest) = path.strip_prefix('/') else {
-            return path.is_empty().then_some(self);
-        };
-        let (step, below) = split_step(rest);
-        match self {
-            Self::M(map) => map.get(&*unescape(step))?.pointer(below),
-            Self::L(list) => list.get(step.parse::<usize>().ok()?)?.pointer(below),
-            _ => None,
-        }
-    }
-
     /// Plain JSON: numbers as [`Number::to_json`] has them, binary as base64, sets as arrays in canonical order, null
     /// as `null`.
     #[must_use]
@@ -135,31 +121,11 @@ pub fn plain_json(item: &Item) -> serde_json::Value {
         .collect()
 }
 
-/// The value in `item` that a JSON pointer names; the first step is the attribute. `""` names no single value.
-#[must_use]
-pub fn find<'item>(item: &'item Item, path: &str) -> Option<&'item AttributeValue> {
-    let (step, below) = split_step(path.strip_prefix('/')?);
-    item.get(&*unescape(step))?.pointer(below)
-}
-
 /// Set elements in canonical order: that of their stored form (text by code point, numbers by text, binary by byte).
 pub(crate) fn sorted<T: Ord>(elements: &[T]) -> Vec<&T> {
     let mut elements: Vec<&T> = elements.iter().collect();
     elements.sort();
     elements
-}
-
-/// The first step of `a/b/c`, and the pointer below it (`/b/c`).
-pub(crate) fn split_step(rest: &str) -> (&str, &str) {
-    rest.find('/').map_or((rest, ""), |end| rest.split_at(end))
-}
-
-pub(crate) fn unescape(step: &str) -> std::borrow::Cow<'_, str> {
-    if step.contains('~') {
-        step.replace("~1", "/").replace("~0", "~").into()
-    } else {
-        step.into()
-    }
 }
 
 #[cfg(test)]
@@ -185,15 +151,6 @@ mod tests {
             plain.to_string(),
             r#"{"b":"","n":"12345678901234567890123456789012345678","ss":["a","b"],"x":null}"#
         );
-    }
-
-    #[test]
-    fn a_pointer_walks_maps_and_lists_and_unescapes_names() {
-        let item = item(r#"{"a/b":{"M":{"~":{"L":[{"S":"zero"},{"S":"one"}]}}}}"#);
-        assert_eq!(find(&item, "/a~1b/~0/1").and_then(AttributeValue::as_text), Some("one"));
-        assert_eq!(find(&item, "/a~1b/~0/2"), None);
-        assert_eq!(find(&item, "/missing"), None);
-        assert_eq!(find(&item, ""), None);
     }
 
     #[test]

@@ -13,8 +13,7 @@ use std::cmp::Ordering;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::value::find;
-use crate::{AttributeValue, Change, Item, Number, Operation};
+use crate::{AttributeValue, Change, Item, Number, Operation, Path};
 
 /// How far a freshness time may lie from the change (design, "Who").
 const FRESHNESS_WINDOW: SignedDuration = SignedDuration::from_mins(5);
@@ -177,10 +176,9 @@ impl Who {
 
 /// Finds by JSON pointer, or by plain attribute name.
 fn find_named<'item>(item: &'item Item, name: &str) -> Option<&'item AttributeValue> {
-    if name.starts_with('/') {
-        find(item, name)
-    } else {
-        item.get(name)
+    match Path::parse(name) {
+        Some(path) => path.find(item),
+        None => item.get(name),
     }
 }
 

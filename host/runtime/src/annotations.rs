@@ -8,6 +8,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use weir_model::Path;
+
 use crate::bindings::intake::exports::weir::plugin::annotating as wire;
 use crate::bindings::weir::plugin::types;
 use crate::manifest::{is_name, part_name};
@@ -46,8 +48,8 @@ pub struct Annotation {
 pub struct Redaction {
     /// Part of the change.
     pub part: Part,
-    /// JSON pointer (RFC 6901) into the part; `""` is each of its attributes.
-    pub path: String,
+    /// Where in the part; [`Path::ALL`] is each of its attributes.
+    pub path: Path,
     /// How.
     pub method: RedactionMethod,
 }
@@ -162,14 +164,11 @@ fn read(annotation: wire::Annotation) -> Result<Annotation, String> {
     }
     let redactions = annotation.redactions.into_iter().map(|redaction| {
         let types::Field { part, path } = redaction.field;
-        if !(path.is_empty() || path.starts_with('/')) {
-            return Err(format!(
-                "{path:?} is no path: a JSON pointer begins with `/`, \"\" is the whole part"
-            ));
-        }
-        Ok(Redaction {
+        Ok::<_, String>(Redaction {
             part: part.into(),
-            path,
+            path: Path::parse(&path).ok_or_else(|| {
+                format!("{path:?} is no path: a JSON pointer begins with `/`, \"\" is the whole part")
+            })?,
             method: match redaction.method {
                 wire::RedactionMethod::Omit => RedactionMethod::Omit,
                 wire::RedactionMethod::Mask => RedactionMethod::Mask,
@@ -180,7 +179,7 @@ fn read(annotation: wire::Annotation) -> Result<Annotation, String> {
     Ok(Annotation {
         actor: annotation.actor,
         reason: annotation.reason,
-        redactions: redactions.collect::<Result<_, _>>()?,
+        redactions: redactions.collect::<Result<_, String>>()?,
         tags,
     })
 }

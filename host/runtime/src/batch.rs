@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use weir_model::{AttributeValue, Change, Item, Who, changed_attributes, find};
+use weir_model::{AttributeValue, Change, Item, Path, Who, changed_attributes};
 
 use crate::bindings::weir::plugin::changes::PackedTexts;
 use crate::bindings::weir::plugin::types::{ChangeMeta, Field, Operation, Part, Value};
@@ -105,17 +105,17 @@ impl BatchChange {
         u64::try_from(self.change.created_at.as_millisecond()).unwrap_or(0)
     }
 
-    pub(crate) fn value(&self, field: &Field) -> Option<&AttributeValue> {
-        find(self.image(field.part)?, &field.path)
+    pub(crate) fn value(&self, part: Part, path: &Path) -> Option<&AttributeValue> {
+        path.find(self.image(part)?)
     }
 
     /// A part or a subtree of it as plain JSON text.
-    pub(crate) fn json(&self, field: &Field) -> Option<String> {
-        let image = self.image(field.part)?;
-        let json = if field.path.is_empty() {
+    pub(crate) fn json(&self, part: Part, path: &Path) -> Option<String> {
+        let image = self.image(part)?;
+        let json = if *path == Path::ALL {
             weir_model::plain_json(image)
         } else {
-            find(image, &field.path)?.to_plain_json()
+            path.find(image)?.to_plain_json()
         };
         Some(json.to_string())
     }
@@ -131,7 +131,7 @@ impl BatchChange {
             if path.is_empty() {
                 !changed_attributes(&self.change).is_empty()
             } else {
-                find(old, path) != find(new, path)
+                Path::parse(path).is_some_and(|path| path.find(old) != path.find(new))
             }
         };
         let images = declared.iter().filter(|field| field.part != Part::Keys);

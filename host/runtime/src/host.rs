@@ -156,14 +156,14 @@ impl Host {
             .ok_or_else(|| Error::msg(format!("index {index} is outside the batch of {} changes", batch.len())))
     }
 
-    fn column<T>(&self, field: &types::Field, read: impl Fn(&AttributeValue) -> Option<T>) -> Result<Vec<Option<T>>> {
+    /// The values of a field that may be read, one for each change.
+    fn column<'host>(
+        &'host self,
+        field: &types::Field,
+    ) -> Result<impl ExactSizeIterator<Item = Option<&'host AttributeValue>>> {
         let (batch, manifest) = self.batch()?;
-        manifest.check_reads(field)?;
-        Ok(batch
-            .changes()
-            .iter()
-            .map(|change| change.value(field).and_then(&read))
-            .collect())
+        let (part, path) = (field.part, manifest.path(field)?);
+        Ok(batch.changes().iter().map(move |change| change.value(part, &path)))
     }
 }
 
@@ -226,40 +226,38 @@ impl changes::Host for Host {
     }
 
     fn column(&mut self, field: types::Field) -> Result<Vec<Option<types::Value>>> {
-        let values = Host::column(self, &field, |value| Some(to_guest(value)))?;
+        let values: Vec<_> = Host::column(self, &field)?.map(|value| value.map(to_guest)).collect();
         self.hand_over(values, |values| column_bytes(values, value_bytes))
     }
 
     fn texts(&mut self, field: types::Field) -> Result<Vec<Option<String>>> {
-        let texts = Host::column(self, &field, |value| as_text(value).map(str::to_owned))?;
+        let texts = Host::column(self, &field)?.map(|value| value.and_then(as_text).map(str::to_owned));
+        let texts: Vec<_> = texts.collect();
         self.hand_over(texts, |texts| column_bytes(texts, String::len))
     }
 
     fn numbers(&mut self, field: types::Field) -> Result<Vec<Option<f64>>> {
-        let numbers = Host::column(self, &field, to_number)?;
+        let numbers: Vec<_> = Host::column(self, &field)?
+            .map(|value| value.and_then(to_number))
+            .collect();
         self.hand_over(numbers, |numbers| column_bytes(numbers, |_| 8))
     }
 
     fn pack_texts(&mut self, field: types::Field) -> Result<changes::PackedTexts> {
-        let (batch, manifest) = self.batch()?;
-        manifest.check_reads(&field)?;
-        let texts = batch
-            .changes()
-            .iter()
-            .map(|change| change.value(&field).and_then(as_text));
+        let texts = Host::column(self, &field)?.map(|value| value.and_then(as_text));
         let packed = pack(texts).ok_or_else(|| Error::msg("the texts of the column are more than 2 GiB"))?;
         self.hand_over(packed, |packed| packed.text.len() + PACKED_BYTES * packed.ends.len())
     }
 
     fn get(&mut self, index: u32, field: types::Field) -> Result<Option<types::Value>> {
-        self.batch()?.1.check_reads(&field)?;
-        let value = self.change(index)?.value(&field).map(to_guest);
+        let path = self.batch()?.1.path(&field)?;
+        let value = self.change(index)?.value(field.part, &path).map(to_guest);
         self.hand_over(value, |value| value.as_ref().map_or(0, value_bytes))
     }
 
     fn json(&mut self, index: u32, field: types::Field) -> Result<Option<String>> {
-        self.batch()?.1.check_reads(&field)?;
-        let json = self.change(index)?.json(&field);
+        let path = self.batch()?.1.path(&field)?;
+        let json = self.change(index)?.json(field.part, &path);
         self.hand_over(json, |json| json.as_ref().map_or(0, String::len))
     }
 

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use weir_model::Path;
 
 use crate::LookupTable;
 use crate::bindings::weir::plugin::types::{self, Field, Part};
@@ -214,16 +215,16 @@ impl Manifest {
         None
     }
 
-    /// Says whether `field` may be read.
-    pub(crate) fn check_reads(&self, field: &Field) -> wasmtime::Result<()> {
-        if self.grants(field) {
-            return Ok(());
-        }
-        wasmtime::bail!(
-            "the manifest does not declare {} {:?}",
-            part_name(field.part),
-            field.path
-        )
+    /// Where `field` is in its part, if it may be read.
+    pub(crate) fn path(&self, field: &Field) -> wasmtime::Result<Path> {
+        let granted = self.grants(field).then(|| Path::parse(&field.path)).flatten();
+        granted.ok_or_else(|| {
+            wasmtime::format_err!(
+                "the manifest does not declare {} {:?}",
+                part_name(field.part),
+                field.path
+            )
+        })
     }
 }
 

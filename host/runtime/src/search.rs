@@ -31,7 +31,7 @@ pub(crate) fn answers<Answer>(
 ) -> Result<Answers<Answer>, HostError> {
     let mut search = Search {
         call,
-        answers: Vec::with_capacity(batch.len()),
+        answers: Vec::new(),
         fuel_left: limits.fuel_max.saturating_mul(limits.search_calls_max.max(1).into()),
         read_bytes_left: limits
             .read_bytes_max
@@ -56,6 +56,7 @@ impl<Answer, Call: FnMut(&Batch) -> (Result<Answers<Answer>, CallError>, Used)> 
         let (answered, used) = (self.call)(part);
         self.spend(used)?;
         match answered {
+            Ok(answers) if self.answers.is_empty() => self.answers = answers,
             Ok(answers) => self.answers.extend(answers),
             Err(CallError::Host(error)) => return Err(error),
             Err(CallError::Fault(fault)) if part.len() == 1 => self.answers.push(Err(fault)),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use weir_evidence::{LedgerSecret, is_hash};
-use weir_model::{AttributeValue, Change, Item, plain_json, replace};
+use weir_model::{AttributeValue, Change, Item, Path, plain_json};
 use weir_pipeline::redact;
 use weir_runtime::{Annotation, Batch, BatchChange, Decision, Fault, FaultCode, Hook, Manifest, Measured};
 
@@ -73,7 +73,7 @@ fn annotated(annotation: Annotation, mut change: Change) -> Result<Answer, Fault
 }
 
 fn show_hashes(image: &mut Item) {
-    replace(image, "", &|value| Some(shown(value)));
+    Path::ALL.replace(image, &|value| Some(shown(value)));
 }
 
 fn shown(value: &AttributeValue) -> AttributeValue {

@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 
 use weir_evidence::LedgerSecret;
-use weir_model::{AttributeValue, Change, Item, replace};
+use weir_model::{AttributeValue, Change, Item, Path};
 use weir_runtime::{Fault, FaultCode, Part, Redaction, RedactionMethod};
 
 /// What stands in the place of a value that is masked.
@@ -28,13 +28,15 @@ pub fn redact(secret: &LedgerSecret, change: &mut Change, redactions: &[Redactio
             continue;
         }
         done.push(redaction);
-        if redaction.path.is_empty() {
+        let Some(name) = redaction.path.attribute() else {
             is_redacted |= redact_part(secret, change, redaction, &mut hashed_keys)?;
-        } else if let Some(name) = key_attribute(change, &redaction.path) {
+            continue;
+        };
+        if change.keys.contains_key(name) {
             check_key(redaction)?;
-            hashed_keys.insert(name);
+            hashed_keys.insert(name.to_owned());
         } else if let Some(image) = image_mut(change, redaction.part) {
-            is_redacted |= replace(image, &redaction.path, &by(secret, redaction.method));
+            is_redacted |= redaction.path.replace(image, &by(secret, redaction.method));
         }
     }
     is_redacted |= !hashed_keys.is_empty();
@@ -66,17 +68,10 @@ fn redact_part(
     let (keys, mut rest): (Item, Item) = std::mem::take(image)
         .into_iter()
         .partition(|(name, _)| names.contains(name));
-    let is_redacted = replace(&mut rest, "", &by(secret, redaction.method));
+    let is_redacted = Path::ALL.replace(&mut rest, &by(secret, redaction.method));
     rest.extend(keys);
     *image = rest;
     Ok(is_redacted)
-}
-
-/// The attribute of the key that a path begins with, if it does.
-fn key_attribute(change: &Change, path: &str) -> Option<String> {
-    let first = path.strip_prefix('/')?.split('/').next()?;
-    let name = first.replace("~1", "/").replace("~0", "~");
-    change.keys.contains_key(&name).then_some(name)
 }
 
 fn check_key(redaction: &Redaction) -> Result<(), Fault> {
@@ -166,7 +161,7 @@ mod tests {
                 "old" => Part::Old,
                 _ => Part::New,
             },
-            path: words.next().unwrap_or_default().to_owned(),
+            path: Path::parse(words.next().unwrap_or_default()).unwrap(),
         }
     }
 
