@@ -3,9 +3,10 @@
 //! | path | what is in it |
 //! | --- | --- |
 //! | `plugin_load/kept` | SHA-256 of the component, its machine code read and authenticated, mapped, linked with what it imports |
+//! | `plugin_load/start` | the same for 1,000, as many at once as there are cores: a start with as many routes |
 //!
-//! It stands beside reading that file and hashing both, which nobody can do without who runs only what is his own. The goal is
-//! 1,000 plugins in a second. The component is `plugins/shop.wasm` in the target folder: `make plugins`.
+//! They stand beside reading that file and hashing both, on as many threads, which nobody can do without who runs only what is
+//! his own. The goal is 1,000 plugins in a second. The component is `plugins/shop.wasm` in the target folder: `make plugins`.
 
 #[path = "../../evidence/benches/beside/mod.rs"]
 mod beside;
@@ -15,11 +16,15 @@ use std::hint::black_box;
 use std::process::ExitCode;
 
 use criterion::Criterion;
+use futures_util::StreamExt as _;
 use sha2::{Digest as _, Sha256};
 use weir_runtime::{Limits, Runtime};
 
 use beside::{Beside, beside};
 use shop::shop;
+
+/// Plugins of a start.
+const PLUGINS: u64 = 1000;
 
 fn main() -> ExitCode {
     let Some(component) = shop() else {
@@ -41,6 +46,11 @@ fn main() -> ExitCode {
     let kept = std::fs::read_dir(folder.path()).expect("it is there").next();
     let kept = kept.expect("it was kept").expect("it can be read").path();
 
+    let hash = || {
+        let code = std::fs::read(&kept).expect("it is there");
+        black_box((Sha256::digest(&component), Sha256::digest(&code)))
+    };
+
     let mut criterion = Criterion::default().configure_from_args();
     beside(
         &mut criterion,
@@ -50,9 +60,33 @@ fn main() -> ExitCode {
             count: 1,
         },
         load,
+        hash,
+    );
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let load_all = || async {
+        let loads = (0..PLUGINS).map(|_| runtime.load(component.clone()));
+        let loaded: Vec<_> = futures_util::stream::iter(loads)
+            .buffer_unordered(cores)
+            .collect()
+            .await;
+        assert!(loaded.iter().all(Result::is_ok), "the shop plugin fits its world");
+        loaded
+    };
+    let mut criterion = criterion.sample_size(10);
+    beside(
+        &mut criterion,
+        Beside {
+            path: "plugin_load/start",
+            floor: "reading and hashing the files",
+            count: PLUGINS,
+        },
+        || host.block_on(load_all()),
         || {
-            let code = std::fs::read(&kept).expect("it is there");
-            black_box((Sha256::digest(&component), Sha256::digest(&code)))
+            std::thread::scope(|scope| {
+                for _ in 0..cores {
+                    scope.spawn(|| (0..PLUGINS / cores as u64).for_each(|_| _ = hash()));
+                }
+            });
         },
     );
     criterion.final_summary();

@@ -136,46 +136,54 @@ impl Runtime {
         if component.get(..8) == Some(b"\0asm\x01\0\0\0") {
             return Err(LoadError::CoreModule);
         }
-        let digest: [u8; 32] = Sha256::digest(&component).into();
-        let code = self.machine_code(digest, component).await?;
-        let (engine, linker) = (self.engine.clone(), Arc::clone(&self.linker));
-        let linked = self.threads.run(move || link(&engine, &linker, &code)).await;
-        Ok(Plugin::new(
-            self.clone(),
-            linked.map_err(|_| LoadError::Ended)??,
-            digest,
-        ))
+        let runtime = self.clone();
+        let find = move || {
+            let digest = Sha256::digest(&component).into();
+            let kept = runtime.link_kept(&digest)?;
+            Ok((digest, kept, component))
+        };
+        let (digest, kept, component) = self.on_thread(find).await?;
+        let compiled = match kept {
+            Some(compiled) => compiled,
+            None => self.compile(digest, component).await?,
+        };
+        Ok(Plugin::new(self.clone(), compiled, digest))
     }
 
-    /// The machine code of a component: what was kept, or else compiled now, and kept.
-    async fn machine_code(&self, digest: [u8; 32], component: Vec<u8>) -> Result<Vec<u8>, LoadError> {
-        if let Some(code) = self.kept(digest).await? {
-            return Ok(code);
-        }
+    /// Compiles a component, and keeps what was made of it.
+    async fn compile(&self, digest: [u8; 32], component: Vec<u8>) -> Result<Compiled, LoadError> {
         let _turn = self.compiling.acquire().await.expect("it is never closed");
         // Whoever had the turn before may have compiled the same.
-        if let Some(code) = self.kept(digest).await? {
-            return Ok(code);
+        let runtime = self.clone();
+        if let Some(compiled) = self.on_thread(move || runtime.link_kept(&digest)).await? {
+            return Ok(compiled);
         }
         let code = compile::compile(self, component).await?;
-        let Some(artefacts) = self.artefacts.clone() else {
-            return Ok(code);
-        };
-        let fingerprint = fingerprint(&self.engine);
+        let runtime = self.clone();
         let keep = move || {
-            artefacts.keep(&digest, fingerprint, &code);
-            code
+            if let Some(artefacts) = &runtime.artefacts {
+                artefacts.keep(&digest, fingerprint(&runtime.engine), &code);
+            }
+            link(&runtime.engine, &runtime.linker, &code)
         };
-        self.threads.run(keep).await.map_err(|_| LoadError::Ended)
+        self.on_thread(keep).await
     }
 
-    async fn kept(&self, digest: [u8; 32]) -> Result<Option<Vec<u8>>, LoadError> {
-        let Some(artefacts) = self.artefacts.clone() else {
+    /// Links the machine code that was kept of a component, if there is any.
+    fn link_kept(&self, digest: &[u8; 32]) -> Result<Option<Compiled>, LoadError> {
+        let Some(artefacts) = &self.artefacts else {
             return Ok(None);
         };
-        let fingerprint = fingerprint(&self.engine);
-        let find = move || artefacts.find(&digest, fingerprint);
-        self.threads.run(find).await.map_err(|_| LoadError::Ended)
+        let kept = artefacts.find(digest, fingerprint(&self.engine));
+        kept.map(|kept| link(&self.engine, &self.linker, kept.code()))
+            .transpose()
+    }
+
+    async fn on_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
+    ) -> Result<T, LoadError> {
+        self.threads.run(work).await.map_err(|_| LoadError::Ended)?
     }
 }
 

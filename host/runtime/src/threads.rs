@@ -129,12 +129,16 @@ mod tests {
     async fn the_thread_that_ran_last_runs_next_and_all_of_them_when_there_is_more() {
         let threads = Threads::start(3).unwrap();
         let name = || std::thread::current().name().map(str::to_owned);
-        let first = threads.run(name).await.unwrap();
-        for _ in 0..10 {
-            // It answers before it waits again, so that another one may have been asked.
+        // One answers before it waits again.
+        let all_wait = async || {
             while lock(&threads.pool.queue).idle.len() < 3 {
                 tokio::task::yield_now().await;
             }
+        };
+        all_wait().await;
+        let first = threads.run(name).await.unwrap();
+        for _ in 0..10 {
+            all_wait().await;
             assert_eq!(threads.run(name).await.unwrap(), first);
         }
         // Each of three waits for the others.

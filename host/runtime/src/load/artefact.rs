@@ -31,15 +31,26 @@ pub(crate) struct Artefacts {
     key: [u8; 32],
 }
 
+/// Machine code that was kept, and is what was written here.
+pub(super) struct Kept {
+    file: Vec<u8>,
+}
+
+impl Kept {
+    pub(super) fn code(&self) -> &[u8] {
+        &self.file[MAC_BYTES..]
+    }
+}
+
 impl Artefacts {
     pub(crate) fn new(folder: PathBuf, key: [u8; 32]) -> Self {
         Self { folder, key }
     }
 
     /// The machine code of a component, if it was kept. What is there and not ours is removed.
-    pub(super) fn find(&self, digest: &[u8; 32], fingerprint: u64) -> Option<Vec<u8>> {
+    pub(super) fn find(&self, digest: &[u8; 32], fingerprint: u64) -> Option<Kept> {
         let path = self.path(digest, fingerprint);
-        let mut kept = fs::read(&path).ok()?;
+        let kept = fs::read(&path).ok()?;
         let authentic = kept.split_at_checked(MAC_BYTES).is_some_and(|(mac, code)| {
             let computed = self.mac(digest, fingerprint, code);
             computed.verify_slice(mac).is_ok()
@@ -52,7 +63,7 @@ impl Artefacts {
             let _ = fs::remove_file(&path);
             return None;
         }
-        Some(kept.split_off(MAC_BYTES))
+        Some(Kept { file: kept })
     }
 
     /// Keeps machine code. That this fails costs time at the next start, and nothing else.
@@ -129,9 +140,9 @@ mod tests {
     fn what_was_kept_is_found_by_component_and_engine() {
         let folder = tempfile::tempdir().unwrap();
         let artefacts = kept_in(folder.path());
-        assert_eq!(artefacts.find(&DIGEST, 5).unwrap(), b"machine code");
-        assert_eq!(artefacts.find(&DIGEST, 6), None);
-        assert_eq!(artefacts.find(&[8; 32], 5), None);
+        assert_eq!(artefacts.find(&DIGEST, 5).unwrap().code(), b"machine code");
+        assert!(artefacts.find(&DIGEST, 6).is_none());
+        assert!(artefacts.find(&[8; 32], 5).is_none());
     }
 
     #[test]
@@ -143,13 +154,13 @@ mod tests {
             let mut changed = whole.clone();
             changed[place] ^= 1;
             fs::write(file(&artefacts), changed).unwrap();
-            assert_eq!(artefacts.find(&DIGEST, 5), None, "{place}");
+            assert!(artefacts.find(&DIGEST, 5).is_none(), "{place}");
             assert!(!file(&artefacts).exists(), "{place}");
         }
         for length in 0..whole.len() {
             let artefacts = kept_in(folder.path());
             fs::write(file(&artefacts), &whole[..length]).unwrap();
-            assert_eq!(artefacts.find(&DIGEST, 5), None, "{length}");
+            assert!(artefacts.find(&DIGEST, 5).is_none(), "{length}");
         }
     }
 
@@ -158,15 +169,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let artefacts = kept_in(folder.path());
         let others = Artefacts::new(folder.path().join("kept"), [2; 32]);
-        assert_eq!(others.find(&DIGEST, 5), None);
+        assert!(others.find(&DIGEST, 5).is_none());
         let artefacts = {
             drop(artefacts);
             kept_in(folder.path())
         };
         fs::copy(file(&artefacts), artefacts.path(&[8; 32], 5)).unwrap();
         fs::copy(file(&artefacts), artefacts.path(&DIGEST, 6)).unwrap();
-        assert_eq!(artefacts.find(&[8; 32], 5), None);
-        assert_eq!(artefacts.find(&DIGEST, 6), None);
+        assert!(artefacts.find(&[8; 32], 5).is_none());
+        assert!(artefacts.find(&DIGEST, 6).is_none());
         assert!(artefacts.find(&DIGEST, 5).is_some());
     }
 
