@@ -136,7 +136,7 @@ impl Run<'_> {
                 self.edge
                     .push(weir_evidence::leaf_hash(&row.entry), |tile: Tile| tiles.push(tile));
                 while let Some((size, note)) = checkpoints.next_if(|(size, _)| *size == self.verifier.size()) {
-                    self.check_checkpoint(*size, note);
+                    self.check_checkpoint(*size, note).await?;
                 }
             }
             self.check_tiles(&tiles).await?;

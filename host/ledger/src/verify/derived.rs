@@ -67,17 +67,23 @@ impl Ledger {
 
 impl Run<'_> {
     pub(super) async fn read_keys(&mut self) -> sqlx::Result<()> {
+        self.keys.clear();
         for vkey in self.ledger.verifier_keys().await? {
             match VerifierKey::parse(&vkey) {
                 Ok(key) => self.keys.push(key),
-                Err(_) => self.findings.push(VerificationFinding::VerifierKey { vkey }),
+                Err(_) => {
+                    let finding = VerificationFinding::VerifierKey { vkey };
+                    if !self.findings.contains(&finding) {
+                        self.findings.push(finding);
+                    }
+                }
             }
         }
         Ok(())
     }
 
     /// A checkpoint must be of the tree as it was at its size, and carry good signatures of known keys and no others.
-    pub(super) fn check_checkpoint(&mut self, size: u64, note: &str) {
+    pub(super) async fn check_checkpoint(&mut self, size: u64, note: &str) -> sqlx::Result<()> {
         self.checkpoints += 1;
         let what = match SignedCheckpoint::parse(note.as_bytes()) {
             Err(error) => Some(format!("cannot be read: {error}")),
@@ -85,23 +91,29 @@ impl Run<'_> {
             Ok(signed) if signed.checkpoint().root != self.verifier.frontier().root() => {
                 Some("has another root than the entries".to_owned())
             }
+            Ok(signed) if self.is_well_signed(&signed) => None,
             Ok(signed) => {
-                let note = signed.note();
-                let is_good = |line: &weir_evidence::SignatureLine| {
-                    self.keys
-                        .iter()
-                        .any(|key| line.is_of(key) && line.verifies(key, note.text()))
-                };
-                let all_good = note.signatures().iter().all(is_good);
-                let by_log = self.keys.iter().any(|key| {
-                    key.name() == signed.checkpoint().origin && note.check_signature(key) == SignatureCheck::Valid
-                });
-                (!all_good || !by_log).then(|| "has a signature that was changed".to_owned())
+                // The key of whoever began to sign after this began is noted before what it signs.
+                self.read_keys().await?;
+                (!self.is_well_signed(&signed)).then(|| "has a signature that was changed".to_owned())
             }
         };
         if let Some(what) = what {
             self.findings.push(VerificationFinding::Checkpoint { size, what });
         }
+        Ok(())
+    }
+
+    /// Whether each signature is good and of a known key, and one is the log's.
+    fn is_well_signed(&self, signed: &SignedCheckpoint) -> bool {
+        let note = signed.note();
+        let mut signatures = note.signatures().iter();
+        let all_good = signatures.all(|line| {
+            let mut keys = self.keys.iter();
+            keys.any(|key| line.is_of(key) && line.verifies(key, note.text()))
+        });
+        let mut log_keys = self.keys.iter().filter(|key| key.name() == signed.checkpoint().origin);
+        all_good && log_keys.any(|key| note.check_signature(key) == SignatureCheck::Valid)
     }
 
     pub(super) async fn check_tiles(&mut self, tiles: &[Tile]) -> sqlx::Result<()> {

@@ -1,6 +1,7 @@
 //! Signed heads as they are stored.
 
-use crate::support::{World, name, secret};
+use crate::flips::sign;
+use crate::support::{World, append, name, secret};
 
 /// Several are signed a second while records come; a year of them must not outgrow the ledger.
 #[tokio::test]
@@ -42,4 +43,19 @@ async fn two_ledgers_of_a_database_never_sign_under_one_origin() {
     let refused = other.signing_origin("weir/main").await.unwrap_err().to_string();
     assert!(refused.contains("set another `origin`"), "{refused}");
     other.signing_origin("weir/other").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_signed_for_the_first_time_while_it_is_verified_raises_no_alarm() {
+    let world = World::new().await;
+    let lease = world.lease("many").await;
+    // More than what is read at once, so that the verification is in its middle.
+    append(&world.ledger, &lease, 0, 1500).await.unwrap();
+    let progress = |done, _| {
+        if done == 1000 {
+            tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(sign(&world.ledger)));
+        }
+    };
+    let verification = world.process().await.verify(progress).await.unwrap();
+    assert_eq!((verification.checkpoints, verification.findings), (1, vec![]));
 }

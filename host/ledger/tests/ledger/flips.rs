@@ -264,7 +264,8 @@ async fn ledger() -> World {
     world
 }
 
-async fn sign(ledger: &Ledger) {
+/// Signs the head, as the publisher does.
+pub(crate) async fn sign(ledger: &Ledger) {
     let origin = ledger.signing_origin("example.com/ledger").await.unwrap();
     let key = SigningKey::new(origin.origin.clone(), &[3; 32]).unwrap();
     ledger
