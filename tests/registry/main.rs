@@ -96,7 +96,7 @@ impl World {
         pushed["digest"].as_str().unwrap().to_owned()
     }
 
-    /// What the ledger has of plugins: `plugin-promoted 2`, with the number of the route's version if it is about one.
+    /// What the ledger has of plugins and routes: `plugin-promoted 2`, with the number of the route's version if it is about one.
     async fn steps(&self) -> Vec<String> {
         let entries = self.weir.entries().await;
         let steps = entries.iter().filter_map(|entry| match &entry.entry.kind {

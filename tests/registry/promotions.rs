@@ -146,7 +146,13 @@ async fn what_is_promoted_was_granted_was_tried_and_stays_when_weir_starts_again
     assert_eq!(back["version"]["plugin"], Value::Null, "{back}");
     assert_eq!(
         world.steps().await,
-        ["plugin-uploaded", "plugin-promoted 2", "plugin-rolled-back 4"]
+        [
+            "route-configured 1",
+            "plugin-uploaded",
+            "plugin-promoted 2",
+            "route-configured 3",
+            "plugin-rolled-back 4"
+        ]
     );
     let verified = world.weir.command(&["verify"]).await;
     assert_eq!(verified.code, Some(0), "{verified:?}");

@@ -65,6 +65,7 @@ async fn a_version_of_a_route_looks_up_in_the_table_that_it_began_with() {
     assert_eq!(segments(4).await, ["new", "new", "lost", "new"]);
     let steps = world.steps().await;
     let expected = [
+        "route-configured 1",
         "plugin-uploaded",
         "lookup-uploaded",
         "plugin-promoted 2",

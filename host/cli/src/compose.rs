@@ -14,10 +14,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use jiff::Timestamp;
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use weir_api::{Api, PluginGate, Token, Tokens};
-use weir_ledger::{Database, Ledger, Role, RouteDefinition, RouteVersion, StoredPlugin};
+use weir_evidence::Hash;
+use weir_ledger::{ConfiguredRoute, Database, Ledger, Role, RouteDefinition, RouteVersion, StoredPlugin};
 use weir_pipeline::{
     Activities, Activity, AtGap, EraserTask, Images, Intake, IntakePlugin, PrecompileTask, Publisher, RouteTask,
     ScrubTask, Sinks, Source, SourceSettings, SourceTable, Start, TableDigests, give_tables, newest_tables,
@@ -105,8 +108,9 @@ impl Service {
             runtime,
             activities: activities.clone(),
         };
+        let mut configured = Vec::new();
         for (name, route) in &config.route {
-            routes.enter_route(loaded, name, route).await?;
+            configured.push((name, routes.check_route(loaded, name, route).await?));
         }
         let sinks = make_sinks(loaded).await?;
         let mut sources = Vec::new();
@@ -117,6 +121,9 @@ impl Service {
                 Some(plugin) => prepared.annotated_by(plugin, ledger.clone()),
                 None => prepared,
             });
+        }
+        for (name, route) in &configured {
+            routes.enter_route(name, route).await?;
         }
 
         let mut team = Team::new(stop.clone());
@@ -184,6 +191,15 @@ impl Service {
     }
 }
 
+/// A plugin of a file that can run as it is configured.
+struct CheckedPlugin {
+    plugin: StoredPlugin,
+    /// What it asks for.
+    granted: Value,
+    /// The newest of the tables that it reads.
+    lookups: TableDigests,
+}
+
 impl RouteHandle {
     fn task(&self, name: &str, route: &RouteConfig, sinks: &Sinks) -> RouteTask {
         RouteTask::new(
@@ -196,33 +212,46 @@ impl RouteHandle {
         )
     }
 
-    /// Makes what the configuration says of a route its newest version, if it is not so already.
-    pub(crate) async fn enter_route(&self, loaded: &Loaded, name: &str, route: &RouteConfig) -> Result<RouteVersion> {
+    /// What the configuration says of a route, if it can run.
+    pub(crate) async fn check_route(
+        &self,
+        loaded: &Loaded,
+        name: &str,
+        route: &RouteConfig,
+    ) -> Result<ConfiguredRoute> {
         let plugin_config = serde_json::to_string(&route.plugin_config)?;
-        let (plugin, lookups) = match &route.plugin {
+        let checked = match &route.plugin {
             Some(path) => {
                 let path = loaded.path(path);
                 let checked = self.check_plugin(&path, &plugin_config).await;
-                let checked =
-                    checked.with_context(|| format!("the plugin {} of [route.{name}] cannot run", path.display()))?;
-                (Some(checked.0), checked.1)
+                Some(checked.with_context(|| format!("the plugin {} of [route.{name}] cannot run", path.display()))?)
             }
-            None => (None, TableDigests::new()),
+            None => None,
         };
         let definition = RouteDefinition {
             source: route.source.clone(),
             pattern: route.pattern.clone(),
-            plugin: plugin.as_ref().map(|plugin| hex::encode(plugin.digest)),
+            plugin: checked.as_ref().map(|checked| hex::encode(checked.plugin.digest)),
             plugin_config,
-            lookups,
+            lookups: checked
+                .as_ref()
+                .map(|checked| checked.lookups.clone())
+                .unwrap_or_default(),
             sinks: route.sinks.clone(),
             failure: route.failure,
         };
-        self.check_planned(name, &definition, plugin.as_ref()).await?;
-        let entered = self
-            .ledger
-            .enter_route_version(name, &definition, plugin.as_ref())
-            .await?;
+        let granted = self.check_planned(name, &definition, checked.as_ref()).await?;
+        Ok(ConfiguredRoute {
+            definition,
+            plugin: checked.map(|checked| checked.plugin),
+            granted,
+        })
+    }
+
+    /// Makes what is configured of a route its newest version, if it is not so already.
+    pub(crate) async fn enter_route(&self, name: &str, configured: &ConfiguredRoute) -> Result<RouteVersion> {
+        let now = Timestamp::now();
+        let entered = self.ledger.enter_route_version(name, configured, now).await?;
         tracing::info!(route = name, version = entered.version, position = %entered.from_position, "route version");
         self.activities.announce(Activity::Version {
             route: name.to_owned(),
@@ -259,49 +288,55 @@ impl RouteHandle {
         Ok(Some(plugin.await.with_context(refused)?))
     }
 
-    /// What was promoted meanwhile stays, and has to get along with what changed in the configuration.
+    /// What was promoted meanwhile stays, and has to get along with what changed in the configuration. Tells which plugin is
+    /// going to run, and what it asks for.
     async fn check_planned(
         &self,
         name: &str,
         configured: &RouteDefinition,
-        checked: Option<&StoredPlugin>,
-    ) -> Result<()> {
+        checked: Option<&CheckedPlugin>,
+    ) -> Result<Option<(Hash, Value)>> {
         let planned = self.ledger.plan_route_version(name, configured).await?;
         let is_checked = planned.plugin == configured.plugin
             && planned.plugin_config == configured.plugin_config
             && planned.lookups == configured.lookups;
         let (false, Some(digest)) = (is_checked, &planned.plugin) else {
-            return Ok(());
+            return Ok(checked.map(|checked| (checked.plugin.digest, checked.granted.clone())));
         };
         let promoted = || format!("the plugin {digest}, which was promoted on [route.{name}], cannot run");
         let digest = hex::decode(digest)
             .ok()
             .and_then(|digest| digest.try_into().ok())
             .with_context(promoted)?;
+        let checked = checked.map(|checked| &checked.plugin);
         let component = match checked.filter(|checked| checked.digest == digest) {
             Some(checked) => checked.component.clone(),
             None => self.ledger.plugin(&digest).await.with_context(promoted)?.component,
         };
         let plugin = self.runtime.load(component).await.with_context(promoted)?;
         let manifest = plugin.describe(&planned.plugin_config).await.with_context(promoted)?;
+        let granted = manifest.to_json();
         give_tables(&self.ledger, manifest, &planned.lookups)
             .await
             .with_context(promoted)?;
-        Ok(())
+        Ok(Some((digest, granted)))
     }
 
     /// The plugin of a file, and the newest of the tables that it reads.
-    async fn check_plugin(&self, path: &std::path::Path, plugin_config: &str) -> Result<(StoredPlugin, TableDigests)> {
+    async fn check_plugin(&self, path: &std::path::Path, plugin_config: &str) -> Result<CheckedPlugin> {
         let component = tokio::fs::read(path).await.context("the file cannot be read")?;
         let plugin = self.runtime.load(component.clone()).await?;
         ensure!(plugin.hook() == Hook::Route, Hook::Intake.instead());
         let manifest = plugin.describe(plugin_config).await?;
         let lookups = newest_tables(&self.ledger, &manifest).await?;
-        let stored = StoredPlugin {
-            digest: *plugin.digest(),
-            component,
-        };
-        Ok((stored, lookups))
+        Ok(CheckedPlugin {
+            plugin: StoredPlugin {
+                digest: *plugin.digest(),
+                component,
+            },
+            granted: manifest.to_json(),
+            lookups,
+        })
     }
 }
 

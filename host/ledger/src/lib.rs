@@ -55,7 +55,7 @@ pub use lookup::{Lookup, NewLookup};
 pub use plugin::{NewUpload, StoredPlugin, Upload, UploadQuery};
 pub use read::{ReadError, RecordedEntry};
 pub use route_halt::RouteHalt;
-pub use route_version::{FailurePolicy, PromoteError, Promotion, RouteDefinition, RouteVersion};
+pub use route_version::{ConfiguredRoute, FailurePolicy, PromoteError, Promotion, RouteDefinition, RouteVersion};
 pub use shard::{NewShard, NewStream, Shard, Stream};
 pub use shard_beginning::ShardBeginning;
 pub use shard_state::ShardState;

@@ -185,7 +185,12 @@ async fn follow_plugin(service: crate::compose::RouteHandle, loaded: Loaded, plu
         }
         seen = now;
         let route = &loaded.config.route[ROUTE];
-        if let Err(error) = service.enter_route(&loaded, ROUTE, route).await {
+        let checked = service.check_route(&loaded, ROUTE, route).await;
+        let entered = match checked {
+            Ok(configured) => service.enter_route(ROUTE, &configured).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = entered {
             Screen::plugin_refused(&error);
         }
     }

@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 
 use expect_test::expect;
+use jiff::Timestamp;
 use weir_ledger::{ConsumerError, DeadLetter, RouteDefinition};
 use weir_model::Position;
 
+use crate::promotions::route;
 use crate::support::{Fault, Strike, World, append, at_every_cut, batch, end, seal, seal_items, told};
 
 #[tokio::test]
@@ -224,10 +226,13 @@ async fn a_route_version_cut_anywhere_and_entered_again_is_one_version() {
             sinks: vec![format!("sink-{}", case.number)],
         };
         case.arm();
-        let _ = case.process.enter_route_version("mail", &definition, None).await;
+        let _ = case
+            .process
+            .enter_route_version("mail", &route(&definition, None), Timestamp::UNIX_EPOCH)
+            .await;
         let entered = world
             .ledger
-            .enter_route_version("mail", &definition, None)
+            .enter_route_version("mail", &route(&definition, None), Timestamp::UNIX_EPOCH)
             .await
             .unwrap();
         versions += 1;

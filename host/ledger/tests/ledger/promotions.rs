@@ -1,17 +1,22 @@
 //! Plugins that are uploaded, promoted and rolled back: each is an entry, and a version that the configuration does not undo.
 
 use expect_test::expect;
+use jiff::Timestamp;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::task::JoinSet;
 use weir_evidence::EntryKind;
 use weir_ledger::{
-    FailurePolicy, Ledger, NewUpload, PromoteError, Promotion, RouteDefinition, StoredPlugin, UploadQuery,
+    ConfiguredRoute, FailurePolicy, Ledger, NewUpload, PromoteError, Promotion, RouteDefinition, StoredPlugin,
+    UploadQuery,
 };
 use weir_model::Position;
 
 use crate::support::World;
 
-const NOW: &str = "2026-03-01T12:00:00Z";
+fn now() -> Timestamp {
+    "2026-03-01T12:00:00Z".parse().unwrap()
+}
 
 fn plugin(component: &str) -> StoredPlugin {
     StoredPlugin {
@@ -42,9 +47,17 @@ fn configured(plugin: Option<&StoredPlugin>, plugin_config: &str, sink: &str) ->
     }
 }
 
+/// What a configuration says of a route, with the plugin of a file.
+pub(crate) fn route(definition: &RouteDefinition, plugin: Option<&StoredPlugin>) -> ConfiguredRoute {
+    ConfiguredRoute {
+        definition: definition.clone(),
+        plugin: plugin.cloned(),
+        granted: plugin.map(|plugin| (plugin.digest, json!({"reads": ["new /total"]}))),
+    }
+}
+
 async fn upload(ledger: &Ledger, plugin: &StoredPlugin, name: &str) -> u64 {
-    let now = NOW.parse().unwrap();
-    ledger.upload(plugin, &named(name), now).await.unwrap().position.0
+    ledger.upload(plugin, &named(name), now()).await.unwrap().position.0
 }
 
 async fn promote(ledger: &Ledger, plugin: &StoredPlugin, config: &str) -> Result<u32, PromoteError> {
@@ -52,12 +65,22 @@ async fn promote(ledger: &Ledger, plugin: &StoredPlugin, config: &str) -> Result
         plugin: Some(plugin.digest),
         plugin_config: config.to_owned(),
         lookups: std::collections::BTreeMap::new(),
-        granted: serde_json::json!({"reads": ["new /status"]}),
+        granted: json!({"reads": ["new /status"]}),
         rolls_back_to: None,
         reason: "a test".to_owned(),
     };
-    let promoted = ledger.promote("mail", &promotion, NOW.parse().unwrap()).await?;
+    let promoted = ledger.promote("mail", &promotion, now()).await?;
     Ok(promoted.version)
+}
+
+/// What became of routes and plugins, as the ledger has it.
+async fn steps(ledger: &Ledger) -> Vec<(String, Value)> {
+    let entries = ledger.read_from(Position(0), 100).await.unwrap();
+    let steps = entries.into_iter().map(|entry| match entry.entry.kind {
+        EntryKind::Lifecycle { what, detail, .. } => (what, serde_json::from_str(&detail).unwrap()),
+        other => panic!("{other:?}"),
+    });
+    steps.collect()
 }
 
 /// The versions of the route: `2 from 5: b {} one`, where plugins are named by what is in them.
@@ -86,35 +109,33 @@ async fn each_step_is_an_entry_and_the_version_begins_with_it() {
     let first = configured(Some(&a), "{}", "one");
     world
         .ledger
-        .enter_route_version("mail", &first, Some(&a))
+        .enter_route_version("mail", &route(&first, Some(&a)), now())
         .await
         .unwrap();
-    assert_eq!(upload(&world.ledger, &b, "b").await, 0);
+    assert_eq!(upload(&world.ledger, &b, "b").await, 1);
     promote(&world.ledger, &b, r#"{"limit":7}"#).await.unwrap();
     let back = Promotion {
         plugin: Some(a.digest),
         plugin_config: "{}".to_owned(),
         lookups: std::collections::BTreeMap::new(),
-        granted: serde_json::Value::Null,
+        granted: Value::Null,
         rolls_back_to: Some(1),
         reason: "it dropped orders".to_owned(),
     };
-    world.ledger.promote("mail", &back, NOW.parse().unwrap()).await.unwrap();
+    world.ledger.promote("mail", &back, now()).await.unwrap();
 
     expect![[r#"
         1 from 0: a {} one
-        2 from 1: b {"limit":7} one
-        3 from 2: a {} one"#]]
+        2 from 2: b {"limit":7} one
+        3 from 3: a {} one"#]]
     .assert_eq(&told(&world.ledger).await);
-    let entries = world.ledger.read_from(weir_model::Position(0), 10).await.unwrap();
-    let steps = entries.iter().map(|entry| match &entry.entry.kind {
-        EntryKind::Lifecycle { what, detail, .. } => format!("{what} {detail}"),
-        other => panic!("{other:?}"),
-    });
+    let steps = steps(&world.ledger).await;
+    let steps = steps.iter().map(|(what, detail)| format!("{what} {detail}"));
     expect![[r#"
+        route-configured {"config":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","failure":"dead-letter","granted":{"reads":["new /total"]},"halted_at":null,"lookups":{},"pattern":null,"plugin":"ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb","route":"mail","sinks":["one"],"source":"shop","version":1}
         plugin-uploaded {"name":"b","plugin":"3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d","signer":null,"version":"1.0.0"}
-        plugin-promoted {"config":"5e09573f5f73553f6c8b1ca04e84f7895753cd5ede364072cd2476549eefc4a4","granted":{"reads":["new /status"]},"lookups":{},"plugin":"3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d","reason":"a test","rolls_back_to":null,"route":"mail","version":2}
-        plugin-rolled-back {"config":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","granted":null,"lookups":{},"plugin":"ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb","reason":"it dropped orders","rolls_back_to":1,"route":"mail","version":3}"#]]
+        plugin-promoted {"config":"5e09573f5f73553f6c8b1ca04e84f7895753cd5ede364072cd2476549eefc4a4","granted":{"reads":["new /status"]},"halted_at":null,"lookups":{},"plugin":"3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d","reason":"a test","rolls_back_to":null,"route":"mail","version":2}
+        plugin-rolled-back {"config":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","granted":null,"halted_at":null,"lookups":{},"plugin":"ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb","reason":"it dropped orders","rolls_back_to":1,"route":"mail","version":3}"#]]
     .assert_eq(&steps.collect::<Vec<_>>().join("\n"));
     world.ledger.verify(|_, _| {}).await.unwrap();
 }
@@ -139,7 +160,7 @@ async fn what_is_uploaded_twice_is_there_once() {
         .collect();
     assert_eq!(names, [("b", 1), ("a", 0)]);
     assert_eq!(uploads[1].about, named("a"));
-    assert_eq!((uploads[1].bytes, uploads[1].uploaded_at), (1, NOW.parse().unwrap()));
+    assert_eq!((uploads[1].bytes, uploads[1].uploaded_at), (1, now()));
 }
 
 #[tokio::test]
@@ -151,7 +172,7 @@ async fn a_configuration_that_is_read_again_undoes_no_promotion_and_changes_only
         let configured = configured(Some(plugin), config, sink);
         let planned = ledger.plan_route_version("mail", &configured).await.unwrap();
         let entered = ledger
-            .enter_route_version("mail", &configured, Some(plugin))
+            .enter_route_version("mail", &route(&configured, Some(plugin)), now())
             .await
             .unwrap();
         assert_eq!(entered.definition, planned);
@@ -168,9 +189,9 @@ async fn a_configuration_that_is_read_again_undoes_no_promotion_and_changes_only
     enter(&c, "{}", "two").await;
     expect![[r#"
         1 from 0: a {} one
-        2 from 1: b [1] one
-        3 from 2: b [1] two
-        4 from 2: c [1] two"#]]
+        2 from 2: b [1] one
+        3 from 3: b [1] two
+        4 from 4: c [1] two"#]]
     .assert_eq(&told(ledger).await);
 }
 
@@ -186,7 +207,7 @@ async fn tables_of_a_configured_plugin_are_nothing_to_one_that_was_promoted() {
     };
     let lookups = async |table: &str| {
         let entered = ledger
-            .enter_route_version("mail", &with(table), Some(&a))
+            .enter_route_version("mail", &route(&with(table), Some(&a)), now())
             .await
             .unwrap();
         entered.definition.lookups.values().cloned().collect::<Vec<_>>()
@@ -198,10 +219,16 @@ async fn tables_of_a_configured_plugin_are_nothing_to_one_that_was_promoted() {
     assert_eq!(lookups("newer").await, [""; 0]);
     // And it is given them when it runs again.
     let mut back = configured(Some(&b), "{}", "one");
-    ledger.enter_route_version("mail", &back, Some(&b)).await.unwrap();
+    ledger
+        .enter_route_version("mail", &route(&back, Some(&b)), now())
+        .await
+        .unwrap();
     back.plugin = Some(hex::encode(a.digest));
     back.lookups = with("newest").lookups;
-    let entered = ledger.enter_route_version("mail", &back, Some(&a)).await.unwrap();
+    let entered = ledger
+        .enter_route_version("mail", &route(&back, Some(&a)), now())
+        .await
+        .unwrap();
     assert_eq!(entered.definition.lookups, with("newest").lookups);
 }
 
@@ -210,20 +237,20 @@ async fn tables_of_a_configured_plugin_are_nothing_to_one_that_was_promoted() {
 async fn what_does_not_fit_into_an_entry_is_an_error_and_enters_nothing() {
     let world = World::new().await;
     let first = configured(None, "{}", "one");
-    world.ledger.enter_route_version("mail", &first, None).await.unwrap();
+    world
+        .ledger
+        .enter_route_version("mail", &route(&first, None), now())
+        .await
+        .unwrap();
     let promotion = Promotion {
         plugin: None,
         plugin_config: "{}".to_owned(),
         lookups: std::collections::BTreeMap::new(),
-        granted: serde_json::Value::Null,
+        granted: Value::Null,
         rolls_back_to: None,
         reason: "because ".repeat(5000),
     };
-    let error = world
-        .ledger
-        .promote("mail", &promotion, NOW.parse().unwrap())
-        .await
-        .unwrap_err();
+    let error = world.ledger.promote("mail", &promotion, now()).await.unwrap_err();
     assert!(matches!(error, PromoteError::Database(_)), "{error}");
     expect!["1 from 0: none {} one"].assert_eq(&told(&world.ledger).await);
 }
@@ -235,7 +262,7 @@ async fn the_newest_uploads_are_wanted_and_what_routes_run_however_old_it_is() {
     let first = configured(Some(&old), "{}", "one");
     world
         .ledger
-        .enter_route_version("mail", &first, Some(&old))
+        .enter_route_version("mail", &route(&first, Some(&old)), now())
         .await
         .unwrap();
     let mut uploaded = Vec::new();
@@ -260,16 +287,13 @@ async fn nothing_is_promoted_on_a_route_that_there_is_not_or_of_a_plugin_that_th
     assert!(matches!(error, PromoteError::NoRoute(_)), "{error}");
     world
         .ledger
-        .enter_route_version("mail", &configured(None, "{}", "one"), None)
+        .enter_route_version("mail", &route(&configured(None, "{}", "one"), None), now())
         .await
         .unwrap();
     let error = promote(&world.ledger, &a, "{}").await.unwrap_err();
     assert!(matches!(error, PromoteError::Database(_)), "{error}");
     expect!["1 from 0: none {} one"].assert_eq(&told(&world.ledger).await);
-    assert_eq!(
-        world.ledger.read_from(weir_model::Position(0), 10).await.unwrap().len(),
-        0
-    );
+    assert_eq!(steps(&world.ledger).await.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -278,7 +302,7 @@ async fn promotions_at_once_make_one_sequence() {
     let a = plugin("a");
     world
         .ledger
-        .enter_route_version("mail", &configured(None, "{}", "one"), None)
+        .enter_route_version("mail", &route(&configured(None, "{}", "one"), None), now())
         .await
         .unwrap();
     upload(&world.ledger, &a, "a").await;
@@ -290,8 +314,7 @@ async fn promotions_at_once_make_one_sequence() {
     let mut versions = tasks.join_all().await;
     versions.sort_unstable();
     assert_eq!(versions, [2, 3, 4, 5, 6, 7]);
-    let entries = world.ledger.read_from(weir_model::Position(0), 10).await.unwrap();
-    assert_eq!(entries.len(), 7);
+    assert_eq!(steps(&world.ledger).await.len(), 8);
 }
 
 /// What stands still at a position goes on there with whatever version comes next, and not twice.
@@ -301,7 +324,10 @@ async fn a_version_that_is_entered_while_the_route_stands_still_begins_where_it_
     let (a, b) = (plugin("a"), plugin("b"));
     let ledger = &world.ledger;
     let first = configured(Some(&a), "{}", "one");
-    ledger.enter_route_version("mail", &first, Some(&a)).await.unwrap();
+    ledger
+        .enter_route_version("mail", &route(&first, Some(&a)), now())
+        .await
+        .unwrap();
     upload(ledger, &b, "b").await;
     promote(ledger, &b, "{}").await.unwrap();
 
@@ -316,7 +342,7 @@ async fn a_version_that_is_entered_while_the_route_stands_still_begins_where_it_
     assert_eq!(ledger.route_halt("mail").await.unwrap(), None);
     expect![[r#"
         1 from 0: a {} one
-        2 from 1: b {} one
+        2 from 2: b {} one
         3 from 0: b [] one"#]]
     .assert_eq(&told(ledger).await);
 
@@ -330,13 +356,24 @@ async fn a_version_that_is_entered_while_the_route_stands_still_begins_where_it_
         failure: FailurePolicy::Pass,
         ..first.clone()
     };
-    let entered = ledger.enter_route_version("mail", &passes, Some(&a)).await.unwrap();
+    let entered = ledger
+        .enter_route_version("mail", &route(&passes, Some(&a)), now())
+        .await
+        .unwrap();
     assert_eq!(
         (entered.from_position, entered.definition.failure),
         (Position(1), FailurePolicy::Pass)
     );
+    let steps = steps(ledger).await.into_iter();
+    let halted_at: Vec<_> = steps
+        .filter_map(|(_, detail)| detail.get("halted_at").cloned())
+        .collect();
+    assert_eq!(halted_at, [json!(null), json!(null), json!(0), json!(1)]);
     // And the same again is none.
     ledger.halt_route("mail", Position(2), 4, "plugin-trap").await.unwrap();
-    ledger.enter_route_version("mail", &passes, Some(&a)).await.unwrap();
+    ledger
+        .enter_route_version("mail", &route(&passes, Some(&a)), now())
+        .await
+        .unwrap();
     assert!(ledger.route_halt("mail").await.unwrap().is_some());
 }

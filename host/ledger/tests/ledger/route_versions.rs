@@ -1,10 +1,12 @@
 //! What a route does with a position is decided by the position.
 
 use expect_test::expect;
+use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use tokio::task::JoinSet;
 use weir_ledger::{FailurePolicy, Ledger, RouteDefinition, StoredPlugin};
 
+use crate::promotions::route;
 use crate::support::{World, append, until_blocked};
 
 fn to(sink: &str) -> RouteDefinition {
@@ -51,13 +53,16 @@ async fn the_same_definition_is_the_same_version_and_a_changed_one_starts_at_the
         size += 2;
         // A file that is loaded again, by this process or another.
         for ledger in [&world.ledger, &world.process().await] {
-            ledger.enter_route_version("mail", &to(sink), None).await.unwrap();
+            ledger
+                .enter_route_version("mail", &route(&to(sink), None), Timestamp::UNIX_EPOCH)
+                .await
+                .unwrap();
         }
     }
     expect![[r#"
         1 from 2: one
-        2 from 6: two
-        3 from 10: one"#]]
+        2 from 7: two
+        3 from 12: one"#]]
     .assert_eq(&told(&world.ledger).await);
 }
 
@@ -96,7 +101,7 @@ async fn every_part_of_a_definition_makes_a_version() {
     for (number, definition) in (1..).zip(&parts) {
         let entered = world
             .ledger
-            .enter_route_version("mail", definition, None)
+            .enter_route_version("mail", &route(definition, None), Timestamp::UNIX_EPOCH)
             .await
             .unwrap();
         assert_eq!((entered.version, &entered.definition), (number, definition));
@@ -119,7 +124,7 @@ async fn a_version_of_a_newer_definition_keeps_its_plugin_for_every_process() {
         };
         let entered = world
             .ledger
-            .enter_route_version("mail", &definition, Some(plugin))
+            .enter_route_version("mail", &route(&definition, Some(plugin)), Timestamp::UNIX_EPOCH)
             .await
             .unwrap();
         assert_eq!(entered.plugin, Some(plugin.digest));
@@ -139,20 +144,20 @@ async fn routes_have_versions_of_their_own() {
     let world = World::new().await;
     world
         .ledger
-        .enter_route_version("mail", &to("one"), None)
+        .enter_route_version("mail", &route(&to("one"), None), Timestamp::UNIX_EPOCH)
         .await
         .unwrap();
     world
         .ledger
-        .enter_route_version("mail", &to("two"), None)
+        .enter_route_version("mail", &route(&to("two"), None), Timestamp::UNIX_EPOCH)
         .await
         .unwrap();
     let other = world
         .ledger
-        .enter_route_version("bill", &to("two"), None)
+        .enter_route_version("bill", &route(&to("two"), None), Timestamp::UNIX_EPOCH)
         .await
         .unwrap();
-    assert_eq!((other.version, other.from_position.0), (1, 0));
+    assert_eq!((other.version, other.from_position.0), (1, 2));
     assert_eq!(world.ledger.route_versions("nobody").await.unwrap(), []);
 }
 
@@ -164,7 +169,7 @@ async fn a_definition_entered_by_many_at_once_is_one_version() {
         for ledger in [world.ledger.clone(), world.process().await] {
             tasks.spawn(async move {
                 ledger
-                    .enter_route_version("mail", &to("one"), None)
+                    .enter_route_version("mail", &route(&to("one"), None), Timestamp::UNIX_EPOCH)
                     .await
                     .unwrap()
                     .version
@@ -190,7 +195,11 @@ async fn definitions_entered_at_once_while_the_ledger_grows_make_one_sequence() 
         let ledger = world.process().await;
         tasks.spawn(async move {
             ledger
-                .enter_route_version("mail", &to(&format!("sink-{number}")), None)
+                .enter_route_version(
+                    "mail",
+                    &route(&to(&format!("sink-{number}")), None),
+                    Timestamp::UNIX_EPOCH,
+                )
                 .await
                 .unwrap();
         });
@@ -217,7 +226,7 @@ async fn a_version_waits_for_an_append_in_flight_and_begins_after_it() {
     append(&world.ledger, &lease, 0, 2).await.unwrap();
     world
         .ledger
-        .enter_route_version("mail", &to("one"), None)
+        .enter_route_version("mail", &route(&to("one"), None), Timestamp::UNIX_EPOCH)
         .await
         .unwrap();
     let records = crate::support::seal(&world.ledger, &lease, 3..=5).await;
@@ -231,7 +240,10 @@ async fn a_version_waits_for_an_append_in_flight_and_begins_after_it() {
     let change = async {
         until_blocked(&mut watch, 1).await;
         let definition = to("two");
-        let enter = world.ledger.enter_route_version("mail", &definition, None);
+        let configured = route(&definition, None);
+        let enter = world
+            .ledger
+            .enter_route_version("mail", &configured, Timestamp::UNIX_EPOCH);
         let release = async {
             until_blocked(&mut watch, 2).await;
             sqlx::raw_sql("rollback").execute(&mut brake).await.unwrap();
@@ -243,6 +255,6 @@ async fn a_version_waits_for_an_append_in_flight_and_begins_after_it() {
     entered.unwrap();
     expect![[r#"
         1 from 2: one
-        2 from 5: two"#]]
+        2 from 6: two"#]]
     .assert_eq(&told(&world.ledger).await);
 }
