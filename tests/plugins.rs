@@ -79,6 +79,24 @@ async fn a_new_plugin_passes_its_test_after_two_commands_and_fails_it_when_it_is
     "#]]
     .assert_eq(&tested.stdout);
 
+    // Each case by itself is the first of its batch.
+    let text = text.replace("status != Some(\"draft\")", "is_seen() || status != Some(\"draft\")")
+        + "fn is_seen() -> bool {
+            use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+            static SEEN: AtomicU32 = AtomicU32::new(0);
+            SEEN.fetch_add(1, Relaxed) > 0
+        }";
+    std::fs::write(&function, text).unwrap();
+    let tested = plugin(folder.path(), &["test", "order-events"]).await;
+    assert_eq!(tested.code, Some(1), "{tested:?}");
+    expect_test::expect![[r#"
+        FAIL  a draft is dropped
+              beside the changes of other cases it comes out otherwise: a plugin may look at one change at a time only
+        ok    what was published is sent
+        2 cases, 1 failed
+    "#]]
+    .assert_eq(&tested.stdout);
+
     std::fs::write(&function, "fn is_no_plugin() {").unwrap();
     let broken = plugin(folder.path(), &["build", "order-events"]).await;
     assert_eq!(broken.code, Some(1), "{broken:?}");

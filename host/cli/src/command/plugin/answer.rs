@@ -43,6 +43,19 @@ impl Loaded {
         }
     }
 
+    /// The first change about which it answers otherwise in another batch.
+    pub(super) async fn unsteady(
+        &self,
+        batch: &Batch,
+        config: &str,
+        manifest: &Arc<Manifest>,
+    ) -> anyhow::Result<Option<usize>> {
+        Ok(match self.plugin.hook() {
+            Hook::Route => self.plugin.probe(batch, config, manifest).await?.unsteady,
+            Hook::Intake => self.plugin.probe_annotations(batch, config, manifest).await?.unsteady,
+        })
+    }
+
     /// Calls it with a batch, and counts the changes that it fails on or rejects.
     pub(super) async fn faults(&self, batch: Batch, config: &str, manifest: &Arc<Manifest>) -> anyhow::Result<usize> {
         Ok(match self.plugin.hook() {

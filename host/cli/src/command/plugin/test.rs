@@ -1,10 +1,12 @@
-//! `weir plugin test`: the cases beside a plugin, each alone.
+//! `weir plugin test`: the cases beside a plugin, each alone, and then all of them together: that must make no difference.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
+use weir_runtime::Batch;
 
 use super::cases::{Case, Cases, FILE};
 use super::{Loaded, Tables, change};
@@ -19,6 +21,8 @@ struct Outcome {
     name: String,
     /// What was expected, and what came.
     difference: Option<(Value, Value)>,
+    /// Beside the changes of other cases it comes out otherwise.
+    is_unsteady: bool,
     /// Why there is no decision, if the plugin said so, and its log.
     message: String,
 }
@@ -33,7 +37,10 @@ pub(super) async fn test(plugin: &Path, cases: Option<&Path>, json: bool) -> any
         let outcome = attempt(&loaded, case, &cases.config_of(case), &tables).await;
         outcomes.push(outcome.with_context(|| format!("{}, case {:?}", file.display(), case.name))?);
     }
-    let failed = outcomes.iter().filter(|outcome| outcome.difference.is_some()).count();
+    for place in unsteady(&loaded, &cases, &tables).await? {
+        outcomes[place].is_unsteady = true;
+    }
+    let failed = outcomes.iter().filter(|outcome| !outcome.passed()).count();
     if json {
         let outcomes: Vec<Value> = outcomes.iter().map(Outcome::as_json).collect();
         print_json(&json!({"cases": outcomes, "failed": failed}))?;
@@ -73,16 +80,40 @@ async fn attempt(loaded: &Loaded, case: &Case, config: &str, tables: &Tables) ->
     Ok(Outcome {
         name: case.name.clone(),
         difference: case.difference(&measured.answer),
+        is_unsteady: false,
         message: lines.join("\n"),
     })
 }
 
+/// Tries all changes under one configuration whole, cut in two, and backwards. Places of cases where that made a difference, the
+/// first one under each configuration.
+async fn unsteady(loaded: &Loaded, cases: &Cases, tables: &Tables) -> anyhow::Result<Vec<usize>> {
+    let mut by_config = BTreeMap::<String, Vec<usize>>::new();
+    for (place, case) in cases.cases.iter().enumerate() {
+        by_config.entry(cases.config_of(case)).or_default().push(place);
+    }
+    let mut unsteady = Vec::new();
+    for (config, places) in by_config {
+        let changes = places.iter().map(|place| change::read(&cases.cases[*place].change));
+        let batch = Batch::new(changes.collect::<anyhow::Result<_>>()?);
+        let manifest = loaded.describe(&config, tables).await?;
+        let index = loaded.unsteady(&batch, &config, &manifest).await?;
+        unsteady.extend(index.map(|index| places[index]));
+    }
+    Ok(unsteady)
+}
+
 impl Outcome {
+    fn passed(&self) -> bool {
+        self.difference.is_none() && !self.is_unsteady
+    }
+
     fn as_json(&self) -> Value {
         let (expected, came) = self.difference.clone().unzip();
         json!({
             "name": self.name,
-            "passed": self.difference.is_none(),
+            "passed": self.passed(),
+            "unsteady": self.is_unsteady,
             "expected": expected,
             "came": came,
             "message": self.message,
@@ -90,13 +121,20 @@ impl Outcome {
     }
 
     fn print(&self) {
-        let Some((expected, came)) = &self.difference else {
+        if self.passed() {
             say!("ok    {}", printable(&self.name));
             return;
-        };
+        }
         say!("FAIL  {}", printable(&self.name));
-        say!("      expected {}", printable(&expected.to_string()));
-        say!("      came     {}", printable(&came.to_string()));
+        if let Some((expected, came)) = &self.difference {
+            say!("      expected {}", printable(&expected.to_string()));
+            say!("      came     {}", printable(&came.to_string()));
+        }
+        if self.is_unsteady {
+            say!(
+                "      beside the changes of other cases it comes out otherwise: a plugin may look at one change at a time only"
+            );
+        }
         for line in self.message.lines() {
             say!("      {}", printable(line));
         }
