@@ -1,10 +1,12 @@
 //! Commands and options.
 
+mod pattern;
 mod plugin;
 mod withheld;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+pub(crate) use self::pattern::{PatternArgs, PatternCommand, PatternSubject};
 pub(crate) use self::plugin::{
     COMPILE_COMMAND, LookupArgs, LookupCommand, PluginArgs, PluginCommand, PluginSubject, PromoteArgs, RollbackArgs,
 };
@@ -61,6 +63,8 @@ pub(crate) enum Command {
     Leases(LeasesArgs),
     /// Begin, build, check and try plugins, and put them on routes.
     Plugin(PluginArgs),
+    /// Try event patterns, as routes have them.
+    Pattern(PatternArgs),
     /// Upload tables that plugins look things up in.
     Lookup(LookupArgs),
     /// Look at changes that the plugin at intake failed on, and annotate them again.

@@ -10,6 +10,7 @@ pub(crate) mod history;
 pub(crate) mod ledger;
 pub(crate) mod lookup;
 pub(crate) mod migrate;
+pub(crate) mod pattern;
 pub(crate) mod plugin;
 pub(crate) mod prove;
 pub(crate) mod run;

@@ -1,6 +1,6 @@
 //! The binary `weir`: parse, configure, connect, compose, supervise.
 //!
-//! `run`, `migrate`, `verify`, `doctor` and `dev` touch Postgres. `plugin new` to `plugin bench` need nothing but the runtime. Every other command is
+//! `run`, `migrate`, `verify`, `doctor` and `dev` touch Postgres. `plugin new` to `plugin bench` need nothing but the runtime, `pattern` nothing at all. Every other command is
 //! a client of the HTTP API.
 
 mod args;
@@ -20,7 +20,7 @@ use crate::args::{Args, Command};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// What a command could not do: exit code 1. `verify` has codes of its own.
+/// What a command could not do: exit code 1. `verify` and `pattern` have codes of their own.
 const FAILED: u8 = 1;
 
 fn main() -> ExitCode {
@@ -55,6 +55,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Dlq(dlq) => command::dlq::dlq(&args.config, dlq, json).await,
         Command::Shards => command::shards::shards(&args.config, json).await,
         Command::Plugin(plugin) => command::plugin::plugin(&args.config, plugin, json).await,
+        Command::Pattern(pattern) => Ok(command::pattern::pattern(pattern.command, json)),
         Command::Lookup(lookup) => command::lookup::lookup(&args.config, lookup, json).await,
         Command::Withheld(withheld) => command::withheld::withheld(&args.config, withheld, json).await,
         Command::CompileForParent => Ok(weir_runtime::compile_for_parent()?),

@@ -17,6 +17,7 @@ mod event;
 mod ids;
 mod number;
 mod path;
+mod stream_record;
 mod value;
 mod who;
 

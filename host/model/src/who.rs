@@ -13,7 +13,7 @@ use std::cmp::Ordering;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{AttributeValue, Change, Item, Number, Operation, Path};
+use crate::{AttributeValue, Change, Item, Number, Operation, Path, ServiceIdentity};
 
 /// How far a freshness time may lie from the change (design, "Who").
 const FRESHNESS_WINDOW: SignedDuration = SignedDuration::from_mins(5);
@@ -23,6 +23,9 @@ const TOMBSTONE_WINDOW: SignedDuration = SignedDuration::from_secs(60);
 
 /// Source times are whole seconds: a tombstone of the same second may seem to lie after the delete.
 const SOURCE_TIME_RESOLUTION: SignedDuration = SignedDuration::from_secs(1);
+
+/// How a stream calls a service that made a change.
+const SERVICE: &str = "Service";
 
 /// How far a statement of who can be trusted, from least to most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -158,8 +161,18 @@ impl Who {
         Self::of_service(change).unwrap_or(Self::UNKNOWN)
     }
 
+    /// The service that made the change, if one did.
+    #[must_use]
+    pub fn service(&self) -> Option<ServiceIdentity> {
+        let principal = self.actor.clone().filter(|_| self.assurance == Assurance::System)?;
+        Some(ServiceIdentity {
+            kind: SERVICE.to_owned(),
+            principal,
+        })
+    }
+
     fn of_service(change: &Change) -> Option<Self> {
-        let service = change.service.as_ref().filter(|service| service.kind == "Service")?;
+        let service = change.service.as_ref().filter(|service| service.kind == SERVICE)?;
         Some(Self {
             actor: Some(service.principal.clone()),
             assurance: Assurance::System,

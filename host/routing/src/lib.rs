@@ -7,5 +7,5 @@ mod pattern;
 mod retry;
 
 pub use order::{Outbox, RequestLimits};
-pub use pattern::{Explanation, Miss, Pattern, PatternError, PatternProblem};
+pub use pattern::{Explanation, Miss, Pattern, PatternError, PatternProblem, Subject};
 pub use retry::RetrySchedule;

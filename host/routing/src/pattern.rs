@@ -33,6 +33,13 @@
 //! | `{"anything-but": X}` | there, and not X: a string, a number, a list of either, or `prefix`, `suffix`, `equals-ignore-case`, `wildcard` of a string or a list |
 //! | `"$or": [{...}, {...}]` in place of a field | an alternative: one of the objects matches |
 //!
+//! # Records
+//!
+//! A pattern that asks for `eventName`, `dynamodb` or another field of a stream's record is about the record of a change, in
+//! the shape in which AWS Lambda and EventBridge Pipes have it; so filters of event source mappings and pipes run unchanged.
+//! Every other pattern is about the event that the change becomes. One about both is refused, and one that asks a record for
+//! what no ledger keeps.
+//!
 //! # Arrays in the event
 //!
 //! A leaf that is an array matches if one of its elements does; so `anything-but` takes `["a", "b"]` when one of the two
@@ -68,6 +75,7 @@ mod explain;
 mod network;
 mod operator;
 mod rule;
+mod subject;
 mod syntax;
 mod text;
 mod tree;
@@ -76,6 +84,7 @@ use serde_json::Value;
 
 pub use error::{PatternError, PatternProblem};
 pub use explain::{Explanation, Miss};
+pub use subject::Subject;
 
 use tree::{Fields, Verdict};
 
@@ -87,6 +96,8 @@ pub struct Pattern {
     /// Multiplied out, all that a pattern asks of one array stands in one tree, so "in one element" needs no
     /// bookkeeping while matching.
     alternatives: Box<[Fields]>,
+
+    subject: Subject,
 }
 
 impl Pattern {
@@ -96,9 +107,14 @@ impl Pattern {
     ///
     /// The first thing in the text that is not an event pattern, with its line, column and path.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
-        Ok(Self {
-            alternatives: compile::compile(text)?,
-        })
+        let (alternatives, subject) = compile::compile(text)?;
+        Ok(Self { alternatives, subject })
+    }
+
+    /// What it is to be matched against: a pattern that names a field of a stream's record is about the record.
+    #[must_use]
+    pub fn subject(&self) -> Subject {
+        self.subject
     }
 
     /// Whether a route with this pattern takes `event`. An event that is not an object matches nothing.

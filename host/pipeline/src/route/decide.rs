@@ -7,7 +7,7 @@ use weir_model::{
 };
 use weir_runtime::{Batch, BatchChange, Decision, Fault, FaultCode, HostError, Output};
 
-use weir_routing::Pattern;
+use weir_routing::{Pattern, Subject};
 
 use super::version::LoadedVersion;
 use crate::{Activities, Activity};
@@ -173,7 +173,7 @@ pub(super) fn take(
         keys: body.keys.unwrap_or_default(),
         old: body.old,
         new: body.new,
-        service: None,
+        service: who.service(),
     };
     let context = EventContext {
         source,
@@ -182,7 +182,11 @@ pub(super) fn take(
         shard: &origin.shard,
     };
     let event = Event::of_change(&change, &who, context);
-    if pattern.is_some_and(|pattern| !pattern.matches(&event.to_json())) {
+    let matches = |pattern: &Pattern| match pattern.subject() {
+        Subject::Event => pattern.matches(&event.to_json()),
+        Subject::Record => pattern.matches(&change.to_stream_record(&origin.stream)),
+    };
+    if !pattern.is_none_or(matches) {
         return None;
     }
     let candidate = Candidate {

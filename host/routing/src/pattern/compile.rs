@@ -9,20 +9,25 @@ use std::sync::Arc;
 use super::error::{PatternError, PatternProblem};
 use super::explain::push_field;
 use super::operator::{self, OPERATORS};
+use super::subject::{Subject, is_not_kept};
 use super::syntax::{self, Entry, Kind, Node as SyntaxNode, Refusal};
 use super::tree::{ALTERNATIVES_MAX, Fields, Leaf, Node};
 
 const OR: &str = "$or";
 
 /// Compiles the text of a pattern.
-pub(super) fn compile(text: &str) -> Result<Box<[Fields]>, PatternError> {
+pub(super) fn compile(text: &str) -> Result<(Box<[Fields]>, Subject), PatternError> {
     let mut compiler = Compiler {
         text,
         path: String::new(),
         inside_or: false,
+        subject: None,
     };
     match compiler.pattern() {
-        Ok(alternatives) => Ok(alternatives.into()),
+        Ok(alternatives) => {
+            let subject = compiler.subject.map(|(subject, _)| subject);
+            Ok((alternatives.into(), subject.unwrap_or_default()))
+        }
         Err(Refusal { text: slice, problem }) => {
             let (line, column) = syntax::place(text, slice);
             Err(PatternError {
@@ -43,6 +48,9 @@ struct Compiler<'t> {
 
     /// Whether an `$or` is around the field in hand.
     inside_or: bool,
+
+    /// What the pattern is about, and the field that says so.
+    subject: Option<(Subject, String)>,
 }
 
 impl<'t> Compiler<'t> {
@@ -75,12 +83,35 @@ impl<'t> Compiler<'t> {
                 self.path.truncate(path_bytes);
                 self.or(&entry.value)?
             } else {
+                self.check_subject(path_bytes, entry)?;
                 self.field(entry)?
             };
             self.path.truncate(path_bytes);
             alternatives = self.multiply(&alternatives, &factor, entry)?;
         }
         Ok(alternatives)
+    }
+
+    /// A pattern is about an event or about a record, in every part of it.
+    fn check_subject(&mut self, path_bytes: usize, entry: &Entry<'t>) -> Result<(), Refusal<'t>> {
+        let parent = &self.path[..path_bytes];
+        if is_not_kept(parent, &entry.key) {
+            return Err(Refusal::new(entry.key_text, PatternProblem::NotKept));
+        }
+        let (true, Some(subject)) = (parent.is_empty(), Subject::of_field(&entry.key)) else {
+            return Ok(());
+        };
+        match &self.subject {
+            Some((other, field)) if *other != subject => Err(Refusal::new(
+                entry.key_text,
+                PatternProblem::OtherSubject { field: field.clone() },
+            )),
+            Some(_) => Ok(()),
+            None => {
+                self.subject = Some((subject, entry.key.clone()));
+                Ok(())
+            }
+        }
     }
 
     /// The alternatives of one field, each of them an object with this field only.

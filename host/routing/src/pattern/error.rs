@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::operator::OPERATORS;
+use super::subject::Subject;
 use super::syntax::{DEPTH_MAX, TEXT_BYTES_MAX};
 use super::tree::ALTERNATIVES_MAX;
 
@@ -114,6 +115,15 @@ pub enum PatternProblem {
     #[error("`{path}` has rules on both sides of `$or`; keep one of the two")]
     FieldTwice { path: String },
 
+    #[error(
+        "this is a field of {}, and `{field}` is one of {}; a pattern is about one of the two",
+        subjects(.field).1, subjects(.field).0
+    )]
+    OtherSubject { field: String },
+
+    #[error("the ledger does not keep this of a record, so nothing could match")]
+    NotKept,
+
     #[error("`$or` makes more than {ALTERNATIVES_MAX} combinations; split the pattern into several routes")]
     TooManyAlternatives,
 }
@@ -125,6 +135,16 @@ impl fmt::Display for PatternError {
             write!(f, ", `{}`", self.path)?;
         }
         write!(f, ": {}", self.problem)
+    }
+}
+
+/// What a field is of, and what it is not of.
+fn subjects(field: &str) -> (&'static str, &'static str) {
+    const EVENT: &str = "Weir's event";
+    const RECORD: &str = "a stream's record";
+    match Subject::of_field(field) {
+        Some(Subject::Record) => (RECORD, EVENT),
+        _ => (EVENT, RECORD),
     }
 }
 

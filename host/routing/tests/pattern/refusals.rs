@@ -433,3 +433,31 @@ fn an_error_names_its_parts() {
     let error = Pattern::parse("{\n  \"détail\": { \"état\": \"x\" }\n}").unwrap_err();
     assert_eq!((error.line, error.column, error.path.as_str()), (2, 23, "détail.état"));
 }
+
+#[test]
+fn patterns_about_two_things() {
+    check(
+        r#"{"source": ["weir.shop"], "dynamodb": {"Keys": {"id": {"S": ["a"]}}}}"#,
+        expect![
+            "line 1, column 27, `dynamodb`: this is a field of a stream's record, and `source` is one of Weir's event; a pattern is about one of the two"
+        ],
+    );
+    check(
+        r#"{"$or": [{"eventName": ["INSERT"]}, {"detail": {"operation": ["insert"]}}]}"#,
+        expect![
+            "line 1, column 38, `detail`: this is a field of Weir's event, and `eventName` is one of a stream's record; a pattern is about one of the two"
+        ],
+    );
+    check(
+        r#"{"dynamodb": {"SizeBytes": [{"numeric": [">", 100]}]}}"#,
+        expect![
+            "line 1, column 15, `dynamodb.SizeBytes`: the ledger does not keep this of a record, so nothing could match"
+        ],
+    );
+    check(
+        r#"{"dynamodb": {"StreamViewType": ["KEYS_ONLY"]}}"#,
+        expect![
+            "line 1, column 15, `dynamodb.StreamViewType`: the ledger does not keep this of a record, so nothing could match"
+        ],
+    );
+}

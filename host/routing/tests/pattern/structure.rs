@@ -1,7 +1,7 @@
 //! How fields, arrays and alternatives add up, and how a miss is explained.
 
 use expect_test::{Expect, expect};
-use weir_routing::Pattern;
+use weir_routing::{Pattern, Subject};
 
 #[track_caller]
 fn check(pattern: &str, event: &str, expect: Expect) {
@@ -267,6 +267,7 @@ fn a_filter_of_raw_stream_records_runs_unchanged() {
         "eventName": ["INSERT", "MODIFY"],
         "dynamodb": { "NewImage": { "status": { "S": ["paid"] }, "total": { "N": [{ "anything-but": "0" }] } } }
     }"#;
+    assert_eq!(Pattern::parse(pattern).unwrap().subject(), Subject::Record);
     let record = r#"{"eventName": "MODIFY", "dynamodb": {"NewImage": {"status": {"S": "paid"}, "total": {"N": "0"}}}}"#;
     check(
         pattern,
@@ -278,4 +279,19 @@ fn a_filter_of_raw_stream_records_runs_unchanged() {
         &record.replace(r#""N": "0""#, r#""N": "12.5""#),
         expect!["matched"],
     );
+}
+
+#[test]
+fn a_pattern_that_names_no_field_of_a_record_is_about_the_event() {
+    for (pattern, subject) in [
+        (r#"{"detail": {"dynamodb": ["a"]}}"#, Subject::Event),
+        (r#"{"a": [1]}"#, Subject::Event),
+        (
+            r#"{"$or": [{"a": [1]}, {"userIdentity": {"type": ["Service"]}}]}"#,
+            Subject::Record,
+        ),
+        (r#"{"eventID": [{"exists": true}]}"#, Subject::Record),
+    ] {
+        assert_eq!(Pattern::parse(pattern).unwrap().subject(), subject, "{pattern}");
+    }
 }
