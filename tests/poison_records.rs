@@ -94,7 +94,8 @@ async fn check(changes: usize, kinds: &[&'static str]) {
             "out of order: {}",
             event.detail
         );
-        assert!(!expected.contains_key(&usize::try_from(event.position()).unwrap()));
+        let number = event.detail["new"]["number"].as_u64().unwrap();
+        assert!(!expected.contains_key(&usize::try_from(number).unwrap()));
     }
     assert_eq!(bus.received().len(), changes - poison.len());
 }
