@@ -1,0 +1,178 @@
+//! What the configuration says of routes and plugins: checked first, entered then.
+//!
+//! ```text
+//! [route.x]  ──▶ check_route: the plugin loads, takes its configuration, has its tables ──▶ enter_route: a version, and an entry
+//! [source.x] ──▶ annotator: the same for the plugin at intake
+//! ```
+
+use anyhow::{Context as _, Result, ensure};
+use jiff::Timestamp;
+use serde_json::Value;
+use weir_evidence::Hash;
+use weir_ledger::{ConfiguredRoute, Ledger, RouteDefinition, RouteVersion, StoredPlugin};
+use weir_pipeline::{Activities, Activity, IntakePlugin, RouteTask, Sinks, TableDigests, give_tables, newest_tables};
+use weir_runtime::{Hook, Runtime};
+
+use crate::config::{Loaded, RouteConfig, SourceConfig};
+
+/// Enters versions of routes, also while they run.
+#[derive(Clone)]
+pub(crate) struct RouteHandle {
+    pub(super) ledger: Ledger,
+    pub(super) runtime: Runtime,
+    pub(super) activities: Activities,
+}
+
+/// A plugin of a file that can run as it is configured.
+struct CheckedPlugin {
+    plugin: StoredPlugin,
+    /// What it asks for.
+    granted: Value,
+    /// The newest of the tables that it reads.
+    lookups: TableDigests,
+}
+
+impl RouteHandle {
+    pub(super) fn task(&self, name: &str, route: &RouteConfig, sinks: &Sinks) -> RouteTask {
+        RouteTask::new(
+            name.to_owned(),
+            self.ledger.clone(),
+            self.runtime.clone(),
+            sinks.clone(),
+            route.retry.clone(),
+            self.activities.clone(),
+        )
+    }
+
+    /// What the configuration says of a route, if it can run.
+    pub(crate) async fn check_route(
+        &self,
+        loaded: &Loaded,
+        name: &str,
+        route: &RouteConfig,
+    ) -> Result<ConfiguredRoute> {
+        let plugin_config = serde_json::to_string(&route.plugin_config)?;
+        let checked = match &route.plugin {
+            Some(path) => {
+                let path = loaded.path(path);
+                let checked = self.check_plugin(&path, &plugin_config).await;
+                Some(checked.with_context(|| format!("the plugin {} of [route.{name}] cannot run", path.display()))?)
+            }
+            None => None,
+        };
+        let definition = RouteDefinition {
+            source: route.source.clone(),
+            pattern: route.pattern.clone(),
+            plugin: checked.as_ref().map(|checked| hex::encode(checked.plugin.digest)),
+            plugin_config,
+            lookups: checked
+                .as_ref()
+                .map(|checked| checked.lookups.clone())
+                .unwrap_or_default(),
+            sinks: route.sinks.clone(),
+            failure: route.failure,
+        };
+        let granted = self.check_planned(name, &definition, checked.as_ref()).await?;
+        Ok(ConfiguredRoute {
+            definition,
+            plugin: checked.map(|checked| checked.plugin),
+            granted,
+        })
+    }
+
+    /// Makes what is configured of a route its newest version, if it is not so already.
+    pub(crate) async fn enter_route(&self, name: &str, configured: &ConfiguredRoute) -> Result<RouteVersion> {
+        let now = Timestamp::now();
+        let entered = self.ledger.enter_route_version(name, configured, now).await?;
+        tracing::info!(route = name, version = entered.version, position = %entered.from_position, "route version");
+        self.activities.announce(Activity::Version {
+            route: name.to_owned(),
+            version: entered.version,
+            from: entered.from_position,
+        });
+        Ok(entered)
+    }
+
+    /// The plugin that annotates a source's changes, if one is configured.
+    pub(super) async fn annotator(
+        &self,
+        loaded: &Loaded,
+        name: &str,
+        source: &SourceConfig,
+    ) -> Result<Option<IntakePlugin>> {
+        let (Some(path), Some(withhold_to)) = (&source.annotator, loaded.withhold_to()?) else {
+            // Later changes of an item would be told before those that are withheld.
+            let withheld = match self.ledger.annotator(name).await? {
+                Some(_) => self.ledger.withheld_count().await?,
+                None => 0,
+            };
+            ensure!(
+                withheld == 0,
+                "[source.{name}] has no `annotator` any more, but {withheld} changes are withheld: give it the plugin back, and \
+                 have them annotated again with `weir withheld annotate`, before you take it away"
+            );
+            return Ok(None);
+        };
+        let path = loaded.path(path);
+        let refused = || format!("the plugin {} of [source.{name}] cannot annotate", path.display());
+        let component = tokio::fs::read(&path)
+            .await
+            .context("the file cannot be read")
+            .with_context(refused)?;
+        let config = serde_json::to_string(&source.annotator_config)?;
+        let actor = source.actor.as_ref();
+        let plugin = IntakePlugin::enter(&self.ledger, &self.runtime, name, actor, component, config, withhold_to);
+        Ok(Some(plugin.await.with_context(refused)?))
+    }
+
+    /// What was promoted meanwhile stays, and has to get along with what changed in the configuration. Tells which plugin is
+    /// going to run, and what it asks for.
+    async fn check_planned(
+        &self,
+        name: &str,
+        configured: &RouteDefinition,
+        checked: Option<&CheckedPlugin>,
+    ) -> Result<Option<(Hash, Value)>> {
+        let planned = self.ledger.plan_route_version(name, configured).await?;
+        let is_checked = planned.plugin == configured.plugin
+            && planned.plugin_config == configured.plugin_config
+            && planned.lookups == configured.lookups;
+        let (false, Some(digest)) = (is_checked, &planned.plugin) else {
+            return Ok(checked.map(|checked| (checked.plugin.digest, checked.granted.clone())));
+        };
+        let promoted = || format!("the plugin {digest}, which was promoted on [route.{name}], cannot run");
+        let digest = hex::decode(digest)
+            .ok()
+            .and_then(|digest| digest.try_into().ok())
+            .with_context(promoted)?;
+        let checked = checked.map(|checked| &checked.plugin);
+        let component = match checked.filter(|checked| checked.digest == digest) {
+            Some(checked) => checked.component.clone(),
+            None => self.ledger.plugin(&digest).await.with_context(promoted)?.component,
+        };
+        let plugin = self.runtime.load(component).await.with_context(promoted)?;
+        let manifest = plugin.describe(&planned.plugin_config).await.with_context(promoted)?;
+        let granted = manifest.to_json();
+        give_tables(&self.ledger, manifest, &planned.lookups)
+            .await
+            .with_context(promoted)?;
+        Ok(Some((digest, granted)))
+    }
+
+    /// The plugin of a file, and the newest of the tables that it reads.
+    async fn check_plugin(&self, path: &std::path::Path, plugin_config: &str) -> Result<CheckedPlugin> {
+        let component = tokio::fs::read(path).await.context("the file cannot be read")?;
+        let plugin = self.runtime.load(component.clone()).await?;
+        ensure!(plugin.hook() == Hook::Route, Hook::Intake.instead());
+        let manifest = plugin.describe(plugin_config).await?;
+        let lookups = newest_tables(&self.ledger, &manifest).await?;
+        Ok(CheckedPlugin {
+            plugin: StoredPlugin {
+                digest: *plugin.digest(),
+                component,
+            },
+            granted: manifest.to_json(),
+            lookups,
+        })
+    }
+}
