@@ -103,9 +103,8 @@ impl Service {
             runtime,
             activities: activities.clone(),
         };
-        let mut configured = Vec::new();
         for (name, route) in &config.route {
-            configured.push((name, routes.check_route(loaded, name, route).await?));
+            routes.check_route(loaded, name, route).await?;
         }
         let sinks = make_sinks(loaded).await?;
         let mut sources = Vec::new();
@@ -117,8 +116,8 @@ impl Service {
                 None => prepared,
             });
         }
-        for (name, route) in &configured {
-            routes.enter_route(name, route).await?;
+        for (name, route) in &config.route {
+            routes.enter_route(loaded, name, route).await?;
         }
 
         let mut team = Team::new(stop.clone());

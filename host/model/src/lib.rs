@@ -25,6 +25,6 @@ pub use change::{Change, Operation, Record, ServiceIdentity, UnknownRecord};
 pub use event::{DeliveryId, Event, EventContext, changed_attributes};
 pub use ids::{EventId, IdError, LedgerName, Position, SequenceNumber, ShardId, StreamArn};
 pub use number::{Number, NumberError};
-pub use path::Path;
+pub use path::{PATH_STEPS_MAX, Path};
 pub use value::{AttributeValue, Bytes, Item, plain_json};
 pub use who::{ActorRule, Assurance, Who};

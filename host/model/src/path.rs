@@ -8,6 +8,9 @@ use crate::{AttributeValue, Item};
 /// which is seen without touching them.
 const COMPARED_MAX: usize = 16;
 
+/// Steps of a path. Items are nested 32 levels deep at most (DynamoDB, "Quotas and limits").
+pub const PATH_STEPS_MAX: usize = 64;
+
 /// A JSON pointer (RFC 6901) over attribute names and list indexes: `/customer/address/zip`, `/lines/0`. The first step is an
 /// attribute of the item; `""` has no step, and names every attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,16 +34,20 @@ impl Path {
         steps: Vec::new(),
     };
 
-    /// Takes a pointer apart. `None` if it does not begin with `/`, and is not empty.
+    /// Takes a pointer apart. `None` if it does not begin with `/`, and is not empty, or has more than [`PATH_STEPS_MAX`] steps.
     #[must_use]
     pub fn parse(pointer: &str) -> Option<Self> {
         if pointer.is_empty() {
             return Some(Self::ALL);
         }
-        let steps = pointer.strip_prefix('/')?.split('/').map(Step::parse);
+        let steps = pointer.strip_prefix('/')?.split('/');
+        // Counted first: a guest may hand over megabytes of slashes.
+        if steps.clone().nth(PATH_STEPS_MAX).is_some() {
+            return None;
+        }
         Some(Self {
             text: pointer.to_owned(),
-            steps: steps.collect(),
+            steps: steps.map(Step::parse).collect(),
         })
     }
 
@@ -82,14 +89,13 @@ impl fmt::Display for Path {
 
 impl Step {
     fn parse(step: &str) -> Self {
-        let is_index = step == "0" || !step.starts_with(['0', '+']);
         Self {
             name: if step.contains('~') {
                 step.replace("~1", "/").replace("~0", "~")
             } else {
                 step.to_owned()
             },
-            index: step.parse().ok().filter(|_| is_index),
+            index: step.parse().ok(),
         }
     }
 
@@ -170,21 +176,17 @@ mod tests {
         let item = item(r#"{"a/b":{"M":{"~":{"L":[{"S":"zero"},{"S":"one"}]}}}}"#);
         let found = |pointer: &str| path(pointer).find(&item);
         assert_eq!(found("/a~1b/~0/1").and_then(AttributeValue::as_text), Some("one"));
-        for missing in [
-            "/a~1b/~0/2",
-            "/a~1b/~0/01",
-            "/a~1b/~0/+1",
-            "/a~1b/~0/-1",
-            "/missing",
-            "",
-        ] {
+        for missing in ["/a~1b/~0/2", "/a~1b/~0/-1", "/missing", ""] {
             assert_eq!(found(missing), None, "{missing}");
         }
     }
 
     #[test]
-    fn what_begins_with_no_slash_is_no_path() {
+    fn what_begins_with_no_slash_or_goes_deeper_than_any_item_is_no_path() {
         assert_eq!(Path::parse("a"), None);
+        assert!(Path::parse(&"/a".repeat(PATH_STEPS_MAX)).is_some());
+        assert_eq!(Path::parse(&"/a".repeat(PATH_STEPS_MAX + 1)), None);
+        assert_eq!(Path::parse(&"/".repeat(16 << 20)), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use weir_model::Path;
 
 use crate::bindings::intake::exports::weir::plugin::annotating as wire;
 use crate::bindings::weir::plugin::types;
-use crate::manifest::{is_name, part_name};
+use crate::manifest::{is_name, no_path, part_name};
 use crate::{Answers, NAME_BYTES_MAX};
 
 /// Longest name of an actor, in bytes.
@@ -166,9 +166,7 @@ fn read(annotation: wire::Annotation) -> Result<Annotation, String> {
         let types::Field { part, path } = redaction.field;
         Ok::<_, String>(Redaction {
             part: part.into(),
-            path: Path::parse(&path).ok_or_else(|| {
-                format!("{path:?} is no path: a JSON pointer begins with `/`, \"\" is the whole part")
-            })?,
+            path: Path::parse(&path).ok_or_else(|| no_path(&path))?,
             method: match redaction.method {
                 wire::RedactionMethod::Omit => RedactionMethod::Omit,
                 wire::RedactionMethod::Mask => RedactionMethod::Mask,
@@ -264,7 +262,9 @@ mod tests {
                 let method = wire::RedactionMethod::Omit;
                 annotation.redactions = vec![wire::Redaction { field, method }];
             }),
-            expect![[r#"change 2: "email" is no path: a JSON pointer begins with `/`, "" is the whole part"#]],
+            expect![[
+                r#"change 2: "email" is no path: a JSON pointer begins with `/` and has at most 64 steps, "" is the whole part"#
+            ]],
         );
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use weir_model::Path;
+use weir_model::{PATH_STEPS_MAX, Path};
 
 use crate::LookupTable;
 use crate::bindings::weir::plugin::types::{self, Field, Part};
@@ -51,6 +51,9 @@ const ASKED_MAX: usize = 64;
 /// All of it as JSON text inside of JSON text, in bytes: so it stands in an entry of the ledger, which has 32 KiB. Digests of the
 /// tables and a reason stand there, too.
 const RECORDED_BYTES_MAX: usize = 12 << 10;
+
+/// Of a path that is none, in bytes, what is shown.
+const PATH_BYTES_SHOWN: usize = 200;
 
 /// What is wrong with a plugin's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,12 +189,8 @@ impl Manifest {
         }
         let mut seen = BTreeSet::new();
         for field in &self.reads {
-            let is_pointer = field.path.is_empty() || field.path.starts_with('/');
-            if !is_pointer || field.path.chars().any(char::is_control) {
-                return Some(format!(
-                    "{:?} is no path: a JSON pointer begins with `/`, \"\" is the whole part",
-                    field.path
-                ));
+            if Path::parse(&field.path).is_none() || field.path.chars().any(char::is_control) {
+                return Some(no_path(&field.path));
             }
             if !seen.insert(written(field)) {
                 return Some(format!("it asks for {} twice", written(field)));
@@ -217,15 +216,23 @@ impl Manifest {
 
     /// Where `field` is in its part, if it may be read.
     pub(crate) fn path(&self, field: &Field) -> wasmtime::Result<Path> {
-        let granted = self.grants(field).then(|| Path::parse(&field.path)).flatten();
-        granted.ok_or_else(|| {
-            wasmtime::format_err!(
+        if !self.grants(field) {
+            wasmtime::bail!(
                 "the manifest does not declare {} {:?}",
                 part_name(field.part),
                 field.path
-            )
-        })
+            );
+        }
+        Path::parse(&field.path).ok_or_else(|| wasmtime::Error::msg(no_path(&field.path)))
     }
+}
+
+/// What is said of a path that is none.
+pub(crate) fn no_path(path: &str) -> String {
+    let shown = &path[..path.floor_char_boundary(PATH_BYTES_SHOWN)];
+    format!(
+        "{shown:?} is no path: a JSON pointer begins with `/` and has at most {PATH_STEPS_MAX} steps, \"\" is the whole part"
+    )
 }
 
 /// A field as people write it.

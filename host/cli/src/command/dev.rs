@@ -185,12 +185,7 @@ async fn follow_plugin(service: crate::compose::RouteHandle, loaded: Loaded, plu
         }
         seen = now;
         let route = &loaded.config.route[ROUTE];
-        let checked = service.check_route(&loaded, ROUTE, route).await;
-        let entered = match checked {
-            Ok(configured) => service.enter_route(ROUTE, &configured).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = entered {
+        if let Err(error) = service.enter_route(&loaded, ROUTE, route).await {
             Screen::plugin_refused(&error);
         }
     }

@@ -8,7 +8,6 @@
 use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
 use serde_json::Value;
-use weir_evidence::Hash;
 use weir_ledger::{ConfiguredRoute, Ledger, RouteDefinition, RouteVersion, StoredPlugin};
 use weir_pipeline::{Activities, Activity, IntakePlugin, RouteTask, Sinks, TableDigests, give_tables, newest_tables};
 use weir_runtime::{Hook, Runtime};
@@ -45,7 +44,7 @@ impl RouteHandle {
     }
 
     /// What the configuration says of a route, if it can run.
-    pub(crate) async fn check_route(
+    pub(super) async fn check_route(
         &self,
         loaded: &Loaded,
         name: &str,
@@ -72,18 +71,30 @@ impl RouteHandle {
             sinks: route.sinks.clone(),
             failure: route.failure,
         };
-        let granted = self.check_planned(name, &definition, checked.as_ref()).await?;
+        let (planned, granted) = self.check_planned(name, &definition, checked.as_ref()).await?;
         Ok(ConfiguredRoute {
             definition,
             plugin: checked.map(|checked| checked.plugin),
+            planned,
             granted,
         })
     }
 
-    /// Makes what is configured of a route its newest version, if it is not so already.
-    pub(crate) async fn enter_route(&self, name: &str, configured: &ConfiguredRoute) -> Result<RouteVersion> {
-        let now = Timestamp::now();
-        let entered = self.ledger.enter_route_version(name, configured, now).await?;
+    /// Makes what the configuration says of a route its newest version, if it is not so already. Nothing is entered that was not
+    /// checked.
+    pub(crate) async fn enter_route(&self, loaded: &Loaded, name: &str, route: &RouteConfig) -> Result<RouteVersion> {
+        /// How often somebody else may change the route between check and entry.
+        const RACES_MAX: usize = 10;
+        let mut entered = None;
+        for _ in 0..RACES_MAX {
+            let configured = self.check_route(loaded, name, route).await?;
+            let now = Timestamp::now();
+            entered = self.ledger.enter_route_version(name, &configured, now).await?;
+            if entered.is_some() {
+                break;
+            }
+        }
+        let entered = entered.with_context(|| format!("others change [route.{name}] all the time"))?;
         tracing::info!(route = name, version = entered.version, position = %entered.from_position, "route version");
         self.activities.announce(Activity::Version {
             route: name.to_owned(),
@@ -125,20 +136,24 @@ impl RouteHandle {
         Ok(Some(plugin.await.with_context(refused)?))
     }
 
-    /// What was promoted meanwhile stays, and has to get along with what changed in the configuration. Tells which plugin is
-    /// going to run, and what it asks for.
+    /// What was promoted meanwhile stays, and has to get along with what changed in the configuration. Tells what the
+    /// route is going to do, and what its plugin asks for.
     async fn check_planned(
         &self,
         name: &str,
         configured: &RouteDefinition,
         checked: Option<&CheckedPlugin>,
-    ) -> Result<Option<(Hash, Value)>> {
+    ) -> Result<(RouteDefinition, Value)> {
         let planned = self.ledger.plan_route_version(name, configured).await?;
         let is_checked = planned.plugin == configured.plugin
             && planned.plugin_config == configured.plugin_config
             && planned.lookups == configured.lookups;
-        let (false, Some(digest)) = (is_checked, &planned.plugin) else {
-            return Ok(checked.map(|checked| (checked.plugin.digest, checked.granted.clone())));
+        if is_checked {
+            let granted = checked.map_or(Value::Null, |checked| checked.granted.clone());
+            return Ok((planned, granted));
+        }
+        let Some(digest) = &planned.plugin else {
+            return Ok((planned, Value::Null));
         };
         let promoted = || format!("the plugin {digest}, which was promoted on [route.{name}], cannot run");
         let digest = hex::decode(digest)
@@ -156,7 +171,7 @@ impl RouteHandle {
         give_tables(&self.ledger, manifest, &planned.lookups)
             .await
             .with_context(promoted)?;
-        Ok(Some((digest, granted)))
+        Ok((planned, granted))
     }
 
     /// The plugin of a file, and the newest of the tables that it reads.

@@ -18,6 +18,9 @@ const DEV_CONFIG: &str = ".weir/weir.toml";
 /// Where a configuration is looked for.
 const DEFAULT_CONFIG: &str = "weir.toml";
 
+/// Sinks of one route. Their names stand in an entry of the ledger.
+const SINKS_MAX: usize = 64;
+
 /// Which configuration file.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ConfigPath {
@@ -229,6 +232,11 @@ impl Loaded {
             ensure!(
                 !route.sinks.is_empty(),
                 "[route.{name}] has no `sinks`: its events would go nowhere"
+            );
+            ensure!(
+                route.sinks.len() <= SINKS_MAX,
+                "[route.{name}] has {} `sinks`, at most {SINKS_MAX} are taken: make several routes of it",
+                route.sinks.len()
             );
             for sink in &route.sinks {
                 ensure!(

@@ -24,8 +24,11 @@ pub struct ConfiguredRoute {
     pub definition: RouteDefinition,
     /// The plugin that the configuration names.
     pub plugin: Option<StoredPlugin>,
-    /// The plugin that is going to run, which may be another that was promoted, and what it asks for and so is granted. Recorded.
-    pub granted: Option<(Hash, Value)>,
+    /// What the route is going to do ([`Ledger::plan_route_version`]), which was checked: its plugin may be another that was
+    /// promoted.
+    pub planned: RouteDefinition,
+    /// What the plugin that was planned asks for, and so is granted; null without a plugin. Recorded.
+    pub granted: Value,
 }
 
 /// A plugin that an operator puts on a route.
@@ -81,6 +84,8 @@ impl Ledger {
     ///
     /// A new route begins at the end too: what was recorded before it was not meant for it.
     ///
+    /// `None` if it would do something else than what was planned: somebody else changed the route meanwhile. Plan again.
+    ///
     /// # Errors
     ///
     /// Postgres failed. Asking again is safe.
@@ -89,7 +94,7 @@ impl Ledger {
         route: &str,
         configured: &ConfiguredRoute,
         now: Timestamp,
-    ) -> sqlx::Result<RouteVersion> {
+    ) -> sqlx::Result<Option<RouteVersion>> {
         if let Some(plugin) = &configured.plugin {
             in_time(async {
                 let mut conn = self.shared.pool.acquire().await?;
@@ -99,18 +104,17 @@ impl Ledger {
         }
         for _ in 0..RACES_MAX {
             let (newest, definition) = match self.note_configured(route, &configured.definition).await? {
-                Noted::Runs(newest) => return Ok(newest),
+                Noted::Runs(newest) => return Ok(Some(newest)),
+                Noted::Differs(_, definition) if definition != configured.planned => return Ok(None),
                 Noted::Differs(newest, definition) => (newest, definition),
             };
-            let granted = configured.granted.as_ref();
-            let granted = granted.filter(|(plugin, _)| definition.plugin == Some(hex::encode(plugin)));
             let detail = json!({
                 "source": definition.source,
                 "pattern": definition.pattern.as_ref().map(|pattern| hex::encode(Sha256::digest(pattern))),
                 "plugin": definition.plugin,
                 "config": hex::encode(Sha256::digest(&definition.plugin_config)),
                 "lookups": definition.lookups,
-                "granted": granted.map(|(_, granted)| granted),
+                "granted": configured.granted,
                 "sinks": definition.sinks,
                 "failure": definition.failure,
             });
@@ -123,7 +127,7 @@ impl Ledger {
                 detail,
             };
             if let Some(entered) = self.enter_next(next, now).await? {
-                return Ok(entered);
+                return Ok(Some(entered));
             }
         }
         Err(races())
@@ -176,7 +180,7 @@ impl Ledger {
     }
 
     /// Enters a version, and appends the entry that says so. `None` if it was planned on something that changed meanwhile:
-    /// somebody else entered a version, or the route halted, or halts no more.
+    /// somebody else entered a version or configured the route, or it halted, or halts no more.
     async fn enter_next(&self, next: Next<'_>, now: Timestamp) -> sqlx::Result<Option<RouteVersion>> {
         let halted = self.route_halt(next.route).await?.map(|halt| halt.position);
         let mut detail = next.detail;
@@ -187,7 +191,11 @@ impl Ledger {
         let (mut entered, mut is_stale) = (None, false);
         let appended = self.append_own(&record, async |conn, position| {
             let begins = self.next_version_begins(conn, next.route, position).await?;
-            is_stale = begins != halted.unwrap_or(position);
+            let planned = match next.configured {
+                Some(configured) => self.planned(conn, next.route, next.after, configured).await?,
+                None => next.definition.clone(),
+            };
+            is_stale = begins != halted.unwrap_or(position) || planned != next.definition;
             if is_stale {
                 return Err(races());
             }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use weir_ledger::{ConsumerError, DeadLetter, RouteDefinition};
 use weir_model::Position;
 
-use crate::promotions::route;
+use crate::promotions::{enter, planned};
 use crate::support::{Fault, Strike, World, append, at_every_cut, batch, end, seal, seal_items, told};
 
 #[tokio::test]
@@ -225,16 +225,13 @@ async fn a_route_version_cut_anywhere_and_entered_again_is_one_version() {
             failure: weir_ledger::FailurePolicy::default(),
             sinks: vec![format!("sink-{}", case.number)],
         };
+        let configured = planned(&world.ledger, "mail", &definition, None).await;
         case.arm();
         let _ = case
             .process
-            .enter_route_version("mail", &route(&definition, None), Timestamp::UNIX_EPOCH)
+            .enter_route_version("mail", &configured, Timestamp::UNIX_EPOCH)
             .await;
-        let entered = world
-            .ledger
-            .enter_route_version("mail", &route(&definition, None), Timestamp::UNIX_EPOCH)
-            .await
-            .unwrap();
+        let entered = enter(&world.ledger, "mail", &definition, None).await;
         versions += 1;
         assert_eq!(entered.version, versions);
         assert_eq!(

@@ -7,8 +7,8 @@ use sha2::{Digest as _, Sha256};
 use tokio::task::JoinSet;
 use weir_evidence::EntryKind;
 use weir_ledger::{
-    ConfiguredRoute, FailurePolicy, Ledger, NewUpload, PromoteError, Promotion, RouteDefinition, StoredPlugin,
-    UploadQuery,
+    ConfiguredRoute, FailurePolicy, Ledger, NewUpload, PromoteError, Promotion, RouteDefinition, RouteVersion,
+    StoredPlugin, UploadQuery,
 };
 use weir_model::Position;
 
@@ -47,12 +47,34 @@ fn configured(plugin: Option<&StoredPlugin>, plugin_config: &str, sink: &str) ->
     }
 }
 
-/// What a configuration says of a route, with the plugin of a file.
-pub(crate) fn route(definition: &RouteDefinition, plugin: Option<&StoredPlugin>) -> ConfiguredRoute {
+/// What a configuration says of a route, with the plugin of a file, as planned now.
+pub(crate) async fn planned(
+    ledger: &Ledger,
+    route: &str,
+    definition: &RouteDefinition,
+    plugin: Option<&StoredPlugin>,
+) -> ConfiguredRoute {
     ConfiguredRoute {
         definition: definition.clone(),
         plugin: plugin.cloned(),
-        granted: plugin.map(|plugin| (plugin.digest, json!({"reads": ["new /total"]}))),
+        planned: ledger.plan_route_version(route, definition).await.unwrap(),
+        granted: json!({"reads": ["new /total"]}),
+    }
+}
+
+/// Enters it, whatever others do meanwhile.
+pub(crate) async fn enter(
+    ledger: &Ledger,
+    route: &str,
+    definition: &RouteDefinition,
+    plugin: Option<&StoredPlugin>,
+) -> RouteVersion {
+    loop {
+        let configured = planned(ledger, route, definition, plugin).await;
+        let entered = ledger.enter_route_version(route, &configured, now()).await;
+        if let Some(entered) = entered.unwrap() {
+            return entered;
+        }
     }
 }
 
@@ -107,11 +129,7 @@ async fn each_step_is_an_entry_and_the_version_begins_with_it() {
     let world = World::new().await;
     let (a, b) = (plugin("a"), plugin("b"));
     let first = configured(Some(&a), "{}", "one");
-    world
-        .ledger
-        .enter_route_version("mail", &route(&first, Some(&a)), now())
-        .await
-        .unwrap();
+    enter(&world.ledger, "mail", &first, Some(&a)).await;
     assert_eq!(upload(&world.ledger, &b, "b").await, 1);
     promote(&world.ledger, &b, r#"{"limit":7}"#).await.unwrap();
     let back = Promotion {
@@ -171,10 +189,7 @@ async fn a_configuration_that_is_read_again_undoes_no_promotion_and_changes_only
     let enter = async |plugin: &StoredPlugin, config: &str, sink: &str| {
         let configured = configured(Some(plugin), config, sink);
         let planned = ledger.plan_route_version("mail", &configured).await.unwrap();
-        let entered = ledger
-            .enter_route_version("mail", &route(&configured, Some(plugin)), now())
-            .await
-            .unwrap();
+        let entered = enter(ledger, "mail", &configured, Some(plugin)).await;
         assert_eq!(entered.definition, planned);
     };
     enter(&a, "{}", "one").await;
@@ -206,10 +221,7 @@ async fn tables_of_a_configured_plugin_are_nothing_to_one_that_was_promoted() {
         ..configured(Some(&a), "{}", "one")
     };
     let lookups = async |table: &str| {
-        let entered = ledger
-            .enter_route_version("mail", &route(&with(table), Some(&a)), now())
-            .await
-            .unwrap();
+        let entered = enter(ledger, "mail", &with(table), Some(&a)).await;
         entered.definition.lookups.values().cloned().collect::<Vec<_>>()
     };
     assert_eq!(lookups("old").await, ["old"]);
@@ -219,16 +231,10 @@ async fn tables_of_a_configured_plugin_are_nothing_to_one_that_was_promoted() {
     assert_eq!(lookups("newer").await, [""; 0]);
     // And it is given them when it runs again.
     let mut back = configured(Some(&b), "{}", "one");
-    ledger
-        .enter_route_version("mail", &route(&back, Some(&b)), now())
-        .await
-        .unwrap();
+    enter(ledger, "mail", &back, Some(&b)).await;
     back.plugin = Some(hex::encode(a.digest));
     back.lookups = with("newest").lookups;
-    let entered = ledger
-        .enter_route_version("mail", &route(&back, Some(&a)), now())
-        .await
-        .unwrap();
+    let entered = enter(ledger, "mail", &back, Some(&a)).await;
     assert_eq!(entered.definition.lookups, with("newest").lookups);
 }
 
@@ -237,11 +243,7 @@ async fn tables_of_a_configured_plugin_are_nothing_to_one_that_was_promoted() {
 async fn what_does_not_fit_into_an_entry_is_an_error_and_enters_nothing() {
     let world = World::new().await;
     let first = configured(None, "{}", "one");
-    world
-        .ledger
-        .enter_route_version("mail", &route(&first, None), now())
-        .await
-        .unwrap();
+    enter(&world.ledger, "mail", &first, None).await;
     let promotion = Promotion {
         plugin: None,
         plugin_config: "{}".to_owned(),
@@ -260,11 +262,7 @@ async fn the_newest_uploads_are_wanted_and_what_routes_run_however_old_it_is() {
     let world = World::new().await;
     let old = plugin("old");
     let first = configured(Some(&old), "{}", "one");
-    world
-        .ledger
-        .enter_route_version("mail", &route(&first, Some(&old)), now())
-        .await
-        .unwrap();
+    enter(&world.ledger, "mail", &first, Some(&old)).await;
     let mut uploaded = Vec::new();
     for number in 0..52 {
         let plugin = plugin(&format!("plugin {number}"));
@@ -285,11 +283,7 @@ async fn nothing_is_promoted_on_a_route_that_there_is_not_or_of_a_plugin_that_th
     let a = plugin("a");
     let error = promote(&world.ledger, &a, "{}").await.unwrap_err();
     assert!(matches!(error, PromoteError::NoRoute(_)), "{error}");
-    world
-        .ledger
-        .enter_route_version("mail", &route(&configured(None, "{}", "one"), None), now())
-        .await
-        .unwrap();
+    enter(&world.ledger, "mail", &configured(None, "{}", "one"), None).await;
     let error = promote(&world.ledger, &a, "{}").await.unwrap_err();
     assert!(matches!(error, PromoteError::Database(_)), "{error}");
     expect!["1 from 0: none {} one"].assert_eq(&told(&world.ledger).await);
@@ -300,11 +294,7 @@ async fn nothing_is_promoted_on_a_route_that_there_is_not_or_of_a_plugin_that_th
 async fn promotions_at_once_make_one_sequence() {
     let world = World::new().await;
     let a = plugin("a");
-    world
-        .ledger
-        .enter_route_version("mail", &route(&configured(None, "{}", "one"), None), now())
-        .await
-        .unwrap();
+    enter(&world.ledger, "mail", &configured(None, "{}", "one"), None).await;
     upload(&world.ledger, &a, "a").await;
     let mut tasks = JoinSet::new();
     for number in 0..6 {
@@ -317,6 +307,27 @@ async fn promotions_at_once_make_one_sequence() {
     assert_eq!(steps(&world.ledger).await.len(), 8);
 }
 
+/// What would run was checked before it is entered, and is checked again.
+#[tokio::test]
+async fn what_was_planned_before_somebody_promoted_is_not_entered() {
+    let world = World::new().await;
+    let ledger = &world.ledger;
+    let (a, b) = (plugin("a"), plugin("b"));
+    enter(ledger, "mail", &configured(Some(&a), "{}", "one"), Some(&a)).await;
+    let changed = configured(Some(&a), "[7]", "one");
+    let outdated = planned(ledger, "mail", &changed, Some(&a)).await;
+    upload(ledger, &b, "b").await;
+    promote(ledger, &b, "{}").await.unwrap();
+    let entered = ledger.enter_route_version("mail", &outdated, now()).await.unwrap();
+    assert_eq!(entered, None);
+    assert_eq!(enter(ledger, "mail", &changed, Some(&a)).await.version, 3);
+    expect![[r#"
+        1 from 0: a {} one
+        2 from 2: b {} one
+        3 from 3: b [7] one"#]]
+    .assert_eq(&told(ledger).await);
+}
+
 /// What stands still at a position goes on there with whatever version comes next, and not twice.
 #[tokio::test]
 async fn a_version_that_is_entered_while_the_route_stands_still_begins_where_it_halted() {
@@ -324,10 +335,7 @@ async fn a_version_that_is_entered_while_the_route_stands_still_begins_where_it_
     let (a, b) = (plugin("a"), plugin("b"));
     let ledger = &world.ledger;
     let first = configured(Some(&a), "{}", "one");
-    ledger
-        .enter_route_version("mail", &route(&first, Some(&a)), now())
-        .await
-        .unwrap();
+    enter(ledger, "mail", &first, Some(&a)).await;
     upload(ledger, &b, "b").await;
     promote(ledger, &b, "{}").await.unwrap();
 
@@ -356,10 +364,7 @@ async fn a_version_that_is_entered_while_the_route_stands_still_begins_where_it_
         failure: FailurePolicy::Pass,
         ..first.clone()
     };
-    let entered = ledger
-        .enter_route_version("mail", &route(&passes, Some(&a)), now())
-        .await
-        .unwrap();
+    let entered = enter(ledger, "mail", &passes, Some(&a)).await;
     assert_eq!(
         (entered.from_position, entered.definition.failure),
         (Position(1), FailurePolicy::Pass)
@@ -371,9 +376,6 @@ async fn a_version_that_is_entered_while_the_route_stands_still_begins_where_it_
     assert_eq!(halted_at, [json!(null), json!(null), json!(0), json!(1)]);
     // And the same again is none.
     ledger.halt_route("mail", Position(2), 4, "plugin-trap").await.unwrap();
-    ledger
-        .enter_route_version("mail", &route(&passes, Some(&a)), now())
-        .await
-        .unwrap();
+    enter(ledger, "mail", &passes, Some(&a)).await;
     assert!(ledger.route_halt("mail").await.unwrap().is_some());
 }

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
-use weir_runtime::Batch;
 
 use super::cases::{Case, Cases, FILE};
 use super::{Loaded, Tables, change};
@@ -85,8 +84,8 @@ async fn attempt(loaded: &Loaded, case: &Case, config: &str, tables: &Tables) ->
     })
 }
 
-/// Tries all changes under one configuration whole, cut in two, and backwards. Places of cases where that made a difference, the
-/// first one under each configuration.
+/// Tries all changes under one configuration together: whole, cut in two, and backwards. Places of cases where that made a
+/// difference, the first one under each configuration.
 async fn unsteady(loaded: &Loaded, cases: &Cases, tables: &Tables) -> anyhow::Result<Vec<usize>> {
     let mut by_config = BTreeMap::<String, Vec<usize>>::new();
     for (place, case) in cases.cases.iter().enumerate() {
@@ -95,9 +94,9 @@ async fn unsteady(loaded: &Loaded, cases: &Cases, tables: &Tables) -> anyhow::Re
     let mut unsteady = Vec::new();
     for (config, places) in by_config {
         let changes = places.iter().map(|place| change::read(&cases.cases[*place].change));
-        let batch = Batch::new(changes.collect::<anyhow::Result<_>>()?);
+        let changes = changes.collect::<anyhow::Result<Vec<_>>>()?;
         let manifest = loaded.describe(&config, tables).await?;
-        let index = loaded.unsteady(&batch, &config, &manifest).await?;
+        let index = loaded.unsteady(&changes, &config, &manifest).await?;
         unsteady.extend(index.map(|index| places[index]));
     }
     Ok(unsteady)
