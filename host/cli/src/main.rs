@@ -1,7 +1,7 @@
 //! The binary `weir`: parse, configure, connect, compose, supervise.
 //!
-//! `run`, `migrate`, `verify`, `doctor` and `dev` touch Postgres. `plugin new` to `plugin bench` need nothing but the runtime, `pattern` nothing at all. Every other command is
-//! a client of the HTTP API.
+//! `run`, `migrate`, `verify`, `doctor` and `dev` touch Postgres. `plugin new` to `plugin bench` need nothing but the runtime,
+//! `pattern` nothing at all. Every other command is a client of the HTTP API.
 
 mod args;
 mod client;

@@ -164,7 +164,7 @@ fn read(annotation: wire::Annotation) -> Result<Annotation, String> {
     }
     let redactions = annotation.redactions.into_iter().map(|redaction| {
         let types::Field { part, path } = redaction.field;
-        Ok::<_, String>(Redaction {
+        Ok(Redaction {
             part: part.into(),
             path: Path::parse(&path).ok_or_else(|| no_path(&path))?,
             method: match redaction.method {

@@ -162,6 +162,19 @@ impl Plugin {
         manifest: &Arc<Manifest>,
         call: CallForAnswers<Answer>,
     ) -> Result<Answers<Answer>, HostError> {
+        let is_of_one_change = self.compiled.is_of_one_change;
+        self.ask(batch, is_of_one_change, config, manifest, call).await
+    }
+
+    /// The same, on request with a call for each change by itself.
+    async fn ask<Answer: Send + 'static>(
+        &self,
+        batch: Batch,
+        each_alone: bool,
+        config: &str,
+        manifest: &Arc<Manifest>,
+        call: CallForAnswers<Answer>,
+    ) -> Result<Answers<Answer>, HostError> {
         let (plugin, config, manifest) = (self.clone(), config.to_owned(), Arc::clone(manifest));
         let limits = self.runtime.limits;
         let ask = move || {
@@ -170,7 +183,7 @@ impl Plugin {
                 let answers = call(&plugin, &mut store, part.len(), &config, &manifest);
                 (answers, plugin.used(&store))
             };
-            if !plugin.compiled.is_of_one_change {
+            if !each_alone {
                 return search::answers(&batch, limits, call);
             }
             let mut answers = Vec::with_capacity(batch.len());
@@ -182,7 +195,7 @@ impl Plugin {
         self.on_thread(ask).await
     }
 
-    /// Asks about a batch whole, cut in two, and backwards.
+    /// Asks about a batch whole, cut in two, backwards, and about each change by itself.
     async fn probe_with<Answer: PartialEq + Send + 'static>(
         &self,
         batch: &Batch,
@@ -196,9 +209,10 @@ impl Plugin {
         split.extend(self.answers(second, config, manifest, call).await?);
         let mut backwards = self.answers(batch.reversed(), config, manifest, call).await?;
         backwards.reverse();
+        let alone = self.ask(batch.clone(), true, config, manifest, call).await?;
         let unsteady = (0..answers.len()).find(|index| {
             let same = |others: &Answers<Answer>| is_same(&answers[*index], &others[*index]);
-            !same(&split) || !same(&backwards)
+            !same(&split) || !same(&backwards) || !same(&alone)
         });
         Ok(Probed { answers, unsteady })
     }

@@ -279,6 +279,19 @@ mod tests {
     }
 
     #[test]
+    fn a_route_has_no_more_sinks_than_an_entry_can_name() {
+        let sinks = vec!["\"a\""; SINKS_MAX + 1].join(", ");
+        check(
+            &format!(
+                "[source.shop]\ntable = \"t\"\n[sink.a]\ntype = \"log\"\nfile = \"events\"\n[route.all]\nsource = \"shop\"\nsinks = [{sinks}]\n"
+            ),
+            expect![
+                "the configuration weir.toml cannot be used: [route.all] has 65 `sinks`, at most 64 are taken: make several routes of it"
+            ],
+        );
+    }
+
+    #[test]
     fn a_whole_configuration_is_fine() {
         check(
             r#"

@@ -26,7 +26,7 @@ impl Plugin {
         self.answers(batch, config, manifest, Self::call_annotate).await
     }
 
-    /// Annotates a batch whole, cut in two, and backwards, and tells whether that made a difference.
+    /// Annotates a batch whole, cut in two, backwards, and each change by itself, and tells whether that made a difference.
     ///
     /// # Errors
     ///

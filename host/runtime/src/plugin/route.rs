@@ -30,8 +30,8 @@ impl Plugin {
         self.answers(batch, config, manifest, Self::call_route).await
     }
 
-    /// Routes a batch whole, cut in two, and backwards, and tells whether that made a difference: a plugin is a function of each
-    /// change, or what it decides cannot be repeated.
+    /// Routes a batch whole, cut in two, backwards, and each change by itself, and tells whether that made a difference: a plugin is
+    /// a function of each change, or what it decides cannot be repeated.
     ///
     /// # Errors
     ///

@@ -6,9 +6,7 @@ use serde_json::{Value, json};
 use weir_evidence::{LedgerSecret, is_hash};
 use weir_model::{AttributeValue, Change, Item, Path, plain_json};
 use weir_pipeline::redact;
-use weir_runtime::{
-    Annotation, Batch, BatchChange, Decision, Fault, FaultCode, Hook, HostError, Manifest, Measured, Probed,
-};
+use weir_runtime::{Annotation, Batch, BatchChange, Decision, Fault, FaultCode, Hook, HostError, Manifest, Measured};
 
 use super::Loaded;
 
@@ -45,23 +43,27 @@ impl Loaded {
         }
     }
 
-    /// The first change about which it answers otherwise beside others than alone, or in another batch.
+    /// The first change about which it answers otherwise in another batch, or alone.
     pub(super) async fn unsteady(
         &self,
-        changes: &[BatchChange],
+        batch: &Batch,
         config: &str,
         manifest: &Arc<Manifest>,
     ) -> anyhow::Result<Option<usize>> {
-        let (plugin, batch) = (&self.plugin, Batch::new(changes.to_vec()));
-        match plugin.hook() {
+        let unsteady = match self.plugin.hook() {
             Hook::Route => {
-                let alone = async |change| Ok(plugin.measure(change, config, manifest).await?.answer);
-                differing(changes, plugin.probe(&batch, config, manifest).await, alone).await
+                let probed = self.plugin.probe(batch, config, manifest).await;
+                probed.map(|probed| probed.unsteady)
             }
             Hook::Intake => {
-                let alone = async |change| Ok(plugin.measure_annotation(change, config, manifest).await?.answer);
-                differing(changes, plugin.probe_annotations(&batch, config, manifest).await, alone).await
+                let probed = self.plugin.probe_annotations(batch, config, manifest).await;
+                probed.map(|probed| probed.unsteady)
             }
+        };
+        match unsteady {
+            // Cases about nothing but failures are too dear together; each alone has an answer.
+            Err(HostError::TooMuchPoison) => Ok(None),
+            unsteady => Ok(unsteady?),
         }
     }
 
@@ -72,28 +74,6 @@ impl Loaded {
             Hook::Intake => count(&self.plugin.annotate(batch, config, manifest).await?),
         })
     }
-}
-
-async fn differing<T: PartialEq>(
-    changes: &[BatchChange],
-    probed: Result<Probed<T>, HostError>,
-    alone: impl AsyncFn(BatchChange) -> anyhow::Result<Result<T, Fault>>,
-) -> anyhow::Result<Option<usize>> {
-    let probed = match probed {
-        // Cases about nothing but failures are too dear together; each alone has an answer.
-        Err(HostError::TooMuchPoison) => return Ok(None),
-        probed => probed?,
-    };
-    for (index, (change, together)) in changes.iter().zip(&probed.answers).enumerate() {
-        let is_same = match (&alone(change.clone()).await?, together) {
-            (Err(one), Err(other)) => (&one.code, &one.message) == (&other.code, &other.message),
-            (one, other) => one == other,
-        };
-        if !is_same {
-            return Ok(Some(index));
-        }
-    }
-    Ok(probed.unsteady)
 }
 
 fn count<T>(answers: &[Result<T, Fault>]) -> usize {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
+use weir_runtime::Batch;
 
 use super::cases::{Case, Cases, FILE};
 use super::{Loaded, Tables, change};
@@ -94,9 +95,9 @@ async fn unsteady(loaded: &Loaded, cases: &Cases, tables: &Tables) -> anyhow::Re
     let mut unsteady = Vec::new();
     for (config, places) in by_config {
         let changes = places.iter().map(|place| change::read(&cases.cases[*place].change));
-        let changes = changes.collect::<anyhow::Result<Vec<_>>>()?;
+        let batch = Batch::new(changes.collect::<anyhow::Result<_>>()?);
         let manifest = loaded.describe(&config, tables).await?;
-        let index = loaded.unsteady(&changes, &config, &manifest).await?;
+        let index = loaded.unsteady(&batch, &config, &manifest).await?;
         unsteady.extend(index.map(|index| places[index]));
     }
     Ok(unsteady)
