@@ -126,9 +126,10 @@ impl Loads {
         let mut total = 0.0;
         for shard in shards.iter().filter(|shard| shard.is_ready) {
             total += weight(shard);
-            let asker = shard.wanted_by.filter(|asker| loads.by_worker.contains_key(asker));
-            if let Some(worker) = asker.or(shard.worker) {
-                loads.add(worker, weight(shard));
+            // What nobody has counts for nobody, so that somebody has less than its share and takes it.
+            if let Some(holder) = shard.worker {
+                let asker = shard.wanted_by.filter(|asker| loads.by_worker.contains_key(asker));
+                loads.add(asker.unwrap_or(holder), weight(shard));
             }
         }
         #[expect(clippy::cast_precision_loss, reason = "there are few workers")]
@@ -273,6 +274,24 @@ mod tests {
         settle(&workers, &mut shards);
         let busy: Vec<_> = shards[..2].iter().map(|shard| shard.worker).collect();
         assert_ne!(busy[0], busy[1]);
+    }
+
+    /// Or it is nobody's for good, once all others have equally much.
+    #[test]
+    fn a_shard_whose_worker_died_while_it_was_asked_for_is_taken() {
+        for count in 1..=5 {
+            let workers: Vec<LiveWorker> = (1..=count).map(worker).collect();
+            for asker in &workers {
+                let mut shards = shards(workers.len());
+                shards[0].wanted_by = Some(asker.id);
+                let others = workers.iter().filter(|worker| worker.id != asker.id);
+                for (shard, worker) in shards[1..].iter_mut().zip(others) {
+                    shard.worker = Some(worker.id);
+                }
+                settle(&workers, &mut shards);
+                assert_eq!(counts(&workers, &shards), vec![1; workers.len()]);
+            }
+        }
     }
 
     #[test]
