@@ -24,6 +24,7 @@ mod append_only;
 mod flips;
 mod roles;
 mod tampering;
+mod unaccounted;
 mod unseen;
 
 mod body_keys;
