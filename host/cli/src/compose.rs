@@ -7,11 +7,11 @@
 
 mod configured;
 mod lead;
+mod sinks;
 mod team;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -20,17 +20,17 @@ use tokio_util::sync::CancellationToken;
 use weir_api::{Api, PluginGate, Token, Tokens};
 use weir_ledger::{Database, Ledger, Role};
 use weir_pipeline::{
-    Activities, AtGap, EraserTask, Images, Intake, PrecompileTask, Publisher, ScrubTask, Sinks, Source, SourceSettings,
+    Activities, AtGap, EraserTask, Images, Intake, PrecompileTask, Publisher, ScrubTask, Source, SourceSettings,
     SourceTable, Start,
 };
 use weir_runtime::{Limits, Runtime};
-use weir_sinks::{AwsAccess, EventBridge, Log, Sink};
+use weir_sinks::AwsAccess;
 
 pub(crate) use self::configured::RouteHandle;
 use self::lead::Lead;
 use self::team::Team;
 use crate::args::COMPILE_COMMAND;
-use crate::config::{AtGapConfig, AwsConfig, ImagesConfig, Loaded, SinkConfig, SourceConfig, StartConfig};
+use crate::config::{AtGapConfig, AwsConfig, ImagesConfig, Loaded, SourceConfig, StartConfig};
 
 /// How long tasks may take to finish what they have in hand.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(20);
@@ -106,7 +106,7 @@ impl Service {
         for (name, route) in &config.route {
             routes.check_route(loaded, name, route).await?;
         }
-        let sinks = make_sinks(loaded).await?;
+        let sinks = sinks::make(loaded).await?;
         let mut sources = Vec::new();
         for (name, source) in &config.source {
             let settings = source_settings(loaded, name, source);
@@ -215,25 +215,6 @@ async fn bind_later(listen: std::net::SocketAddr) -> Result<TcpListener> {
 fn worker_name() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_else(|_| "localhost".to_owned());
     format!("{}/{}", host.trim(), std::process::id())
-}
-
-async fn make_sinks(loaded: &Loaded) -> Result<Sinks> {
-    let mut sinks = Sinks::new();
-    for (name, config) in &loaded.config.sink {
-        let sink: Arc<dyn Sink> = match config {
-            SinkConfig::EventBridge(bus) => Arc::new(EventBridge::new(&aws_access(&bus.aws), &bus.bus).await),
-            SinkConfig::Log(log) => {
-                let path = loaded.path(&log.file);
-                let opened = Log::open(&path).await;
-                Arc::new(
-                    opened
-                        .with_context(|| format!("the file {} of [sink.{name}] cannot be written", path.display()))?,
-                )
-            }
-        };
-        sinks.insert(name.clone(), sink);
-    }
-    Ok(sinks)
 }
 
 fn source_settings(loaded: &Loaded, name: &str, source: &SourceConfig) -> SourceSettings {

@@ -4,8 +4,10 @@
 //! environment, never from this file.
 
 mod load;
+mod sink;
 
 pub(crate) use load::{ConfigPath, Loaded};
+pub(crate) use sink::{SinkConfig, WebhookConfig};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -280,41 +282,6 @@ pub(crate) struct AwsConfig {
     /// Signs with fixed credentials that mean nothing: for emulators.
     #[serde(default)]
     pub(crate) test_credentials: bool,
-}
-
-/// `[sink.<name>]`: where events go.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(tag = "type", rename_all = "lowercase")]
-pub(crate) enum SinkConfig {
-    /// An Amazon `EventBridge` event bus.
-    EventBridge(EventBridgeConfig),
-    /// A file: each event is a line of JSON.
-    Log(LogConfig),
-}
-
-/// `type = "eventbridge"`
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct EventBridgeConfig {
-    /// Name or ARN of the event bus. Default: `default`.
-    #[serde(default = "default_bus")]
-    pub(crate) bus: String,
-
-    /// How AWS is reached.
-    #[serde(flatten)]
-    pub(crate) aws: AwsConfig,
-}
-
-fn default_bus() -> String {
-    "default".to_owned()
-}
-
-/// `type = "log"`
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct LogConfig {
-    /// The file. Events are added at its end.
-    pub(crate) file: PathBuf,
 }
 
 /// `[route.<name>]`: which changes of a source become events, and where they go.

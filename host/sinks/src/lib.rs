@@ -1,58 +1,112 @@
 //! Where events go: one file per sink.
 //!
+//! ```text
+//! event ──▶ message: what is sent, the same at every attempt ──▶ request ──▶ an outcome for each message
+//! ```
+//!
 //! # Invariants
 //!
-//! - A sink says of every event what became of it. It decides nothing about retries, order or giving up.
-//! - A sink keeps nothing between calls that a restart would lose.
+//! - A sink says of every message what became of it. It decides nothing about retries, order or giving up.
+//! - A message that was not taken says why, and whether that is about it or about the sink.
+//! - Every request ends, whatever the other side does.
 
+mod aws;
 mod eventbridge;
 mod log;
+mod message;
+mod sns;
+mod sqs;
+mod webhook;
 
 pub use eventbridge::EventBridge;
+pub use ipnet::IpNet;
 pub use log::Log;
+pub use message::Message;
+pub use sns::Sns;
+pub use sqs::Sqs;
+pub use webhook::{Webhook, WebhookError, WebhookSettings};
 /// How a sink in AWS is reached; the same settings as a source's.
 pub use weir_streams::AwsAccess;
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use weir_model::Event;
 
 /// A place that takes events.
 ///
-/// `send` may be called concurrently, and again with the same events after any failure. An event that is answered with
+/// `send` may be called concurrently, and again with the same messages after any failure. A message that is answered with
 /// [`Outcome::Accepted`] is durable at the other side, as far as that side promises it. Who calls retries.
 pub trait Sink: Send + Sync {
-    /// Most events of one request.
-    fn events_max(&self) -> usize;
+    /// What a request may hold, and how many there may be at a time.
+    fn limits(&self) -> Limits;
 
-    /// Most bytes of one request, as [`Self::size`] counts them.
-    fn bytes_max(&self) -> usize;
+    /// An event in the words of this sink: what a message's body says.
+    fn body(&self, event: &Event) -> String;
 
-    /// Bytes of an event in a request.
-    fn size(&self, event: &Event) -> usize;
+    /// Bytes of a message in a request.
+    fn size(&self, message: &Message) -> usize;
 
-    /// Sends events in one request, within the limits, and answers for each in order.
-    fn send<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Outcome>>;
+    /// Sends messages in one request, within the limits, and answers for each in order.
+    fn send<'a>(&'a self, messages: &'a [Arc<Message>]) -> BoxFuture<'a, Vec<Outcome>>;
 }
 
-/// What became of one event.
+/// What a sink takes at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most messages of one request.
+    pub messages_max: usize,
+    /// Most bytes of one request, as [`Sink::size`] counts them. A larger message travels alone, and the sink says what it
+    /// thinks of it.
+    pub bytes_max: usize,
+    /// Most requests of one route at a time.
+    pub requests_max: usize,
+}
+
+/// What became of one message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It was taken.
     Accepted,
-    /// This event was not taken, and may be tried again.
+    /// This message was not taken, and may be tried again.
     Retry {
         /// Why.
         reason: String,
+        /// How long the sink asks to be left alone with it.
+        after: Option<Duration>,
     },
-    /// The sink could not be asked, or takes nothing at all now. Nobody knows whether it took this event; it may be tried
-    /// again, and says nothing against the event.
+    /// The sink could not be asked, or takes nothing at all now. Nobody knows whether it took this message; it may be tried
+    /// again, and says nothing against the message.
     Unavailable {
         /// Why.
         reason: String,
+        /// How long the sink asks to be left alone.
+        after: Option<Duration>,
     },
     /// It will never be taken as it is.
     Refused {
         /// Why.
         reason: String,
     },
+}
+
+impl Outcome {
+    pub(crate) fn retry(reason: impl Into<String>) -> Self {
+        Self::Retry {
+            reason: reason.into(),
+            after: None,
+        }
+    }
+
+    pub(crate) fn unavailable(reason: impl Into<String>) -> Self {
+        Self::Unavailable {
+            reason: reason.into(),
+            after: None,
+        }
+    }
+
+    pub(crate) fn refused(reason: impl Into<String>) -> Self {
+        Self::Refused { reason: reason.into() }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use tokio::fs::{File, OpenOptions};
@@ -9,10 +10,10 @@ use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _, AsyncWriteExt as _};
 use tokio::sync::Mutex;
 use weir_model::Event;
 
-use crate::{Outcome, Sink};
+use crate::{Limits, Message, Outcome, Sink};
 
-/// Events written at a time.
-const EVENTS_MAX: usize = 100;
+/// Messages written at a time.
+const MESSAGES_MAX: usize = 100;
 
 /// Writes events to a file, one line each. What was accepted is in the file, but not forced to the disk.
 pub struct Log {
@@ -66,32 +67,34 @@ async fn ends_in_a_line(path: &Path) -> io::Result<bool> {
 }
 
 impl Sink for Log {
-    fn events_max(&self) -> usize {
-        EVENTS_MAX
+    fn limits(&self) -> Limits {
+        Limits {
+            messages_max: MESSAGES_MAX,
+            bytes_max: usize::MAX,
+            requests_max: 1,
+        }
     }
 
-    fn bytes_max(&self) -> usize {
-        usize::MAX
+    fn body(&self, event: &Event) -> String {
+        serde_json::to_string(event).expect("an event is JSON")
     }
 
-    fn size(&self, _event: &Event) -> usize {
-        0
+    fn size(&self, message: &Message) -> usize {
+        message.body.len()
     }
 
-    fn send<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Outcome>> {
+    fn send<'a>(&'a self, messages: &'a [Arc<Message>]) -> BoxFuture<'a, Vec<Outcome>> {
         Box::pin(async move {
-            let mut lines = Vec::new();
-            for event in events {
-                serde_json::to_writer(&mut lines, event).expect("an event is JSON and a vector takes it");
-                lines.push(b'\n');
+            let mut lines = String::new();
+            for message in messages {
+                lines.push_str(&message.body);
+                lines.push('\n');
             }
-            let outcome = match self.write(&lines).await {
+            let outcome = match self.write(lines.as_bytes()).await {
                 Ok(()) => Outcome::Accepted,
-                Err(error) => Outcome::Unavailable {
-                    reason: format!("{}: {error}", self.path.display()),
-                },
+                Err(error) => Outcome::unavailable(format!("{}: {error}", self.path.display())),
             };
-            vec![outcome; events.len()]
+            vec![outcome; messages.len()]
         })
     }
 }
@@ -107,27 +110,5 @@ mod tests {
         std::fs::write(&path, "{\"half\":").unwrap();
         Log::open(&path).await.unwrap().write(b"{}\n").await.unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"half\":\n{}\n");
-    }
-
-    #[tokio::test]
-    async fn events_become_lines_in_order_and_a_second_opening_goes_on() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("events.jsonl");
-        let event = |name: &str| Event {
-            source: "weir.shop".to_owned(),
-            detail_type: name.to_owned(),
-            time: jiff::Timestamp::UNIX_EPOCH,
-            detail: serde_json::Map::new(),
-        };
-        let outcomes = Log::open(&path).await.unwrap().send(&[event("a"), event("b")]).await;
-        assert_eq!(outcomes, [Outcome::Accepted, Outcome::Accepted]);
-        Log::open(&path).await.unwrap().send(&[event("c")]).await;
-
-        let text = std::fs::read_to_string(&path).unwrap();
-        let types: Vec<String> = text
-            .lines()
-            .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["detail-type"].to_string())
-            .collect();
-        assert_eq!(types, ["\"a\"", "\"b\"", "\"c\""]);
     }
 }

@@ -6,22 +6,19 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_evidence::ItemToken;
 use weir_ledger::DeadLetter;
-use weir_model::Event;
 use weir_routing::{Outbox, RequestLimits, RetrySchedule};
-use weir_sinks::{Outcome, Sink};
+use weir_sinks::{Message, Outcome, Sink};
 
 use super::Sinks;
 use super::decide::{Delivery, event_text};
 use super::version::LoadedVersion;
 use crate::pace::{Backoff, random};
 use crate::{Activities, Activity, fault};
-
-/// Requests to one sink at a time. Hides the round trip, and keeps a window's order per item.
-const REQUESTS_IN_FLIGHT_MAX: usize = 8;
 
 /// Longest request, above the time limits of any sink. A request that ran into it may have been taken.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(90);
@@ -39,6 +36,8 @@ struct Round<'a> {
     version: &'a LoadedVersion,
     sink: Arc<dyn Sink>,
     deliveries: Vec<Delivery>,
+    /// What is sent of each.
+    messages: Vec<Arc<Message>>,
     outbox: Outbox<ItemToken>,
     /// What counts against each delivery: how often it failed, and since when. A sink that is away does not count.
     failures: Vec<u32>,
@@ -87,15 +86,18 @@ impl Courier {
     }
 
     fn round<'a>(&'a self, version: &'a LoadedVersion, sink: Arc<dyn Sink>, deliveries: Vec<Delivery>) -> Round<'a> {
-        let outbox = Outbox::new(
-            deliveries
-                .iter()
-                .map(|delivery| (delivery.item.clone(), sink.size(&delivery.event))),
-        );
+        let message = |delivery: &Delivery| {
+            let group = group_of(&delivery.item);
+            Arc::new(Message::new(&*sink, delivery.id.clone(), group, &delivery.event))
+        };
+        let messages: Vec<Arc<Message>> = deliveries.iter().map(message).collect();
+        let sizes = messages.iter().map(|message| sink.size(message));
+        let outbox = Outbox::new(deliveries.iter().map(|delivery| delivery.item.clone()).zip(sizes));
         Round {
             courier: self,
             version,
             sink,
+            messages,
             outbox,
             failures: vec![0; deliveries.len()],
             first_failure: vec![None; deliveries.len()],
@@ -134,23 +136,21 @@ impl Courier {
 impl Round<'_> {
     async fn run(mut self, stop: &CancellationToken) -> Option<Vec<DeadLetter>> {
         let sink = Arc::clone(&self.sink);
-        let limits = RequestLimits {
-            deliveries_max: sink.events_max(),
-            bytes_max: sink.bytes_max(),
+        let limits = sink.limits();
+        let request = RequestLimits {
+            deliveries_max: limits.messages_max,
+            bytes_max: limits.bytes_max,
         };
         let mut in_flight = FuturesUnordered::new();
         while !self.outbox.is_done() {
-            while in_flight.len() < REQUESTS_IN_FLIGHT_MAX && !stop.is_cancelled() {
+            while in_flight.len() < limits.requests_max && !stop.is_cancelled() {
                 let now = self.started.elapsed();
-                let taken = self.outbox.take(now, limits);
+                let taken = self.outbox.take(now, request);
                 if taken.is_empty() {
                     break;
                 }
-                let events: Vec<Event> = taken
-                    .iter()
-                    .map(|index| self.deliveries[*index].event.clone())
-                    .collect();
-                in_flight.push(send(Arc::clone(&sink), taken, events));
+                let messages = taken.iter().map(|index| Arc::clone(&self.messages[*index])).collect();
+                in_flight.push(send(Arc::clone(&sink), taken, messages));
             }
             if in_flight.is_empty() && stop.is_cancelled() {
                 return None;
@@ -161,7 +161,7 @@ impl Round<'_> {
                     fault::point("after-request");
                     self.settle(taken, outcomes);
                 }
-                () = sleep_until(due), if in_flight.len() < REQUESTS_IN_FLIGHT_MAX && !stop.is_cancelled() => {}
+                () = sleep_until(due), if in_flight.len() < limits.requests_max && !stop.is_cancelled() => {}
                 () = stop.cancelled(), if in_flight.is_empty() => return None,
             }
         }
@@ -184,19 +184,21 @@ impl Round<'_> {
                     });
                 }
                 Outcome::Refused { reason } => self.give_up(index, "refused", &reason),
-                Outcome::Retry { reason } => {
+                Outcome::Retry { reason, after } => {
                     self.failures[index] += 1;
                     let age = now.saturating_sub(*self.first_failure[index].get_or_insert(now));
                     match self.courier.retry.delay(self.failures[index], age, random()) {
-                        Some(delay) => self.outbox.retry_at(index, now + delay),
+                        Some(delay) => self.outbox.retry_at(index, now + delay.max(after.unwrap_or_default())),
                         None => self.give_up(index, "attempts-exhausted", &reason),
                     }
                 }
-                Outcome::Unavailable { reason } => {
+                Outcome::Unavailable { reason, after } => {
                     let wait = match &unavailable {
                         Some((_, wait)) => *wait,
-                        None => unavailable.insert((reason, self.unavailable.next())).1,
+                        None => self.unavailable.next(),
                     };
+                    let wait = wait.max(after.unwrap_or_default());
+                    unavailable = Some((reason, wait));
                     self.outbox.retry_at(index, now + wait);
                 }
             }
@@ -219,18 +221,25 @@ impl Round<'_> {
     }
 }
 
-async fn send(sink: Arc<dyn Sink>, taken: Vec<usize>, events: Vec<Event>) -> (Vec<usize>, Vec<Outcome>) {
-    let outcomes = tokio::time::timeout(REQUEST_TIMEOUT, sink.send(&events))
+async fn send(sink: Arc<dyn Sink>, taken: Vec<usize>, messages: Vec<Arc<Message>>) -> (Vec<usize>, Vec<Outcome>) {
+    let outcomes = tokio::time::timeout(REQUEST_TIMEOUT, sink.send(&messages))
         .await
         .unwrap_or_else(|_| {
             vec![
                 Outcome::Unavailable {
-                    reason: "the sink did not answer in time".to_owned()
+                    reason: "the sink did not answer in time".to_owned(),
+                    after: None,
                 };
-                events.len()
+                messages.len()
             ]
         });
     (taken, outcomes)
+}
+
+/// What receivers know the messages of an item by. The token itself stays in the ledger, where it links entries.
+fn group_of(item: &ItemToken) -> String {
+    let hash = Sha256::new_with_prefix(b"weir/message-group/v1\0");
+    hex::encode(&hash.chain_update(item.token).finalize()[..16])
 }
 
 async fn sleep_until(due: Option<Instant>) {

@@ -7,25 +7,25 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::support::http::Reply;
-use crate::support::{Scripted, accept, accept_but, error, events, id, kinds, show};
+use crate::support::{Scripted, accept, accept_but, error, event, id, kinds, show};
 
 /// Sends `count` events to a service that answers like this.
 async fn check(count: usize, answer: impl Fn(&[Value]) -> Reply + Send + Sync + 'static, expect: Expect) {
-    let outcomes = Scripted::start(answer).await.send(&events(count)).await;
+    let outcomes = Scripted::start(answer).await.send(count).await;
     expect.assert_eq(&show(&outcomes).join("\n"));
 }
 
 #[tokio::test]
 async fn what_is_taken_is_accepted_in_one_request() {
     let bus = Scripted::start(accept).await;
-    assert_eq!(kinds(&bus.send(&events(10)).await), vec!["accepted"; 10]);
+    assert_eq!(kinds(&bus.send(10).await), vec!["accepted"; 10]);
     assert_eq!(bus.ids_by_request().len(), 1);
 }
 
 #[tokio::test]
 async fn nothing_to_send_is_no_request() {
     let bus = Scripted::start(accept).await;
-    assert_eq!(bus.send(&[]).await, []);
+    assert_eq!(bus.send(0).await, []);
     assert_eq!(bus.requests(), Vec::<Value>::new());
 }
 
@@ -65,7 +65,7 @@ async fn a_request_that_is_too_large_is_split_until_the_one_is_left() {
         false => accept(entries),
     })
     .await;
-    let outcomes = bus.send(&events(10)).await;
+    let outcomes = bus.send(10).await;
     let expected: Vec<&str> = (0..10)
         .map(|number| if number == 3 { "refused" } else { "accepted" })
         .collect();
@@ -139,7 +139,7 @@ async fn a_service_that_does_not_answer_is_unavailable_and_says_nothing_against_
     ];
     let runs = cases.map(|(what, answer)| async move {
         let bus = Scripted::start(answer).await;
-        let outcomes = bus.send(&events(3)).await;
+        let outcomes = bus.send(3).await;
         assert_eq!(
             kinds(&outcomes),
             vec!["unavailable"; 3],
@@ -159,7 +159,7 @@ async fn what_an_operator_has_to_mend_is_unavailable_and_says_what() {
         "ResourceNotFoundException",
     ] {
         let bus = Scripted::start(move |_| error(400, code)).await;
-        let outcomes = show(&bus.send(&events(2)).await);
+        let outcomes = show(&bus.send(2).await);
         assert_eq!(outcomes, vec![format!("unavailable {code}: scripted"); 2]);
         assert_eq!(bus.requests().len(), 1, "{code}: asking again would not help");
     }
@@ -175,7 +175,7 @@ async fn a_failure_that_passes_is_tried_again_with_the_same_request() {
         _ => accept(entries),
     })
     .await;
-    assert_eq!(kinds(&bus.send(&events(2)).await), ["accepted", "accepted"]);
+    assert_eq!(kinds(&bus.send(2).await), ["accepted", "accepted"]);
     let requests = bus.requests();
     assert_eq!(requests.len(), 3);
     assert!(requests.iter().all(|request| *request == requests[0]));
@@ -184,17 +184,17 @@ async fn a_failure_that_passes_is_tried_again_with_the_same_request() {
 /// streams.md 35: "A detail-type over 128 characters 'succeeds' and is thrown away."
 #[tokio::test]
 async fn a_detail_type_that_is_too_long_is_refused_and_not_sent() {
-    let mut events = events(4);
+    let mut events: Vec<_> = (0..4).map(event).collect();
     events[1].detail_type = "x".repeat(129);
     events[2].detail_type = "\u{e9}".repeat(128);
     let bus = Scripted::start(|entries| accept_but(entries, |id| (id == "e3").then_some("ThrottlingException"))).await;
-    let outcomes = bus.send(&events).await;
+    let outcomes = bus.send_events(&events).await;
     assert_eq!(kinds(&outcomes), ["accepted", "refused", "accepted", "retry"]);
     assert!(show(&outcomes)[1].contains("129"), "{outcomes:?}");
     assert_eq!(bus.ids_by_request(), [["e0", "e2", "e3"]]);
 
     let bus = Scripted::start(accept).await;
-    assert_eq!(kinds(&bus.send(&events[1..2]).await), ["refused"]);
+    assert_eq!(kinds(&bus.send_events(&events[1..2]).await), ["refused"]);
     assert_eq!(bus.requests(), Vec::<Value>::new());
 }
 
@@ -206,7 +206,7 @@ async fn an_answer_that_is_not_about_every_event_is_about_none() {
         json!([{"EventId": "1"}, {"EventId": "2"}, {"EventId": "3"}]),
     ] {
         let bus = Scripted::start(move |_| Reply::Json(200, json!({"FailedEntryCount": 0, "Entries": entries}))).await;
-        assert_eq!(kinds(&bus.send(&events(2)).await), ["unavailable", "unavailable"]);
+        assert_eq!(kinds(&bus.send(2).await), ["unavailable", "unavailable"]);
     }
 }
 
@@ -214,7 +214,7 @@ async fn an_answer_that_is_not_about_every_event_is_about_none() {
 #[tokio::test]
 async fn an_entry_that_says_nothing_was_not_taken() {
     let bus = Scripted::start(|_| Reply::Json(200, json!({"FailedEntryCount": 1, "Entries": [{}]}))).await;
-    assert_eq!(kinds(&bus.send(&events(1)).await), ["unavailable"]);
+    assert_eq!(kinds(&bus.send(1).await), ["unavailable"]);
 }
 
 /// Whatever the service says of each event: one outcome for each, in order.
@@ -227,7 +227,7 @@ fn there_is_one_outcome_for_each_event_in_order() {
         ..ProptestConfig::with_cases(40)
     };
     proptest!(cases, |(wanted in proptest::collection::vec(0..WANTED.len(), 0..=10))| {
-        let mut events = events(wanted.len());
+        let mut events: Vec<_> = (0..wanted.len()).map(event).collect();
         for (event, wanted) in events.iter_mut().zip(&wanted) {
             if WANTED[*wanted] == "refused too long" {
                 event.detail_type = "x".repeat(200);
@@ -244,7 +244,7 @@ fn there_is_one_outcome_for_each_event_in_order() {
                     _ => None,
                 }),
             });
-            bus.await.send(&events).await
+            bus.await.send_events(&events).await
         });
         let expected: Vec<&str> = wanted.iter().map(|wanted| WANTED[*wanted].split(' ').next().unwrap()).collect();
         prop_assert_eq!(kinds(&outcomes), expected);

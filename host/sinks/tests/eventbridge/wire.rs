@@ -1,25 +1,15 @@
 //! What is sent: the event of design, section 6, within the limits of the service.
 
 use serde_json::{Value, json};
-use weir_model::{DeliveryId, SequenceNumber, ShardId, StreamArn};
 use weir_sinks::Sink as _;
 
-use crate::support::{Scripted, accept, event};
+use crate::support::{Scripted, accept, delivery, event, message};
 
 /// Design, section 6: the event.
 #[tokio::test]
 async fn the_event_on_the_wire_has_the_published_shape() {
-    let delivery = DeliveryId::derive(
-        &StreamArn::parse("arn:aws:dynamodb:eu-central-1:1:table/shop-orders/stream/2026-03-01T00:00:00.000").unwrap(),
-        &ShardId::parse("shardId-00000001541626099285-f35f62ef").unwrap(),
-        &SequenceNumber::parse("100000000000000000001").unwrap(),
-        "paid",
-        1,
-        0,
-        "bus",
-    );
     let bus = Scripted::start(accept).await;
-    bus.send(&[event(0).delivered_as(&delivery)]).await;
+    bus.send(1).await;
 
     let request = &bus.requests()[0];
     assert_eq!(
@@ -43,7 +33,7 @@ async fn the_event_on_the_wire_has_the_published_shape() {
         detail,
         json!({
             "id": "e0",
-            "delivery": delivery.as_str(),
+            "delivery": delivery(0).as_str(),
             "ledger": "main",
             "position": 41,
             "shard": "shardId-00000001541626099285-f35f62ef",
@@ -66,14 +56,16 @@ async fn the_event_on_the_wire_has_the_published_shape() {
 async fn limits_and_sizes_are_those_of_the_service() {
     let bus = Scripted::start(accept).await;
     let sink = bus.sink().await;
-    assert_eq!((sink.events_max(), sink.bytes_max()), (10, 262_144));
+    let limits = sink.limits();
+    assert_eq!((limits.messages_max, limits.bytes_max), (10, 262_144));
 
     let mut event = event(0);
-    let before = sink.size(&event);
+    let size = |event: &weir_model::Event| sink.size(&message(&sink, 0, event));
+    let before = size(&event);
     event.detail.insert("more".to_owned(), json!("\u{20ac}"));
-    assert_eq!(sink.size(&event) - before, r#","more":"""#.len() + 3);
-    sink.send(&[event.clone()]).await;
+    assert_eq!(size(&event) - before, r#","more":"""#.len() + 3);
+    sink.send(&[message(&sink, 0, &event)]).await;
     let entry = &bus.requests()[0]["Entries"][0];
     let texts = ["Source", "DetailType", "Detail"].map(|name| entry[name].as_str().unwrap().len());
-    assert_eq!(sink.size(&event), 14 + texts.iter().sum::<usize>());
+    assert_eq!(size(&event), 14 + texts.iter().sum::<usize>());
 }

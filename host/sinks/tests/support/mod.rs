@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use weir_model::{
-    Assurance, Change, Event, EventContext, EventId, LedgerName, Operation, Position, SequenceNumber, ShardId, Who,
+    Assurance, Change, DeliveryId, Event, EventContext, EventId, LedgerName, Operation, Position, SequenceNumber,
+    ShardId, StreamArn, Who,
 };
-use weir_sinks::{AwsAccess, EventBridge, Outcome, Sink as _};
+use weir_sinks::{AwsAccess, EventBridge, Message, Outcome, Sink};
 
 use http::{Reply, Server};
 
@@ -43,11 +44,21 @@ impl Scripted {
             endpoint: Some(self.server.endpoint()),
             test_credentials: true,
         };
-        EventBridge::new(&access, BUS).await
+        EventBridge::new(&access, BUS, None).await
     }
 
-    pub(crate) async fn send(&self, events: &[Event]) -> Vec<Outcome> {
-        self.sink().await.send(events).await
+    /// Sends events with the ids `e0`, `e1`, and so on.
+    pub(crate) async fn send(&self, count: usize) -> Vec<Outcome> {
+        let sink = self.sink().await;
+        sink.send(&messages(&sink, count)).await
+    }
+
+    /// Sends these events.
+    pub(crate) async fn send_events(&self, events: &[Event]) -> Vec<Outcome> {
+        let sink = self.sink().await;
+        let message = |(number, event)| message(&sink, number, event);
+        let messages: Vec<Arc<Message>> = events.iter().enumerate().map(message).collect();
+        sink.send(&messages).await
     }
 
     /// The bodies of the requests so far.
@@ -93,9 +104,28 @@ pub(crate) fn error(status: u16, code: &str) -> Reply {
     Reply::Json(status, json!({"__type": code, "message": "scripted"}))
 }
 
-/// Events with the ids `e0`, `e1`, and so on.
-pub(crate) fn events(count: usize) -> Vec<Event> {
-    (0..count).map(event).collect()
+/// Messages for a sink, of events with the ids `e0`, `e1`, and so on. Each is about an item of its own.
+pub(crate) fn messages(sink: &dyn Sink, count: usize) -> Vec<Arc<Message>> {
+    (0..count).map(|number| message(sink, number, &event(number))).collect()
+}
+
+/// An event as the delivery of this number.
+pub(crate) fn message(sink: &dyn Sink, number: usize, event: &Event) -> Arc<Message> {
+    let delivery = delivery(number);
+    let event = event.clone().delivered_as(&delivery);
+    Arc::new(Message::new(sink, delivery, format!("item-{number}"), &event))
+}
+
+pub(crate) fn delivery(number: usize) -> DeliveryId {
+    DeliveryId::derive(
+        &StreamArn::parse("arn:aws:dynamodb:eu-central-1:1:table/shop-orders/stream/2026-03-01T00:00:00.000").unwrap(),
+        &ShardId::parse("shardId-00000001541626099285-f35f62ef").unwrap(),
+        &SequenceNumber::parse((100 + number).to_string()).unwrap(),
+        "paid",
+        1,
+        0,
+        "bus",
+    )
 }
 
 pub(crate) fn event(number: usize) -> Event {
@@ -130,8 +160,8 @@ pub(crate) fn event(number: usize) -> Event {
 pub(crate) fn show(outcomes: &[Outcome]) -> Vec<String> {
     let one = |outcome: &Outcome| match outcome {
         Outcome::Accepted => "accepted".to_owned(),
-        Outcome::Retry { reason } => format!("retry {reason}"),
-        Outcome::Unavailable { reason } => format!("unavailable {reason}"),
+        Outcome::Retry { reason, .. } => format!("retry {reason}"),
+        Outcome::Unavailable { reason, .. } => format!("unavailable {reason}"),
         Outcome::Refused { reason } => format!("refused {reason}"),
     };
     outcomes.iter().map(one).collect()

@@ -3,6 +3,7 @@
 //!
 //! The tests of the sinks use it as well.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -14,11 +15,17 @@ use tokio::task::JoinSet;
 /// How far the server's clock is behind. The client library takes more than minutes for a reason to sign anew.
 pub(crate) const BEHIND: jiff::SignedDuration = jiff::SignedDuration::from_secs(100);
 
-/// A call of AWS' JSON protocol.
+/// A call: of AWS' JSON protocol, or of a webhook.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     /// The header `X-Amz-Target`: `AWSEvents.PutEvents`.
     pub(crate) target: String,
+    /// All headers, their names in lower case.
+    #[allow(dead_code, reason = "not every user of this module has a look at them")]
+    pub(crate) headers: BTreeMap<String, String>,
+    /// The body as it came.
+    #[allow(dead_code, reason = "not every user of this module has a look at it")]
+    pub(crate) text: String,
     pub(crate) body: Value,
 }
 
@@ -32,8 +39,14 @@ pub(crate) enum Reply {
     Text(u16, &'static str),
     /// A status that promises the JSON body, and half of it.
     HalfOf(u16, Value),
+    /// A status, a header and a body.
+    #[allow(dead_code, reason = "not every user of this module asks for it")]
+    With(u16, (&'static str, String), &'static str),
     /// The connection is reset.
     Reset,
+    /// Nothing is answered.
+    #[allow(dead_code, reason = "not every user of this module asks for it")]
+    Hang,
 }
 
 /// A running server. Dropping it stops it.
@@ -70,8 +83,8 @@ async fn serve(connection: TcpStream, answer: &(impl Fn(Request) -> Reply + Sync
     let mut connection = BufReader::new(connection);
     while let Some(request) = read(&mut connection).await? {
         let reply = answer(request);
-        let time = match reply {
-            Reply::Text(..) => format!("date: {}", date(jiff::Timestamp::now())),
+        let mut time = match reply {
+            Reply::Text(..) | Reply::With(..) => format!("date: {}", date(jiff::Timestamp::now())),
             _ => format!(
                 "date: {}\r\nx-amzn-requestid: SCRIPTED",
                 date(jiff::Timestamp::now() - BEHIND)
@@ -84,6 +97,10 @@ async fn serve(connection: TcpStream, answer: &(impl Fn(Request) -> Reply + Sync
                 (status, body, length)
             }
             Reply::Text(status, body) => (status, body.to_owned(), body.len()),
+            Reply::With(status, (name, value), body) => {
+                time.push_str(&format!("\r\n{name}: {value}"));
+                (status, body.to_owned(), body.len())
+            }
             Reply::HalfOf(status, body) => {
                 let body = body.to_string();
                 let half = body.len() / 2;
@@ -93,6 +110,7 @@ async fn serve(connection: TcpStream, answer: &(impl Fn(Request) -> Reply + Sync
                 connection.get_ref().set_zero_linger()?;
                 return Ok(());
             }
+            Reply::Hang => std::future::pending().await,
         };
         // The client library waits this long before it tries again what it takes for passing, in place of seconds.
         let head = format!(
@@ -118,7 +136,7 @@ fn date(time: jiff::Timestamp) -> String {
 
 /// The next call, or none if the client has hung up.
 async fn read(connection: &mut BufReader<TcpStream>) -> std::io::Result<Option<Request>> {
-    let (mut target, mut length) = (String::new(), 0);
+    let mut headers = BTreeMap::new();
     let mut line = String::new();
     loop {
         line.clear();
@@ -130,16 +148,17 @@ async fn read(connection: &mut BufReader<TcpStream>) -> std::io::Result<Option<R
         }
         // The request line has a colon only if its path has one, and then it is neither of these.
         let (name, value) = line.split_once(':').unwrap_or_default();
-        match name.to_ascii_lowercase().as_str() {
-            "x-amz-target" => value.trim().clone_into(&mut target),
-            "content-length" => length = value.trim().parse().unwrap(),
-            _ => {}
-        }
+        headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
     }
+    let length = headers
+        .get("content-length")
+        .map_or(0, |length| length.parse().unwrap());
     let mut body = vec![0; length];
     connection.read_exact(&mut body).await?;
     Ok(Some(Request {
-        target,
+        target: headers.get("x-amz-target").cloned().unwrap_or_default(),
+        headers,
+        text: String::from_utf8(body.clone()).unwrap(),
         body: serde_json::from_slice(&body).unwrap(),
     }))
 }

@@ -1,0 +1,66 @@
+//! Makes the sinks that the configuration names. Nothing is sent yet.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use weir_pipeline::Sinks;
+use weir_sinks::{EventBridge, Log, Sink, Sns, Sqs, Webhook, WebhookSettings};
+use zeroize::Zeroizing;
+
+use super::aws_access;
+use crate::config::{Loaded, SinkConfig, WebhookConfig};
+
+/// All of them, by name.
+pub(super) async fn make(loaded: &Loaded) -> Result<Sinks> {
+    let mut sinks = Sinks::new();
+    for (name, config) in &loaded.config.sink {
+        let sink = make_one(loaded, name, config).await;
+        sinks.insert(
+            name.clone(),
+            sink.with_context(|| format!("[sink.{name}] cannot be used"))?,
+        );
+    }
+    Ok(sinks)
+}
+
+async fn make_one(loaded: &Loaded, name: &str, config: &SinkConfig) -> Result<Arc<dyn Sink>> {
+    Ok(match config {
+        SinkConfig::EventBridge(bus) => {
+            Arc::new(EventBridge::new(&aws_access(&bus.aws), &bus.bus, bus.bytes_max).await)
+        }
+        SinkConfig::Sns(sns) => Arc::new(Sns::new(&aws_access(&sns.aws), &sns.topic, sns.bytes_max).await),
+        SinkConfig::Sqs(sqs) => Arc::new(Sqs::new(&aws_access(&sqs.aws), &sqs.queue, sqs.bytes_max).await),
+        SinkConfig::Webhook(webhook) => Arc::new(Webhook::new(WebhookSettings {
+            url: webhook.url.clone(),
+            secrets: secrets(loaded, name, webhook)?,
+            allow_networks: webhook.allow_networks.clone(),
+        })?),
+        SinkConfig::Log(log) => {
+            let path = loaded.path(&log.file);
+            let opened = Log::open(&path).await;
+            Arc::new(opened.with_context(|| format!("its file {} cannot be written", path.display()))?)
+        }
+    })
+}
+
+/// What a webhook's messages are signed with.
+fn secrets(loaded: &Loaded, name: &str, webhook: &WebhookConfig) -> Result<Vec<String>> {
+    let variable = format!("WEIR_SINK_{}_SECRET", name.to_uppercase().replace('-', "_"));
+    let text = match std::env::var(&variable) {
+        Ok(text) => Zeroizing::new(text),
+        Err(_) => {
+            let file = webhook.secret_file.clone();
+            let path = loaded.path(&file.unwrap_or_else(|| PathBuf::from(format!("{name}.secret"))));
+            let text = std::fs::read_to_string(&path).with_context(|| {
+                format!(
+                    "there is no {variable} in the environment, and the file with its secret cannot be read. Make one with \
+                     `(umask 077; echo whsec_$(openssl rand -base64 32) > {})`, and give it to the receiver",
+                    path.display()
+                )
+            })?;
+            Zeroizing::new(text)
+        }
+    };
+    Ok(text.split_whitespace().map(str::to_owned).collect())
+}

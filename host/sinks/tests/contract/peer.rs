@@ -1,0 +1,337 @@
+//! The other side of each sink: the simulated services of AWS, a receiver of webhooks, a file.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+
+use serde_json::Value;
+use weir_simulator::{EntryFailure, Fate, Fault, FaultRule, Setup, Simulator};
+use weir_sinks::{AwsAccess, EventBridge, Log, Sink, Sns, Sqs, Webhook, WebhookSettings};
+
+use crate::support::delivery;
+use crate::support::http::{Reply, Request, Server};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    EventBridge,
+    Sns,
+    SnsFifo,
+    Sqs,
+    SqsFifo,
+    Webhook,
+    Log,
+}
+
+/// What goes wrong at the other side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// The message of this number, the next time, in a way that passes.
+    FailsOnce { number: usize },
+    /// The message of this number, for what it is.
+    RefusesOnce { number: usize },
+    /// Every request is answered with an error of the place, until it is calm.
+    Down,
+    /// Every connection is reset, until it is calm.
+    Reset,
+    /// Every request is one too many, until it is calm.
+    Throttles,
+    /// Requests above a few kilobytes are refused.
+    TakesLittle,
+    /// The same, by something that says nothing but 413.
+    TakesLittleAndSaysNothing,
+    /// The next request is taken, and the connection reset in place of an answer.
+    TakesAndHangsUpOnce,
+}
+
+/// One message as it arrived.
+pub(crate) struct Received {
+    pub(crate) delivery: String,
+    pub(crate) detail_type: String,
+    pub(crate) detail: Value,
+    pub(crate) body: String,
+    pub(crate) group_and_deduplication: Option<(String, String)>,
+    pub(crate) attributes: BTreeMap<String, String>,
+}
+
+/// A sink and the other side of it.
+pub(crate) struct Peer {
+    kind: Kind,
+    pub(crate) sink: Arc<dyn Sink>,
+    side: Side,
+}
+
+enum Side {
+    Aws(Simulator),
+    /// The server ends with the test.
+    Http {
+        hooks: Arc<Mutex<Hooks>>,
+        _server: Server,
+    },
+    File(tempfile::TempDir),
+}
+
+#[derive(Default)]
+struct Hooks {
+    requests: u64,
+    taken: Vec<Request>,
+    /// Until it is calm.
+    always: Option<Reply>,
+    /// For messages of these ids, once.
+    once: HashMap<String, u16>,
+    bytes_max: Option<usize>,
+    hangs_up: bool,
+}
+
+/// Bytes of a request that a place takes which takes little.
+const LITTLE_BYTES: usize = 6000;
+
+impl Peer {
+    pub(crate) async fn start(kind: Kind) -> Self {
+        match kind {
+            Kind::Log => {
+                let folder = tempfile::tempdir().unwrap();
+                let sink = Log::open(&folder.path().join("events.jsonl")).await.unwrap();
+                Self {
+                    kind,
+                    sink: Arc::new(sink),
+                    side: Side::File(folder),
+                }
+            }
+            Kind::Webhook => {
+                let hooks: Arc<Mutex<Hooks>> = Arc::default();
+                let answering = Arc::clone(&hooks);
+                let server = Server::start(move |request| answering.lock().unwrap().answer(request)).await;
+                let settings = WebhookSettings {
+                    url: format!("{}/hooks", server.endpoint()),
+                    secrets: vec!["whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz".to_owned()],
+                    allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
+                };
+                Self {
+                    kind,
+                    sink: Arc::new(Webhook::new(settings).unwrap()),
+                    side: Side::Http { hooks, _server: server },
+                }
+            }
+            _ => Self::in_aws(kind).await,
+        }
+    }
+
+    async fn in_aws(kind: Kind) -> Self {
+        let simulator = Simulator::start(Setup::default()).await.unwrap();
+        let access = AwsAccess {
+            region: Some("us-east-1".to_owned()),
+            endpoint: Some(simulator.endpoint()),
+            test_credentials: true,
+        };
+        let queue = "https://sqs.us-east-1.amazonaws.com/000000000000/orders";
+        let topic = "arn:aws:sns:us-east-1:000000000000:orders";
+        let sink: Arc<dyn Sink> = match kind {
+            Kind::EventBridge => Arc::new(EventBridge::new(&access, "orders", None).await),
+            Kind::Sns => Arc::new(Sns::new(&access, topic, None).await),
+            Kind::SnsFifo => Arc::new(Sns::new(&access, &format!("{topic}.fifo"), None).await),
+            Kind::Sqs => Arc::new(Sqs::new(&access, queue, None).await),
+            _ => Arc::new(Sqs::new(&access, &format!("{queue}.fifo"), None).await),
+        };
+        Self {
+            kind,
+            sink,
+            side: Side::Aws(simulator),
+        }
+    }
+
+    fn operation(&self) -> &'static str {
+        match self.kind {
+            Kind::EventBridge => "PutEvents",
+            Kind::Sns | Kind::SnsFifo => "PublishBatch",
+            _ => "SendMessageBatch",
+        }
+    }
+
+    /// Two messages that fail in one request have to be asked for in order of their numbers.
+    pub(crate) fn trouble(&self, trouble: Trouble) {
+        match &self.side {
+            Side::Aws(simulator) => self.trouble_aws(simulator, trouble),
+            Side::Http { hooks, .. } => hooks.lock().unwrap().trouble(trouble),
+            Side::File(_) => panic!("a file has no trouble"),
+        }
+    }
+
+    fn trouble_aws(&self, simulator: &Simulator, trouble: Trouble) {
+        let operation = self.operation();
+        let always = |fault| {
+            simulator.queue_fault(FaultRule {
+                operation: Some(operation.to_owned()),
+                ..FaultRule::random(1.0, fault)
+            });
+        };
+        match trouble {
+            // Both in the same request.
+            Trouble::FailsOnce { number } => simulator.fail_entries(
+                operation,
+                vec![
+                    failure(number, "InternalFailure", false),
+                    failure(3, "MalformedDetail", true),
+                ],
+            ),
+            Trouble::RefusesOnce { .. } => {}
+            Trouble::Down => always(Fault::Error {
+                status: 503,
+                code: "ServiceUnavailable".to_owned(),
+            }),
+            Trouble::Reset => always(Fault::Reset),
+            Trouble::Throttles => always(Fault::Throttling),
+            Trouble::TakesLittle | Trouble::TakesLittleAndSaysNothing => simulator.sinks(|settings| {
+                settings.eventbridge_bytes_max = LITTLE_BYTES;
+                settings.sns_bytes_max = LITTLE_BYTES;
+                settings.sqs_bytes_max = LITTLE_BYTES;
+                settings.bare_413 = trouble == Trouble::TakesLittleAndSaysNothing;
+            }),
+            Trouble::TakesAndHangsUpOnce => {
+                simulator.queue_fault(FaultRule::next(operation, Fault::Reset).after_effect());
+            }
+        }
+    }
+
+    pub(crate) fn calm(&self) {
+        match &self.side {
+            Side::Aws(simulator) => simulator.clear_faults(),
+            Side::Http { hooks, .. } => hooks.lock().unwrap().always = None,
+            Side::File(_) => {}
+        }
+    }
+
+    /// Requests that arrived.
+    pub(crate) fn requests(&self) -> u64 {
+        match &self.side {
+            Side::Aws(simulator) => simulator.calls().values().map(|count| count.calls).sum(),
+            Side::Http { hooks, .. } => hooks.lock().unwrap().requests,
+            Side::File(_) => self.received().len() as u64,
+        }
+    }
+
+    /// Messages that were taken and that the other side knew already.
+    pub(crate) fn repeats_dropped(&self) -> usize {
+        match &self.side {
+            Side::Aws(simulator) => {
+                let received = simulator.received();
+                received
+                    .iter()
+                    .filter(|received| received.fate == Fate::Duplicate)
+                    .count()
+            }
+            _ => 0,
+        }
+    }
+
+    /// All that was taken, in order, repeats too.
+    pub(crate) fn received(&self) -> Vec<Received> {
+        match &self.side {
+            Side::Aws(simulator) => {
+                let received = simulator.received().into_iter();
+                received.map(|received| self.read_entry(&received.entry)).collect()
+            }
+            Side::Http { hooks, .. } => {
+                let hooks = hooks.lock().unwrap();
+                hooks.taken.iter().map(read_hook).collect()
+            }
+            Side::File(folder) => {
+                let text = std::fs::read_to_string(folder.path().join("events.jsonl")).unwrap();
+                text.lines().map(read_line).collect()
+            }
+        }
+    }
+
+    fn read_entry(&self, entry: &Value) -> Received {
+        let text = |name: &str| entry[name].as_str().map(str::to_owned);
+        if self.kind == Kind::EventBridge {
+            let body = text("Detail").unwrap();
+            let detail: Value = serde_json::from_str(&body).unwrap();
+            return Received {
+                delivery: detail["delivery"].as_str().unwrap().to_owned(),
+                detail_type: text("DetailType").unwrap(),
+                detail,
+                body,
+                group_and_deduplication: None,
+                attributes: BTreeMap::new(),
+            };
+        }
+        let attributes = entry["MessageAttributes"].as_object().into_iter().flatten();
+        let attribute =
+            |(name, value): (&String, &Value)| (name.clone(), value["StringValue"].as_str().unwrap().to_owned());
+        Received {
+            group_and_deduplication: text("MessageGroupId").zip(text("MessageDeduplicationId")),
+            attributes: attributes.map(attribute).collect(),
+            ..read_cloud_event(text("MessageBody").or_else(|| text("Message")).unwrap())
+        }
+    }
+}
+
+impl Hooks {
+    fn answer(&mut self, request: Request) -> Reply {
+        self.requests += 1;
+        if let Some(reply) = &self.always {
+            return reply.clone();
+        }
+        if self.bytes_max.is_some_and(|max| request.text.len() > max) {
+            return Reply::Text(413, "");
+        }
+        if let Some(status) = self.once.remove(&request.headers["webhook-id"]) {
+            return Reply::Text(status, "not this one");
+        }
+        self.taken.push(request);
+        if std::mem::take(&mut self.hangs_up) {
+            return Reply::Reset;
+        }
+        Reply::Text(204, "")
+    }
+
+    fn trouble(&mut self, trouble: Trouble) {
+        let id = |number| delivery(number).to_string();
+        match trouble {
+            Trouble::FailsOnce { number } => drop(self.once.insert(id(number), 500)),
+            Trouble::RefusesOnce { number } => drop(self.once.insert(id(number), 422)),
+            Trouble::Down => self.always = Some(Reply::Text(503, "back soon")),
+            Trouble::Reset => self.always = Some(Reply::Reset),
+            Trouble::Throttles => self.always = Some(Reply::Text(429, "")),
+            Trouble::TakesLittle | Trouble::TakesLittleAndSaysNothing => self.bytes_max = Some(LITTLE_BYTES),
+            Trouble::TakesAndHangsUpOnce => self.hangs_up = true,
+        }
+    }
+}
+
+fn failure(index: usize, code: &str, sender_fault: bool) -> EntryFailure {
+    EntryFailure {
+        index,
+        code: code.to_owned(),
+        sender_fault,
+    }
+}
+
+fn read_hook(request: &Request) -> Received {
+    let received = read_cloud_event(request.text.clone());
+    assert_eq!(received.delivery, request.headers["webhook-id"]);
+    received
+}
+
+fn read_cloud_event(body: String) -> Received {
+    let envelope: Value = serde_json::from_str(&body).unwrap();
+    Received {
+        delivery: envelope["id"].as_str().unwrap().to_owned(),
+        detail_type: envelope["type"].as_str().unwrap().to_owned(),
+        detail: envelope["data"].clone(),
+        body,
+        group_and_deduplication: None,
+        attributes: BTreeMap::new(),
+    }
+}
+
+fn read_line(line: &str) -> Received {
+    let event: Value = serde_json::from_str(line).unwrap();
+    Received {
+        delivery: event["detail"]["delivery"].as_str().unwrap().to_owned(),
+        detail_type: event["detail-type"].as_str().unwrap().to_owned(),
+        detail: event["detail"].clone(),
+        body: line.to_owned(),
+        group_and_deduplication: None,
+        attributes: BTreeMap::new(),
+    }
+}
