@@ -4,16 +4,14 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Update};
 use serde_json::{Value, json};
-use tokio::process::{Child, Command};
 use weir_dev::{DynamoDbStorage, LocalDynamoDb};
 use weir_evidence::EntryKind;
-use weir_tests::{Weir, eventually};
+use weir_tests::{Moto, Weir};
 
 const TABLE: &str = "value-orders";
 
@@ -127,7 +125,9 @@ async fn values_arrive_exactly_in_the_ledger_and_behind_a_rule_of_another_eventb
     let dynamodb = LocalDynamoDb::start(0, DynamoDbStorage::Memory).await.unwrap();
     dynamodb.ensure_table(TABLE, "id").await.unwrap();
     let moto = Moto::start().await;
-    let queue = moto.queue_behind_rule(r#"{"source": [{"prefix": "weir."}]}"#).await;
+    let queue = moto.queue("events").await;
+    moto.rule_to_queue("events", r#"{"source": [{"prefix": "weir."}]}"#)
+        .await;
     let weir = Weir::configure(&format!(
         "[sink.bus]\ntype = \"eventbridge\"\nendpoint = \"{}\"\ntest_credentials = true\n\
          [source.shop]\ntable = \"{TABLE}\"\nendpoint = \"{}\"\ntest_credentials = true\n\
@@ -139,8 +139,11 @@ async fn values_arrive_exactly_in_the_ledger_and_behind_a_rule_of_another_eventb
     let running = weir.run(None);
     let expected = expected_events();
     weir.recorded(expected.len() as u64).await;
-    let events = moto.receive(&queue, expected.len()).await;
+    let received = moto.receive(&queue, expected.len()).await;
     running.stop().await;
+
+    let position = |event: &Value| event["detail"]["position"].as_u64().unwrap();
+    let events: BTreeMap<u64, Value> = received.into_iter().map(|event| (position(&event), event)).collect();
 
     // What the configuration makes of the route is an entry before them.
     for (position, (operation, id, new)) in (1..).zip(&expected) {
@@ -201,113 +204,4 @@ async fn check_ledger(weir: &Weir, client: &Client, expected: &[(&str, &str, Val
         .await
         .unwrap();
     assert_eq!(kept.item.unwrap()["n"], AttributeValue::N("3".to_owned()));
-}
-
-/// A moto server: EventBridge and SQS. It ends with the test.
-struct Moto {
-    endpoint: String,
-    events: aws_sdk_eventbridge::Client,
-    queues: aws_sdk_sqs::Client,
-    _server: Child,
-}
-
-impl Moto {
-    async fn start() -> Self {
-        let cache = std::env::var("WEIR_CACHE").unwrap_or_else(|_| {
-            let home = std::env::var("XDG_CACHE_HOME").or_else(|_| std::env::var("HOME").map(|home| home + "/.cache"));
-            home.unwrap() + "/weir"
-        });
-        let installed = std::fs::read_dir(&cache).into_iter().flatten().flatten();
-        let mut servers: Vec<_> = installed.map(|folder| folder.path().join("bin/moto_server")).collect();
-        servers.retain(|server| server.exists());
-        let program = servers
-            .pop()
-            .expect("moto is not there: `tests/setup tests` installs it, and so does `make test`");
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let server = Command::new(program)
-            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let endpoint = format!("http://127.0.0.1:{port}");
-        let config = aws_config::defaults(aws_config::BehaviorVersion::latest())
-            .endpoint_url(&endpoint)
-            .region("us-east-1")
-            .credentials_provider(aws_credential_types::Credentials::new(
-                "test", "test", None, None, "test",
-            ))
-            .http_client(aws_smithy_http_client::Builder::new().build_http())
-            .load()
-            .await;
-        let moto = Self {
-            endpoint,
-            events: aws_sdk_eventbridge::Client::new(&config),
-            queues: aws_sdk_sqs::Client::new(&config),
-            _server: server,
-        };
-        eventually("moto answers", async || moto.queues.list_queues().send().await.ok()).await;
-        moto
-    }
-
-    /// A queue that gets every event that matches.
-    async fn queue_behind_rule(&self, pattern: &str) -> String {
-        let queue = self
-            .queues
-            .create_queue()
-            .queue_name("events")
-            .send()
-            .await
-            .unwrap()
-            .queue_url
-            .unwrap();
-        self.events
-            .put_rule()
-            .name("to-queue")
-            .event_pattern(pattern)
-            .send()
-            .await
-            .unwrap();
-        let target = aws_sdk_eventbridge::types::Target::builder()
-            .id("queue")
-            .arn("arn:aws:sqs:us-east-1:123456789012:events")
-            .build()
-            .unwrap();
-        self.events
-            .put_targets()
-            .rule("to-queue")
-            .targets(target)
-            .send()
-            .await
-            .unwrap();
-        queue
-    }
-
-    /// Reads events, by position, until there are `count`.
-    async fn receive(&self, queue: &str, count: usize) -> BTreeMap<u64, Value> {
-        let found = std::sync::Mutex::new(BTreeMap::new());
-        eventually("events in the queue", async || {
-            let answer = self
-                .queues
-                .receive_message()
-                .queue_url(queue)
-                .max_number_of_messages(10)
-                .send()
-                .await
-                .ok()?;
-            let mut found = found.lock().unwrap();
-            for message in answer.messages.unwrap_or_default() {
-                let event: Value = serde_json::from_str(message.body().unwrap()).unwrap();
-                found.insert(event["detail"]["position"].as_u64().unwrap(), event);
-            }
-            (found.len() >= count).then_some(())
-        })
-        .await;
-        found.into_inner().unwrap()
-    }
 }

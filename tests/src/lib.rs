@@ -1,5 +1,5 @@
 //! What end-to-end tests stand on: a database of their own, a Weir in a folder of its own, an intake in the test's own
-//! process, and an event bus that remembers what it took.
+//! process, and receivers of events: some that remember what they took, and services that we did not write.
 //!
 //! # Invariants
 //!
@@ -10,7 +10,9 @@
 mod bus;
 mod database;
 mod footprint;
+mod moto;
 pub mod oracle;
+mod receiver;
 mod site;
 mod weir;
 mod witness;
@@ -18,6 +20,8 @@ mod witness;
 pub use bus::{Bus, Received};
 pub use database::TestDatabase;
 pub use footprint::Footprint;
+pub use moto::Moto;
+pub use receiver::{Hook, Receiver, verified};
 pub use site::{Site, source_of};
 pub use weir::{Answer, ORIGIN, SIGNING_KEY, Weir, WeirProcess, ask, binary, component, target_folder, weir};
 pub use witness::TestWitness;

@@ -135,6 +135,17 @@ impl Weir {
     /// The binary is not there.
     #[must_use]
     pub fn run(&self, fault: Option<&str>) -> WeirProcess {
+        let fault = fault.map(|fault| ("WEIR_FAULT", fault));
+        self.run_with(fault.as_slice())
+    }
+
+    /// Starts `weir run --migrate` with these variables in its environment.
+    ///
+    /// # Panics
+    ///
+    /// The binary is not there.
+    #[must_use]
+    pub fn run_with(&self, environment: &[(&str, &str)]) -> WeirProcess {
         let log = self.path("log");
         let log_file = std::fs::OpenOptions::new()
             .create(true)
@@ -143,9 +154,7 @@ impl Weir {
             .expect("the log can be written");
         let mut command = self.prepare(&["run", "--migrate"]);
         command.stdout(Stdio::null()).stderr(log_file).kill_on_drop(true);
-        if let Some(fault) = fault {
-            command.env("WEIR_FAULT", fault);
-        }
+        command.envs(environment.iter().copied());
         WeirProcess {
             child: command.spawn().expect("the binary runs"),
             log,

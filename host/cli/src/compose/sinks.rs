@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use weir_pipeline::Sinks;
-use weir_sinks::{EventBridge, Log, Sink, Sns, Sqs, Webhook, WebhookSettings};
+use weir_sinks::{EventBridge, IpNet, Log, Sink, Sns, Sqs, Webhook, WebhookSettings};
 use zeroize::Zeroizing;
 
 use super::aws_access;
@@ -34,7 +34,7 @@ async fn make_one(loaded: &Loaded, name: &str, config: &SinkConfig) -> Result<Ar
         SinkConfig::Webhook(webhook) => Arc::new(Webhook::new(WebhookSettings {
             url: webhook.url.clone(),
             secrets: secrets(loaded, name, webhook)?,
-            allow_networks: webhook.allow_networks.clone(),
+            allow_networks: networks(webhook)?,
         })?),
         SinkConfig::Log(log) => {
             let path = loaded.path(&log.file);
@@ -42,6 +42,16 @@ async fn make_one(loaded: &Loaded, name: &str, config: &SinkConfig) -> Result<Ar
             Arc::new(opened.with_context(|| format!("its file {} cannot be written", path.display()))?)
         }
     })
+}
+
+/// Networks that are not public and may be sent to.
+fn networks(webhook: &WebhookConfig) -> Result<Vec<IpNet>> {
+    let read = |text: &String| {
+        text.parse().with_context(|| {
+            format!("{text:?} in `allow_networks` is no network; write it as \"10.2.0.0/16\", one address as \"10.2.0.7/32\"")
+        })
+    };
+    webhook.allow_networks.iter().map(read).collect()
 }
 
 /// What a webhook's messages are signed with.

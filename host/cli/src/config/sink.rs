@@ -6,7 +6,6 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use weir_sinks::IpNet;
 
 use super::AwsConfig;
 
@@ -93,7 +92,7 @@ pub(crate) struct WebhookConfig {
     /// Networks that are not public and may be sent to all the same: `["10.2.0.0/16", "fd00::/8"]`. Nothing is sent to any other
     /// address that is not public, whatever the name service says.
     #[serde(default)]
-    pub(crate) allow_networks: Vec<IpNet>,
+    pub(crate) allow_networks: Vec<String>,
 }
 
 /// `type = "log"`

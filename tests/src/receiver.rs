@@ -1,0 +1,149 @@
+//! A receiver of webhooks that remembers what it was sent, and has another language's library look at it.
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+use crate::moto::cache_folder;
+
+/// Reads a secret and a request a line, and says of each what the library makes of it.
+const VERIFY: &str = r#"
+import json, sys
+from standardwebhooks import Webhook, WebhookVerificationError
+for line in sys.stdin:
+    case = json.loads(line)
+    try:
+        Webhook(case["secret"]).verify(case["body"], case["headers"])
+        print("fine")
+    except WebhookVerificationError as error:
+        print(error)
+"#;
+
+/// A running receiver. It ends with the test.
+#[derive(Clone)]
+pub struct Receiver {
+    endpoint: String,
+    state: Arc<Mutex<Inbox>>,
+}
+
+/// One request as it came.
+#[derive(Clone, Debug)]
+pub struct Hook {
+    /// Its headers, their names in lower case.
+    pub headers: BTreeMap<String, String>,
+    /// Its body.
+    pub body: String,
+}
+
+#[derive(Default)]
+struct Inbox {
+    hooks: Vec<Hook>,
+    /// Statuses of the next answers; 204 afterwards.
+    statuses: Vec<u16>,
+}
+
+impl Receiver {
+    /// Starts it on the loopback.
+    ///
+    /// # Panics
+    ///
+    /// No port is free.
+    pub async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port is free");
+        let endpoint = format!("http://{}", listener.local_addr().expect("a listener has an address"));
+        let receiver = Self {
+            endpoint,
+            state: Arc::default(),
+        };
+        let app = Router::new().fallback(take).with_state(Arc::clone(&receiver.state));
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        receiver
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Answers the next requests with these statuses, and remembers them all the same.
+    pub fn answers(&self, statuses: &[u16]) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.statuses = statuses.iter().rev().copied().collect();
+    }
+
+    /// Every request that came, in order.
+    #[must_use]
+    pub fn hooks(&self) -> Vec<Hook> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.hooks.clone()
+    }
+}
+
+impl Hook {
+    /// The delivery that it is.
+    #[must_use]
+    pub fn delivery(&self) -> &str {
+        self.headers.get("webhook-id").map_or("", String::as_str)
+    }
+
+    /// The event.
+    #[must_use]
+    pub fn event(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_default()
+    }
+}
+
+/// What the Python library of Standard Webhooks says of requests, with this secret: `fine`, or what is wrong.
+///
+/// # Panics
+///
+/// It is not installed.
+pub async fn verified(secret: &str, hooks: &[Hook]) -> Vec<String> {
+    let python = cache_folder().join("webhooks/bin/python");
+    assert!(
+        python.exists(),
+        "{} is not there: run `tests/setup tests`",
+        python.display()
+    );
+    let mut child = Command::new(python)
+        .args(["-c", VERIFY])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("Python starts");
+    let mut lines = String::new();
+    for hook in hooks {
+        let case = json!({ "secret": secret, "headers": hook.headers, "body": hook.body });
+        lines.push_str(&format!("{case}\n"));
+    }
+    let mut stdin = child.stdin.take().expect("it is piped");
+    stdin.write_all(lines.as_bytes()).await.expect("it reads");
+    drop(stdin);
+    let output = child.wait_with_output().await.expect("it ends");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.lines().map(str::to_owned).collect()
+}
+
+async fn take(State(state): State<Arc<Mutex<Inbox>>>, headers: HeaderMap, body: String) -> StatusCode {
+    let header = |(name, value): (&axum::http::HeaderName, &axum::http::HeaderValue)| {
+        let value = value.to_str().unwrap_or_default();
+        (name.as_str().to_owned(), value.to_owned())
+    };
+    let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+    state.hooks.push(Hook {
+        headers: headers.iter().map(header).collect(),
+        body,
+    });
+    let status = state.statuses.pop().unwrap_or(204);
+    StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
