@@ -69,7 +69,7 @@ pub(crate) fn cloud_event(event: &Event) -> String {
 mod tests {
     use super::*;
 
-    /// CloudEvents 1.0, "JSON Event Format", section 3, and the extension "Sequence".
+    /// `CloudEvents` 1.0, "JSON Event Format", section 3, and the extension "Sequence".
     #[test]
     fn an_event_becomes_a_cloud_event() {
         let detail = json!({"delivery": "d1", "position": 41, "new": {"total": 19.99}});

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "other tests need the rest of it")]
 mod support;
 
 mod outcomes;

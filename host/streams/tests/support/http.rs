@@ -21,10 +21,8 @@ pub(crate) struct Request {
     /// The header `X-Amz-Target`: `AWSEvents.PutEvents`.
     pub(crate) target: String,
     /// All headers, their names in lower case.
-    #[allow(dead_code, reason = "not every user of this module has a look at them")]
     pub(crate) headers: BTreeMap<String, String>,
     /// The body as it came.
-    #[allow(dead_code, reason = "not every user of this module has a look at it")]
     pub(crate) text: String,
     pub(crate) body: Value,
 }
@@ -40,12 +38,10 @@ pub(crate) enum Reply {
     /// A status that promises the JSON body, and half of it.
     HalfOf(u16, Value),
     /// A status, a header and a body.
-    #[allow(dead_code, reason = "not every user of this module asks for it")]
     With(u16, (&'static str, String), &'static str),
     /// The connection is reset.
     Reset,
     /// Nothing is answered.
-    #[allow(dead_code, reason = "not every user of this module asks for it")]
     Hang,
 }
 
