@@ -61,16 +61,16 @@ impl RetrySchedule {
     /// How long to wait after the failure of attempt number `attempt`, or `None` to give the delivery up.
     ///
     /// Attempts count from 1. `age` is the time since the first of them began. `random` is drawn evenly from all 64-bit
-    /// numbers, anew for each call; the wait grows with it.
+    /// numbers, anew for each call; the wait grows with it. It is at least `asked`, if that leaves time for another attempt.
     #[must_use]
-    pub fn delay(&self, attempt: u32, age: Duration, random: u64) -> Option<Duration> {
+    pub fn delay(&self, attempt: u32, age: Duration, asked: Duration, random: u64) -> Option<Duration> {
         if attempt >= self.attempts_max.get() || age >= self.age_max {
             return None;
         }
         let ceiling_nanos = u128::from(self.ceiling_nanos(attempt));
         let wait_nanos = (ceiling_nanos * u128::from(random)) >> u64::BITS;
         let wait = Duration::from_nanos(wait_nanos.try_into().expect("a product of two u64, halved in width"));
-        Some(wait.min(self.age_max - age))
+        Some(wait.max(asked).min(self.age_max - age))
     }
 
     /// Longest wait after attempt number `attempt`, in nanoseconds, at most some 584 years.
@@ -98,7 +98,7 @@ mod tests {
         let mut age = Duration::ZERO;
         let mut waits = Vec::new();
         for attempt in 1.. {
-            let Some(wait) = schedule.delay(attempt, age, random) else {
+            let Some(wait) = schedule.delay(attempt, age, Duration::ZERO, random) else {
                 break;
             };
             age += wait;
@@ -206,13 +206,14 @@ mod tests {
         #[test]
         fn a_wait_keeps_every_bound(
             first: Duration, factor: NonZeroU32, max: Duration, attempts_max: NonZeroU32, age_max: Duration,
-            attempt: u32, age: Duration, random: u64,
+            attempt: u32, age: Duration, asked: Duration, random: u64,
         ) {
             let schedule = RetrySchedule { first, factor, max, attempts_max, age_max };
-            match schedule.delay(attempt, age, random) {
+            match schedule.delay(attempt, age, asked, random) {
                 Some(wait) => {
                     prop_assert!(attempt < attempts_max.get());
-                    prop_assert!(wait <= max);
+                    prop_assert!(wait <= max.max(asked));
+                    prop_assert!(wait >= asked || age + wait == age_max);
                     prop_assert!(age + wait <= age_max);
                 }
                 None => prop_assert!(attempt >= attempts_max.get() || age >= age_max),

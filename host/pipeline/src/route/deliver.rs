@@ -187,8 +187,9 @@ impl Round<'_> {
                 Outcome::Retry { reason, after } => {
                     self.failures[index] += 1;
                     let age = now.saturating_sub(*self.first_failure[index].get_or_insert(now));
-                    match self.courier.retry.delay(self.failures[index], age, random()) {
-                        Some(delay) => self.outbox.retry_at(index, now + delay.max(after.unwrap_or_default())),
+                    let asked = after.unwrap_or_default();
+                    match self.courier.retry.delay(self.failures[index], age, asked, random()) {
+                        Some(delay) => self.outbox.retry_at(index, now + delay),
                         None => self.give_up(index, "attempts-exhausted", &reason),
                     }
                 }
