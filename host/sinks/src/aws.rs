@@ -9,13 +9,22 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use futures_util::future::BoxFuture;
 
-use crate::{Message, Outcome};
+use crate::{Limits, Message, Outcome};
 
 /// Messages of one request, in all of them (`PutEvents`, `PublishBatch`, `SendMessageBatch`).
-pub(crate) const MESSAGES_MAX: usize = 10;
+const MESSAGES_MAX: usize = 10;
 
 /// Requests of one route at a time. Hides the round trip.
-pub(crate) const REQUESTS_MAX: usize = 8;
+const REQUESTS_MAX: usize = 8;
+
+/// What each of them takes, but for the bytes.
+pub(crate) fn limits(bytes_max: usize) -> Limits {
+    Limits {
+        messages_max: MESSAGES_MAX,
+        bytes_max,
+        requests_max: REQUESTS_MAX,
+    }
+}
 
 /// Why a request failed as a whole.
 pub(crate) enum Failure {

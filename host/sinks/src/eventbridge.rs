@@ -62,11 +62,7 @@ impl EventBridge {
 
 impl Sink for EventBridge {
     fn limits(&self) -> Limits {
-        Limits {
-            messages_max: aws::MESSAGES_MAX,
-            bytes_max: self.bytes_max,
-            requests_max: aws::REQUESTS_MAX,
-        }
+        aws::limits(self.bytes_max)
     }
 
     fn body(&self, event: &Event) -> String {

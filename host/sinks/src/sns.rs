@@ -84,11 +84,7 @@ impl Sns {
 
 impl Sink for Sns {
     fn limits(&self) -> Limits {
-        Limits {
-            messages_max: aws::MESSAGES_MAX,
-            bytes_max: self.bytes_max,
-            requests_max: aws::REQUESTS_MAX,
-        }
+        aws::limits(self.bytes_max)
     }
 
     fn body(&self, event: &Event) -> String {

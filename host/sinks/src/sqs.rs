@@ -82,11 +82,7 @@ impl Sqs {
 
 impl Sink for Sqs {
     fn limits(&self) -> Limits {
-        Limits {
-            messages_max: aws::MESSAGES_MAX,
-            bytes_max: self.bytes_max,
-            requests_max: aws::REQUESTS_MAX,
-        }
+        aws::limits(self.bytes_max)
     }
 
     fn body(&self, event: &Event) -> String {
