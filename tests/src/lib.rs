@@ -21,7 +21,7 @@ pub use bus::{Bus, Received};
 pub use database::TestDatabase;
 pub use footprint::Footprint;
 pub use moto::Moto;
-pub use receiver::{Hook, Receiver, verified};
+pub use receiver::{Hook, RETRY_AFTER, Receiver, verified};
 pub use site::{Site, source_of};
 pub use weir::{Answer, ORIGIN, SIGNING_KEY, Weir, WeirProcess, ask, binary, component, target_folder, weir};
 pub use witness::TestWitness;

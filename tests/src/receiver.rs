@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
@@ -26,6 +28,9 @@ for line in sys.stdin:
         print(error)
 "#;
 
+/// How long it asks to be left alone where it answers 429.
+pub const RETRY_AFTER: Duration = Duration::from_secs(2);
+
 /// A running receiver. It ends with the test.
 #[derive(Clone)]
 pub struct Receiver {
@@ -40,6 +45,10 @@ pub struct Hook {
     pub headers: BTreeMap<String, String>,
     /// Its body.
     pub body: String,
+    /// When it came.
+    pub at: Instant,
+    /// What it was answered with.
+    pub status: u16,
 }
 
 #[derive(Default)]
@@ -134,16 +143,25 @@ pub async fn verified(secret: &str, hooks: &[Hook]) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-async fn take(State(state): State<Arc<Mutex<Inbox>>>, headers: HeaderMap, body: String) -> StatusCode {
+async fn take(State(state): State<Arc<Mutex<Inbox>>>, headers: HeaderMap, body: String) -> Response {
     let header = |(name, value): (&axum::http::HeaderName, &axum::http::HeaderValue)| {
         let value = value.to_str().unwrap_or_default();
         (name.as_str().to_owned(), value.to_owned())
     };
     let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+    let status = state.statuses.pop().unwrap_or(204);
     state.hooks.push(Hook {
         headers: headers.iter().map(header).collect(),
         body,
+        at: Instant::now(),
+        status,
     });
-    let status = state.statuses.pop().unwrap_or(204);
-    StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    let mut answer = StatusCode::from_u16(status)
+        .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        .into_response();
+    if status == 429 {
+        let headers = answer.headers_mut();
+        headers.insert("retry-after", RETRY_AFTER.as_secs().into());
+    }
+    answer
 }

@@ -9,7 +9,8 @@
 //!
 //! `plugin` is the SHA-256 of the plugin that it went through, if it went through one.
 //!
-//! A receiver drops a `delivery` that it has seen, and a `position` that is not newer than the last it saw of a key.
+//! A receiver drops a `delivery` that it has seen, and a `position` that is older than the last it saw of a key. Several events of
+//! one change have the same position.
 
 use std::fmt;
 

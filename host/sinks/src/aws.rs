@@ -82,7 +82,11 @@ pub(crate) async fn send_apart<'a>(
                 left.extend([second, first]);
             }
             Err(Failure::Content(reason)) => outcomes.push(Outcome::refused(reason)),
-            Err(Failure::Service(reason)) => outcomes.extend(vec![Outcome::unavailable(reason); part.len()]),
+            // It does not take the rest either, and what became of the parts before must not wait for that.
+            Err(Failure::Service(reason)) => {
+                outcomes.resize(messages.len(), Outcome::unavailable(reason));
+                break;
+            }
         }
     }
     outcomes

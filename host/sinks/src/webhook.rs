@@ -12,7 +12,7 @@
 //! | answer | what becomes of the message |
 //! | --- | --- |
 //! | 2xx | accepted |
-//! | 400, 413, 414, 415, 422, 431 | refused: this message is not taken, now or ever |
+//! | 413, 414, 415, 431 | refused: this message is not taken, now or ever |
 //! | 410 | the endpoint is gone: it is not asked again before Weir is started anew |
 //! | 429, 502, 503, 504, none | the endpoint is not there now: it is asked again later, nothing counts against the message |
 //! | everything else, redirects too | tried again, as the route's retries have it |
@@ -77,14 +77,9 @@ pub struct WebhookSettings {
 /// Why an endpoint cannot be used. Nothing was sent.
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookError {
-    /// The URL cannot be read.
-    #[error("the URL {url:?} cannot be read: {reason}")]
-    Url {
-        /// The URL.
-        url: String,
-        /// What is wrong with it.
-        reason: String,
-    },
+    /// The URL cannot be used. It is not told: it may hold a secret.
+    #[error("its `url` cannot be used: {0}")]
+    Url(String),
     /// It goes where nothing may go.
     #[error("{0}")]
     Address(#[from] address::Forbidden),
@@ -107,10 +102,7 @@ impl Webhook {
     }
 
     fn resolving(settings: WebhookSettings, resolver: Resolver) -> Result<Self, WebhookError> {
-        let refuse = |reason: &str| WebhookError::Url {
-            url: settings.url.clone(),
-            reason: reason.to_owned(),
-        };
+        let refuse = |reason: &str| WebhookError::Url(reason.to_owned());
         let url = Url::parse(&settings.url).map_err(|error| refuse(&error.to_string()))?;
         let is_secure = match url.scheme() {
             "https" => true,

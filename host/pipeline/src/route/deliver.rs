@@ -44,6 +44,8 @@ struct Round<'a> {
     first_failure: Vec<Option<Duration>>,
     started: Instant,
     unavailable: Backoff,
+    /// The sink is left alone until then.
+    away_until: Duration,
     dead_letters: Vec<DeadLetter>,
 }
 
@@ -104,6 +106,7 @@ impl Courier {
             deliveries,
             started: Instant::now(),
             unavailable: Backoff::new(Duration::from_millis(250), Duration::from_secs(30)),
+            away_until: Duration::ZERO,
             dead_letters: Vec::new(),
         }
     }
@@ -145,6 +148,9 @@ impl Round<'_> {
         while !self.outbox.is_done() {
             while in_flight.len() < limits.requests_max && !stop.is_cancelled() {
                 let now = self.started.elapsed();
+                if now < self.away_until {
+                    break;
+                }
                 let taken = self.outbox.take(now, request);
                 if taken.is_empty() {
                     break;
@@ -155,7 +161,11 @@ impl Round<'_> {
             if in_flight.is_empty() && stop.is_cancelled() {
                 return None;
             }
-            let due = self.outbox.next_due().map(|due| self.started + due);
+            // While the sink is away, something is always due: what it did not take.
+            let due = self
+                .outbox
+                .next_due()
+                .map(|due| self.started + due.max(self.away_until));
             tokio::select! {
                 Some((taken, outcomes)) = in_flight.next() => {
                     fault::point("after-request");
@@ -170,7 +180,6 @@ impl Round<'_> {
 
     fn settle(&mut self, taken: Vec<usize>, outcomes: Vec<Outcome>) {
         let now = self.started.elapsed();
-        let mut unavailable: Option<(String, Duration)> = None;
         for (index, outcome) in taken.into_iter().zip(outcomes) {
             match outcome {
                 Outcome::Accepted => {
@@ -194,23 +203,25 @@ impl Round<'_> {
                     }
                 }
                 Outcome::Unavailable { reason, after } => {
-                    let wait = match &unavailable {
-                        Some((_, wait)) => *wait,
-                        None => self.unavailable.next(),
-                    };
-                    let wait = wait.max(after.unwrap_or_default());
-                    unavailable = Some((reason, wait));
-                    self.outbox.retry_at(index, now + wait);
+                    self.outbox.retry_at(index, now);
+                    self.leave_alone(now, &reason, after);
                 }
             }
         }
-        if let Some((reason, wait)) = unavailable {
-            tracing::warn!(
-                reason,
-                wait_ms = wait.as_millis(),
-                "the sink is not available; the route waits for it"
-            );
+    }
+
+    /// Sends nothing for a while. What was under way when the sink went away says nothing new about it.
+    fn leave_alone(&mut self, now: Duration, reason: &str, after: Option<Duration>) {
+        let asked = now + after.unwrap_or_default();
+        if now >= self.away_until {
+            let is_news = self.unavailable.is_news();
+            self.away_until = asked.max(now + self.unavailable.next());
+            if is_news {
+                let wait_ms = self.away_until.saturating_sub(now).as_millis();
+                tracing::warn!(reason, wait_ms, "the sink is not available; the route waits for it");
+            }
         }
+        self.away_until = self.away_until.max(asked);
     }
 
     fn give_up(&mut self, index: usize, code: &str, reason: &str) {

@@ -18,11 +18,13 @@ use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 /// IPv4 networks that are not public (IANA IPv4 Special-Purpose Address Registry; RFC 5771 for multicast).
-const NOT_PUBLIC_V4: [(Ipv4Addr, u8); 15] = [
+const NOT_PUBLIC_V4: [(Ipv4Addr, u8); 16] = [
     (Ipv4Addr::new(0, 0, 0, 0), 8),
     (Ipv4Addr::new(10, 0, 0, 0), 8),
     (Ipv4Addr::new(100, 64, 0, 0), 10),
     (Ipv4Addr::new(127, 0, 0, 0), 8),
+    // Of the platform itself, in Azure (Microsoft Learn, "What is IP address 168.63.129.16?").
+    (Ipv4Addr::new(168, 63, 129, 16), 32),
     (Ipv4Addr::new(169, 254, 0, 0), 16),
     (Ipv4Addr::new(172, 16, 0, 0), 12),
     (Ipv4Addr::new(192, 0, 0, 0), 24),
@@ -229,6 +231,7 @@ mod tests {
             "0",
             "10.1.2.3",
             "100.64.0.1",
+            "168.63.129.16",
             "169.254.169.254",
             "172.31.255.255",
             "192.0.0.8",
@@ -300,7 +303,9 @@ mod tests {
         check("http://8.8.8.8/", &["10.0.0.0/8"], "use https://");
         check("ftp://hooks.example.com/", &[], "begin with https://");
         check("https://user:word@hooks.example.com/", &[], "user or a password");
-        check("hooks.example.com", &[], "cannot be read");
+        check("hooks.example.com", &[], "cannot be used");
+        let said = refusal("https://user:word@hooks.example.com/", &[]).unwrap_or_default();
+        assert!(!said.contains("user:word"), "{said}");
     }
 
     /// A sink whose names are resolved to one address after the other.

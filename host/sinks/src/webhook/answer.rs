@@ -27,7 +27,7 @@ pub(super) async fn read(response: Response) -> Outcome {
     }
     let reason = describe(status, &body);
     match status.as_u16() {
-        400 | 413 | 414 | 415 | 422 | 431 => Outcome::Refused { reason },
+        413 | 414 | 415 | 431 => Outcome::Refused { reason },
         429 | 502 | 503 | 504 => Outcome::Unavailable { reason, after },
         _ => Outcome::Retry { reason, after },
     }

@@ -288,7 +288,7 @@ impl Hooks {
         let id = |number| delivery(number).to_string();
         match trouble {
             Trouble::FailsOnce { number } => drop(self.once.insert(id(number), 500)),
-            Trouble::RefusesOnce { number } => drop(self.once.insert(id(number), 422)),
+            Trouble::RefusesOnce { number } => drop(self.once.insert(id(number), 415)),
             Trouble::Down => self.always = Some(Reply::Text(503, "back soon")),
             Trouble::Reset => self.always = Some(Reply::Reset),
             Trouble::Throttles => self.always = Some(Reply::Text(429, "")),

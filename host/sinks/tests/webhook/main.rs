@@ -69,11 +69,11 @@ async fn outcome(reply: Reply) -> (String, Option<Duration>) {
 async fn each_status_says_whether_it_is_about_the_message_or_about_the_endpoint() {
     for (statuses, expected) in [
         (&[200_u16, 201, 202, 204][..], "accepted"),
-        (&[400, 413, 414, 415, 422, 431], "refused"),
+        (&[413, 414, 415, 431], "refused"),
         (&[429, 502, 503, 504, 410], "unavailable"),
         (
             &[
-                301, 302, 307, 308, 401, 403, 404, 405, 408, 409, 418, 425, 500, 501, 599,
+                400, 422, 301, 302, 307, 308, 401, 403, 404, 405, 408, 409, 418, 422, 425, 500, 501, 599,
             ],
             "retry",
         ),
