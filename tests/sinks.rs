@@ -16,8 +16,9 @@ const OLD_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// Where nobody listens.
 const NOBODY: &str = "http://127.0.0.1:1";
 
-/// Proxies that nobody listens at: whoever uses one gets nowhere.
-const PROXIES: [(&str, &str); 5] = [
+/// Proxies that nobody listens at, and whoever uses one gets nowhere; and a variable that is there and says nothing.
+const ENVIRONMENT: [(&str, &str); 6] = [
+    ("WEIR_SINK_HOOK_SECRET", ""),
     ("NO_PROXY", ""),
     ("no_proxy", ""),
     ("HTTP_PROXY", NOBODY),
@@ -131,7 +132,7 @@ async fn webhooks_arrive_in_order_of_each_item_and_another_language_verifies_the
     weir.write("hook.secret", &format!("{SECRET}\n{OLD_SECRET}\n"));
     receiver.answers(&[204, 500, 429, 503, 404]);
     change(&simulator, 4);
-    let running = weir.run_with(&PROXIES);
+    let running = weir.run_with(&ENVIRONMENT);
     let deliveries = |hooks: &[weir_tests::Hook]| -> BTreeSet<String> {
         hooks.iter().map(|hook| hook.delivery().to_owned()).collect()
     };

@@ -107,13 +107,23 @@ impl Failed<'_> {
             self.code,
             self.message.unwrap_or("the service gave no message")
         );
-        // A key that is used too often counts as the sender's fault, and passes.
-        if self.is_our_fault && !self.code.contains("Throttl") {
+        if is_about_access(self.code) {
+            Outcome::unavailable(reason)
+        } else if self.is_our_fault {
             Outcome::refused(reason)
         } else {
             Outcome::retry(reason)
         }
     }
+}
+
+/// Whether a code is about what we may do, or about a key that the service encrypts with: an operator has to mend it, and it
+/// counts as the sender's fault all the same (`KMS.DisabledException` in SQS, `KMSThrottling` in SNS).
+fn is_about_access(code: &str) -> bool {
+    let code = code.to_ascii_lowercase();
+    ["kms", "accessdenied", "authoriz", "security"]
+        .into_iter()
+        .any(|part| code.contains(part))
 }
 
 /// The outcomes of a batch whose entries were numbered from 0, from those that were taken and those that failed.

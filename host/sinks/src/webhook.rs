@@ -36,6 +36,7 @@ use jiff::Timestamp;
 use reqwest::Url;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use weir_model::Event;
+use zeroize::Zeroizing;
 
 use self::address::{AddressGuard, Resolver};
 use self::signature::{SecretError, Signer};
@@ -64,12 +65,12 @@ pub struct Webhook {
 }
 
 /// How an endpoint is reached.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct WebhookSettings {
     /// `https://hooks.example.com/orders`. `http://` only goes to addresses in `allow_networks`.
     pub url: String,
     /// Secrets that every message is signed with, `whsec_` and 24 to 64 bytes in base64. Two while receivers change over.
-    pub secrets: Vec<String>,
+    pub secrets: Vec<Zeroizing<String>>,
     /// Networks that are not public and may be sent to all the same.
     pub allow_networks: Vec<IpNet>,
 }
@@ -103,23 +104,22 @@ impl Webhook {
 
     fn resolving(settings: WebhookSettings, resolver: Resolver) -> Result<Self, WebhookError> {
         let refuse = |reason: &str| WebhookError::Url(reason.to_owned());
+        let not_https = "it has to begin with https://; http:// only goes to networks that `allow_networks` names";
+        if !settings.url.contains("://") {
+            return Err(refuse(not_https));
+        }
         let url = Url::parse(&settings.url).map_err(|error| refuse(&error.to_string()))?;
         let is_secure = match url.scheme() {
             "https" => true,
-            "http" if settings.allow_networks.is_empty() => {
-                return Err(refuse(
-                    "it has to begin with https://; http:// only goes to networks that `allow_networks` names",
-                ));
-            }
-            "http" => false,
-            _ => return Err(refuse("it has to begin with https://")),
+            "http" if !settings.allow_networks.is_empty() => false,
+            _ => return Err(refuse(not_https)),
         };
         if !url.username().is_empty() || url.password().is_some() {
             return Err(refuse(
                 "it must not carry a user or a password: receivers know us by our signature",
             ));
         }
-        let guard = AddressGuard::new(settings.allow_networks.clone(), is_secure);
+        let guard = AddressGuard::new(&settings.allow_networks, is_secure);
         // An address in the URL never comes to the resolver (streams.md 37).
         guard.check_host(&url)?;
         let signer = Signer::new(&settings.secrets)?;

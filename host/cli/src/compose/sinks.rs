@@ -55,11 +55,12 @@ fn networks(webhook: &WebhookConfig) -> Result<Vec<IpNet>> {
 }
 
 /// What a webhook's messages are signed with.
-fn secrets(loaded: &Loaded, name: &str, webhook: &WebhookConfig) -> Result<Vec<String>> {
+fn secrets(loaded: &Loaded, name: &str, webhook: &WebhookConfig) -> Result<Vec<Zeroizing<String>>> {
     let variable = format!("WEIR_SINK_{}_SECRET", name.to_uppercase().replace('-', "_"));
-    let text = match std::env::var(&variable) {
-        Ok(text) => Zeroizing::new(text),
-        Err(_) => {
+    // A variable that is empty is one that was not set.
+    let text = match std::env::var(&variable).ok().filter(|text| !text.is_empty()) {
+        Some(text) => Zeroizing::new(text),
+        None => {
             let file = webhook.secret_file.clone();
             let path = loaded.path(&file.unwrap_or_else(|| PathBuf::from(format!("{name}.secret"))));
             let text = std::fs::read_to_string(&path).with_context(|| {
@@ -72,5 +73,5 @@ fn secrets(loaded: &Loaded, name: &str, webhook: &WebhookConfig) -> Result<Vec<S
             Zeroizing::new(text)
         }
     };
-    Ok(text.split_whitespace().map(str::to_owned).collect())
+    Ok(text.split_whitespace().map(|secret| secret.to_owned().into()).collect())
 }

@@ -20,7 +20,8 @@ use super::version::LoadedVersion;
 use crate::pace::{Backoff, random};
 use crate::{Activities, Activity, fault};
 
-/// Longest request, above the time limits of any sink. A request that ran into it may have been taken.
+/// Longest request, above the time limit of any single call of a sink. A request that ran into it may have been taken, in parts
+/// if it was sent in parts.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Delivers the events of a route.

@@ -50,6 +50,9 @@ const NOT_PUBLIC_V6: [(Ipv6Addr, u8); 4] = [
     (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20),
 ];
 
+/// Bits before the IPv4 address in an IPv6 address that maps one (RFC 4291, section 2.5.5.2).
+const MAPPED_BITS: u8 = 96;
+
 /// Decides about addresses.
 #[derive(Clone, Debug)]
 pub(super) struct AddressGuard {
@@ -97,9 +100,9 @@ impl fmt::Display for Forbidden {
 }
 
 impl AddressGuard {
-    pub(super) fn new(allowed: Vec<IpNet>, is_public_allowed: bool) -> Self {
+    pub(super) fn new(allowed: &[IpNet], is_public_allowed: bool) -> Self {
         Self {
-            allowed,
+            allowed: allowed.iter().map(canonical).collect(),
             is_public_allowed,
         }
     }
@@ -126,6 +129,17 @@ impl AddressGuard {
             address,
             is_public,
         })
+    }
+}
+
+/// A network as the addresses in it are written: IPv4 in IPv6's clothes is IPv4.
+fn canonical(network: &IpNet) -> IpNet {
+    let bits = network.prefix_len().checked_sub(MAPPED_BITS);
+    match (network.addr().to_canonical(), bits) {
+        (address @ IpAddr::V4(_), Some(bits)) if matches!(network, IpNet::V6(_)) => {
+            IpNet::new(address, bits).unwrap_or(*network)
+        }
+        _ => *network,
     }
 }
 
@@ -205,7 +219,7 @@ mod tests {
     fn settings(url: &str, allowed: &[&str]) -> WebhookSettings {
         WebhookSettings {
             url: url.to_owned(),
-            secrets: vec!["whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz".to_owned()],
+            secrets: vec!["whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz".to_owned().into()],
             allow_networks: allowed.iter().map(|network| network.parse().unwrap()).collect(),
         }
     }
@@ -289,6 +303,11 @@ mod tests {
         assert_eq!(refusal("http://10.1.2.3/", &["10.0.0.0/8"]), None);
         assert_eq!(refusal("https://[::ffff:10.1.2.3]/", &["10.0.0.0/8"]), None);
         assert_eq!(refusal("https://[fd00::1]/", &["fd00::/8"]), None);
+        assert_eq!(refusal("https://10.1.2.3/", &["::ffff:10.0.0.0/104"]), None);
+        assert!(
+            refusal("https://11.1.2.3/", &[]).is_none()
+                && refusal("https://10.1.2.3/", &["::ffff:11.0.0.0/104"]).is_some()
+        );
         assert!(refusal("https://11.0.0.1/", &["10.0.0.0/8"]).is_none());
         assert!(refusal("https://192.168.0.1/", &["10.0.0.0/8"]).is_some());
     }
@@ -303,7 +322,7 @@ mod tests {
         check("http://8.8.8.8/", &["10.0.0.0/8"], "use https://");
         check("ftp://hooks.example.com/", &[], "begin with https://");
         check("https://user:word@hooks.example.com/", &[], "user or a password");
-        check("hooks.example.com", &[], "cannot be used");
+        check("hooks.example.com", &[], "begin with https://");
         let said = refusal("https://user:word@hooks.example.com/", &[]).unwrap_or_default();
         assert!(!said.contains("user:word"), "{said}");
     }

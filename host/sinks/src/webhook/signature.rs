@@ -40,13 +40,13 @@ pub enum SecretError {
 }
 
 impl Signer {
-    pub(super) fn new(secrets: &[String]) -> Result<Self, SecretError> {
+    pub(super) fn new(secrets: &[Zeroizing<String>]) -> Result<Self, SecretError> {
         match secrets.len() {
             0 => return Err(SecretError::None),
             1..=SECRETS_MAX => {}
             count => return Err(SecretError::Many(count)),
         }
-        let read = |(index, secret): (usize, &String)| {
+        let read = |(index, secret): (usize, &Zeroizing<String>)| {
             let encoded = secret.strip_prefix(PREFIX);
             let secret = encoded.and_then(|encoded| STANDARD.decode(encoded).ok().map(Zeroizing::new));
             secret
@@ -78,7 +78,8 @@ mod tests {
     fn a_secret_that_is_too_short_too_long_or_no_base64_is_refused() {
         let secret = |bytes: usize| format!("{PREFIX}{}", STANDARD.encode(vec![7; bytes]));
         let check = |secrets: &[String], expected: Option<SecretError>| {
-            assert_eq!(Signer::new(secrets).err(), expected, "{secrets:?}");
+            let given: Vec<Zeroizing<String>> = secrets.iter().cloned().map(Zeroizing::new).collect();
+            assert_eq!(Signer::new(&given).err(), expected, "{secrets:?}");
         };
         check(&[], Some(SecretError::None));
         for (bytes, expected) in [

@@ -74,8 +74,7 @@ async fn nothing_to_send_is_no_request() {
 async fn a_message_that_fails_fails_alone_and_what_may_pass_is_told_from_what_may_not() {
     for kind in all_but_log() {
         let peer = Peer::start(kind).await;
-        peer.trouble(Trouble::FailsOnce { number: 1 });
-        peer.trouble(Trouble::RefusesOnce { number: 3 });
+        peer.trouble(Trouble::TwoFail { passing: 1, lasting: 3 });
         let outcomes = peer.send(5).await;
         let expected = ["accepted", "retry", "accepted", "refused", "accepted"];
         assert_eq!(kinds(&outcomes), expected, "{kind:?}: {:?}", show(&outcomes));
@@ -108,9 +107,12 @@ async fn a_place_that_is_not_there_says_nothing_against_the_messages() {
 #[tokio::test]
 async fn a_message_that_is_too_large_is_refused_and_those_beside_it_are_not() {
     for kind in all_but_log() {
-        for trouble in [Trouble::TakesLittle, Trouble::TakesLittleAndSaysNothing] {
+        for says_nothing in [false, true] {
             let peer = Peer::start(kind).await;
-            peer.trouble(trouble);
+            peer.trouble(Trouble::TakesAtMost {
+                bytes: 6000,
+                says_nothing,
+            });
             let mut large = event(2);
             large.detail.insert("more".to_owned(), "x".repeat(8000).into());
             let mut messages = messages(&*peer.sink, 4);
@@ -122,6 +124,42 @@ async fn a_message_that_is_too_large_is_refused_and_those_beside_it_are_not() {
             let expected = ["accepted", "accepted", "refused", "accepted"];
             assert_eq!(kinds(&outcomes), expected, "{kind:?}: {:?}", show(&outcomes));
             assert_eq!(peer.deliveries(), ids([0, 1, 3]), "{kind:?}");
+        }
+    }
+}
+
+/// What a request may hold is reckoned before it is sent, so it has to be reckoned as the service does.
+#[tokio::test]
+async fn a_message_has_as_many_bytes_as_the_other_side_counts() {
+    for kind in all_but_log() {
+        for (less, expected) in [(0, "accepted"), (1, "refused")] {
+            let peer = Peer::start(kind).await;
+            let message = messages(&*peer.sink, 1);
+            let bytes = peer.sink.size(&message[0]) - less;
+            peer.trouble(Trouble::TakesAtMost {
+                bytes,
+                says_nothing: false,
+            });
+            let outcomes = peer.sink.send(&message).await;
+            assert_eq!(kinds(&outcomes), [expected], "{kind:?}: {:?}", show(&outcomes));
+        }
+    }
+}
+
+/// SQS and SNS API references, errors of a batch's entries: the service counts them as the sender's fault.
+#[tokio::test]
+async fn what_an_operator_has_to_mend_costs_no_message() {
+    for kind in [Kind::Sns, Kind::Sqs] {
+        for code in [
+            "KMS.DisabledException",
+            "KMSThrottling",
+            "AccessDenied",
+            "AuthorizationError",
+        ] {
+            let peer = Peer::start(kind).await;
+            peer.fails_with(code);
+            let outcomes = peer.send(2).await;
+            assert_eq!(kinds(&outcomes), ["unavailable", "accepted"], "{kind:?}, {code}");
         }
     }
 }

@@ -24,20 +24,16 @@ pub(crate) enum Kind {
 /// What goes wrong at the other side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
-    /// The message of this number, the next time, in a way that passes.
-    FailsOnce { number: usize },
-    /// The message of this number, for what it is.
-    RefusesOnce { number: usize },
+    /// Of the next messages, the one of this number fails in a way that passes, and the other one for what it is.
+    TwoFail { passing: usize, lasting: usize },
     /// Every request is answered with an error of the place, until it is calm.
     Down,
     /// Every connection is reset, until it is calm.
     Reset,
     /// Every request is one too many, until it is calm.
     Throttles,
-    /// Requests above a few kilobytes are refused.
-    TakesLittle,
-    /// The same, by something that says nothing but 413.
-    TakesLittleAndSaysNothing,
+    /// Requests of more bytes are refused: by the service, or by something before it that says nothing but 413.
+    TakesAtMost { bytes: usize, says_nothing: bool },
     /// The next request is taken, and the connection reset in place of an answer.
     TakesAndHangsUpOnce,
 }
@@ -81,9 +77,6 @@ struct Hooks {
     hangs_up: bool,
 }
 
-/// Bytes of a request that a place takes which takes little.
-const LITTLE_BYTES: usize = 6000;
-
 impl Peer {
     pub(crate) async fn start(kind: Kind) -> Self {
         match kind {
@@ -102,7 +95,7 @@ impl Peer {
                 let server = Server::start(move |request| answering.lock().unwrap().answer(request)).await;
                 let settings = WebhookSettings {
                     url: format!("{}/hooks", server.endpoint()),
-                    secrets: vec!["whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz".to_owned()],
+                    secrets: vec!["whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz".to_owned().into()],
                     allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
                 };
                 Self {
@@ -146,7 +139,6 @@ impl Peer {
         }
     }
 
-    /// Two messages that fail in one request have to be asked for in order of their numbers.
     pub(crate) fn trouble(&self, trouble: Trouble) {
         match &self.side {
             Side::Aws(simulator) => self.trouble_aws(simulator, trouble),
@@ -164,31 +156,37 @@ impl Peer {
             });
         };
         match trouble {
-            // Both in the same request.
-            Trouble::FailsOnce { number } => simulator.fail_entries(
+            Trouble::TwoFail { passing, lasting } => simulator.fail_entries(
                 operation,
                 vec![
-                    failure(number, "InternalFailure", false),
-                    failure(3, "MalformedDetail", true),
+                    failure(passing, "InternalFailure", false),
+                    failure(lasting, "MalformedDetail", true),
                 ],
             ),
-            Trouble::RefusesOnce { .. } => {}
             Trouble::Down => always(Fault::Error {
                 status: 503,
                 code: "ServiceUnavailable".to_owned(),
             }),
             Trouble::Reset => always(Fault::Reset),
             Trouble::Throttles => always(Fault::Throttling),
-            Trouble::TakesLittle | Trouble::TakesLittleAndSaysNothing => simulator.sinks(|settings| {
-                settings.eventbridge_bytes_max = LITTLE_BYTES;
-                settings.sns_bytes_max = LITTLE_BYTES;
-                settings.sqs_bytes_max = LITTLE_BYTES;
-                settings.bare_413 = trouble == Trouble::TakesLittleAndSaysNothing;
+            Trouble::TakesAtMost { bytes, says_nothing } => simulator.sinks(|settings| {
+                settings.eventbridge_bytes_max = bytes;
+                settings.sns_bytes_max = bytes;
+                settings.sqs_bytes_max = bytes;
+                settings.bare_413 = says_nothing;
             }),
             Trouble::TakesAndHangsUpOnce => {
                 simulator.queue_fault(FaultRule::next(operation, Fault::Reset).after_effect());
             }
         }
+    }
+
+    /// A message of the next batch fails with this code, which the service says is our fault.
+    pub(crate) fn fails_with(&self, code: &str) {
+        let Side::Aws(simulator) = &self.side else {
+            panic!("only AWS has such codes")
+        };
+        simulator.fail_entries(self.operation(), vec![failure(0, code, true)]);
     }
 
     pub(crate) fn calm(&self) {
@@ -287,12 +285,11 @@ impl Hooks {
     fn trouble(&mut self, trouble: Trouble) {
         let id = |number| delivery(number).to_string();
         match trouble {
-            Trouble::FailsOnce { number } => drop(self.once.insert(id(number), 500)),
-            Trouble::RefusesOnce { number } => drop(self.once.insert(id(number), 415)),
+            Trouble::TwoFail { passing, lasting } => self.once = [(id(passing), 500), (id(lasting), 415)].into(),
             Trouble::Down => self.always = Some(Reply::Text(503, "back soon")),
             Trouble::Reset => self.always = Some(Reply::Reset),
             Trouble::Throttles => self.always = Some(Reply::Text(429, "")),
-            Trouble::TakesLittle | Trouble::TakesLittleAndSaysNothing => self.bytes_max = Some(LITTLE_BYTES),
+            Trouble::TakesAtMost { bytes, .. } => self.bytes_max = Some(bytes),
             Trouble::TakesAndHangsUpOnce => self.hangs_up = true,
         }
     }

@@ -39,7 +39,7 @@ impl Receiver {
     fn webhook(&self, secrets: &[&str]) -> Webhook {
         Webhook::new(WebhookSettings {
             url: format!("{}/hooks?team=orders", self.server.endpoint()),
-            secrets: secrets.iter().map(|secret| (*secret).to_owned()).collect(),
+            secrets: secrets.iter().map(|secret| (*secret).to_owned().into()).collect(),
             allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
         })
         .unwrap()
@@ -138,7 +138,7 @@ async fn an_endpoint_that_does_not_answer_is_given_up_in_time() {
 async fn an_endpoint_that_nobody_listens_at_is_not_there() {
     let webhook = Webhook::new(WebhookSettings {
         url: "http://127.0.0.1:1/".to_owned(),
-        secrets: vec![SECRET.to_owned()],
+        secrets: vec![SECRET.to_owned().into()],
         allow_networks: vec!["127.0.0.1/32".parse().unwrap()],
     });
     let outcomes = send(&webhook.unwrap(), 1).await;

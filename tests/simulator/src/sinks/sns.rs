@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::service::ApiError;
 use crate::sinks::form::Form;
-use crate::sinks::sqs::check_batch;
+use crate::sinks::sqs::{check_batch, size};
 use crate::sinks::{Entry, Sinks, text};
 
 const OPERATION: &str = "PublishBatch";
@@ -26,11 +26,7 @@ impl Sinks {
         let topic = form.get("TopicArn").unwrap_or_default().to_owned();
         let entries = read_entries(form);
         check_batch(&entries, "")?;
-        let size_bytes: usize = entries
-            .iter()
-            .filter_map(|entry| text(entry, "Message"))
-            .map(str::len)
-            .sum();
+        let size_bytes: usize = entries.iter().map(|entry| size(entry, "Message")).sum();
         if size_bytes > self.settings.sns_bytes_max {
             return Err(self.too_large("BatchRequestTooLong"));
         }

@@ -17,11 +17,7 @@ impl Sinks {
         let queue = text(body, "QueueUrl").unwrap_or_default();
         let entries = body["Entries"].as_array().map(Vec::as_slice).unwrap_or_default();
         check_batch(entries, "")?;
-        let size_bytes: usize = entries
-            .iter()
-            .filter_map(|entry| text(entry, "MessageBody"))
-            .map(str::len)
-            .sum();
+        let size_bytes: usize = entries.iter().map(|entry| size(entry, "MessageBody")).sum();
         if size_bytes > self.settings.sqs_bytes_max {
             return Err(self.too_large("BatchRequestTooLong"));
         }
@@ -54,6 +50,17 @@ impl Sinks {
         }
         Ok(json!({ "Successful": successful, "Failed": failed }))
     }
+}
+
+/// Bytes that a message counts: its body, and name, type and value of each attribute (SQS Developer Guide, "Amazon SQS message
+/// metadata").
+pub(super) fn size(entry: &Value, body: &str) -> usize {
+    let attributes = entry["MessageAttributes"].as_object().into_iter().flatten();
+    let of_attribute = |(name, attribute): (&String, &Value)| {
+        let length = |field| text(attribute, field).map_or(0, str::len);
+        name.len() + length("DataType") + length("StringValue") + length("BinaryValue")
+    };
+    text(entry, body).map_or(0, str::len) + attributes.map(of_attribute).sum::<usize>()
 }
 
 /// Refuses a batch that is empty, too long, or has an id twice. SNS ends the codes otherwise than SQS.
