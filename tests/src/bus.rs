@@ -9,6 +9,8 @@ use axum::response::{IntoResponse as _, Response};
 use axum::{Json, Router, routing};
 use serde_json::{Value, json};
 
+use crate::serve;
+
 /// A running bus. It ends with the test.
 #[derive(Clone)]
 pub struct Bus {
@@ -41,19 +43,14 @@ impl Bus {
     ///
     /// No port is free.
     pub async fn start() -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a port is free");
-        let endpoint = format!("http://{}", listener.local_addr().expect("a listener has an address"));
-        let bus = Self {
-            endpoint,
-            state: Arc::default(),
-        };
+        let state: Arc<Mutex<BusState>> = Arc::default();
         let app = Router::new()
             .route("/", routing::post(put_events))
-            .with_state(bus.state.clone());
-        tokio::spawn(async move { axum::serve(listener, app).await });
-        bus
+            .with_state(Arc::clone(&state));
+        Self {
+            endpoint: serve(app).await,
+            state,
+        }
     }
 
     /// A `[sink.bus]` for this bus.

@@ -12,6 +12,7 @@ mod database;
 mod footprint;
 mod moto;
 pub mod oracle;
+mod process;
 mod receiver;
 mod site;
 mod weir;
@@ -21,9 +22,10 @@ pub use bus::{Bus, Received};
 pub use database::TestDatabase;
 pub use footprint::Footprint;
 pub use moto::Moto;
+pub use process::{Answer, WeirProcess, ask, binary, component, target_folder, weir};
 pub use receiver::{Hook, RETRY_AFTER, Receiver, verified};
 pub use site::{Site, source_of};
-pub use weir::{Answer, ORIGIN, SIGNING_KEY, Weir, WeirProcess, ask, binary, component, target_folder, weir};
+pub use weir::{ORIGIN, SIGNING_KEY, Weir};
 pub use witness::TestWitness;
 
 use std::time::{Duration, Instant};
@@ -38,6 +40,16 @@ fn patience() -> Duration {
     let given = std::env::var("WEIR_TEST_PATIENCE_S").ok();
     let seconds = given.and_then(|text| text.parse().ok());
     seconds.map_or(PATIENCE, Duration::from_secs)
+}
+
+/// Serves an application on the loopback until the test ends. Returns where.
+async fn serve(app: axum::Router) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port is free");
+    let address = listener.local_addr().expect("a listener has an address");
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    format!("http://{address}")
 }
 
 /// Looks until `look` finds something.

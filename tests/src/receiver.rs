@@ -14,6 +14,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use crate::moto::cache_folder;
+use crate::serve;
 
 /// Reads a secret and a request a line, and says of each what the library makes of it.
 const VERIFY: &str = r#"
@@ -65,17 +66,12 @@ impl Receiver {
     ///
     /// No port is free.
     pub async fn start() -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a port is free");
-        let endpoint = format!("http://{}", listener.local_addr().expect("a listener has an address"));
-        let receiver = Self {
-            endpoint,
-            state: Arc::default(),
-        };
-        let app = Router::new().fallback(take).with_state(Arc::clone(&receiver.state));
-        tokio::spawn(async move { axum::serve(listener, app).await });
-        receiver
+        let state: Arc<Mutex<Inbox>> = Arc::default();
+        let app = Router::new().fallback(take).with_state(Arc::clone(&state));
+        Self {
+            endpoint: serve(app).await,
+            state,
+        }
     }
 
     /// Where it listens.

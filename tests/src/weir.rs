@@ -1,19 +1,19 @@
-//! The binary, in a folder of its own.
+//! A Weir that is configured: a folder and a database of its own, commands in it, and what its API says.
 
-use std::path::{Path, PathBuf};
-use std::process::{ExitStatus, Stdio};
+use std::path::PathBuf;
 
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use weir_dev::LocalDynamoDb;
 use weir_evidence::LedgerSecret;
 use weir_ledger::{Database, Ledger, RecordedEntry};
 use weir_model::{LedgerName, Position};
 use weir_simulator::Simulator;
 
-use crate::{Bus, TestDatabase, eventually};
+use crate::process::{answer, free_address};
+use crate::{Answer, Bus, TestDatabase, WeirProcess, binary, component, eventually};
 
 /// The secret of every test ledger.
 const SECRET: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
@@ -31,23 +31,6 @@ pub struct Weir {
     pub database: TestDatabase,
     /// Address of its API.
     pub api: String,
-}
-
-/// `weir run`, running.
-pub struct WeirProcess {
-    child: Child,
-    log: PathBuf,
-}
-
-/// What a command answered.
-#[derive(Debug)]
-pub struct Answer {
-    /// Its exit code.
-    pub code: Option<i32>,
-    /// Standard output.
-    pub stdout: String,
-    /// Standard error.
-    pub stderr: String,
 }
 
 impl Weir {
@@ -146,19 +129,9 @@ impl Weir {
     /// The binary is not there.
     #[must_use]
     pub fn run_with(&self, environment: &[(&str, &str)]) -> WeirProcess {
-        let log = self.path("log");
-        let log_file = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&log)
-            .expect("the log can be written");
         let mut command = self.prepare(&["run", "--migrate"]);
-        command.stdout(Stdio::null()).stderr(log_file).kill_on_drop(true);
         command.envs(environment.iter().copied());
-        WeirProcess {
-            child: command.spawn().expect("the binary runs"),
-            log,
-        }
+        WeirProcess::start(command, self.path("log"))
     }
 
     /// Starts another one on the same ledger, which answers on an address of its own.
@@ -174,14 +147,7 @@ impl Weir {
         let config = config.replace(ours, &free_address().to_string());
         // As if it were on another machine: what it compiled is its own.
         self.write(&file, &config.replace("compiled/main", &format!("compiled/{name}")));
-        let log = self.path(&format!("log-{name}"));
-        let log_file = std::fs::File::create(&log).expect("the log can be written");
-        let mut command = self.prepare_with(&["run"], &file);
-        command.stdout(Stdio::null()).stderr(log_file).kill_on_drop(true);
-        WeirProcess {
-            child: command.spawn().expect("the binary runs"),
-            log,
-        }
+        WeirProcess::start(self.prepare_with(&["run"], &file), self.path(&format!("log-{name}")))
     }
 
     /// The ledger, read beside the running Weir.
@@ -290,150 +256,4 @@ impl Weir {
         command.args(["--config", config]).env("WEIR_LOG", "info");
         command
     }
-}
-
-/// Runs a command that needs no configuration to its end, in a folder.
-///
-/// # Panics
-///
-/// The binary is not there.
-pub async fn weir(folder: &Path, arguments: &[&str]) -> Answer {
-    answer(binary(folder, arguments)).await
-}
-
-/// The command, in a folder, not yet run.
-///
-/// # Panics
-///
-/// The binary is not there.
-#[must_use]
-pub fn binary(folder: &Path, arguments: &[&str]) -> Command {
-    let binary = profile_folder().join("weir");
-    assert!(binary.exists(), "{} is not there: run `make test`", binary.display());
-    let mut command = Command::new(binary);
-    command.args(arguments).current_dir(folder);
-    command
-}
-
-async fn answer(mut command: Command) -> Answer {
-    let output = command.output().await.expect("the binary runs");
-    Answer {
-        code: output.status.code(),
-        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
-}
-
-impl WeirProcess {
-    /// Kills it as a power cut would.
-    ///
-    /// # Panics
-    ///
-    /// It cannot be killed.
-    pub async fn kill(mut self) {
-        self.child.kill().await.expect("our own child can be killed");
-    }
-
-    /// Waits for it to end by itself.
-    ///
-    /// # Panics
-    ///
-    /// It did not within two minutes.
-    pub async fn ended(&mut self) -> ExitStatus {
-        let wait = tokio::time::timeout(crate::PATIENCE, self.child.wait()).await;
-        wait.unwrap_or_else(|_| panic!("it runs on: {}", self.log()))
-            .expect("our own child can be waited for")
-    }
-
-    /// Asks it to stop, and waits until it did, in good order.
-    ///
-    /// # Panics
-    ///
-    /// It did not stop in good order.
-    pub async fn stop(mut self) {
-        ask(self.child.id().expect("it runs"), "TERM").await;
-        let status = self.ended().await;
-        assert!(status.success(), "{status}: {}", self.log());
-    }
-
-    /// Its number, for signals.
-    ///
-    /// # Panics
-    ///
-    /// It has ended.
-    #[must_use]
-    pub fn process_id(&self) -> u32 {
-        self.child.id().expect("it runs")
-    }
-
-    /// Whether it still runs.
-    ///
-    /// # Panics
-    ///
-    /// That cannot be found out.
-    pub fn is_running(&mut self) -> bool {
-        self.child.try_wait().expect("our own child can be asked").is_none()
-    }
-
-    /// What it and those before it logged.
-    #[must_use]
-    pub fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).unwrap_or_default()
-    }
-}
-
-/// Sends a process a signal, by the shell: `kill` as a program of its own is not on every machine.
-///
-/// # Panics
-///
-/// The process is gone.
-pub async fn ask(process: u32, signal: &str) {
-    let kill = format!("kill -{signal} {process}");
-    let status = Command::new("sh")
-        .args(["-c", &kill])
-        .status()
-        .await
-        .expect("a shell is everywhere");
-    assert!(status.success(), "{kill}: {status}");
-}
-
-/// The folder that cargo builds into.
-///
-/// # Panics
-///
-/// This is no test that cargo built.
-#[must_use]
-pub fn target_folder() -> PathBuf {
-    let profile = profile_folder();
-    profile
-        .parent()
-        .map(Path::to_owned)
-        .expect("tests are in <target>/<profile>/deps")
-}
-
-/// The folder of binaries that were built as this test was: an optimised test runs an optimised Weir.
-fn profile_folder() -> PathBuf {
-    let test = std::env::current_exe().expect("a test knows its path");
-    let folder = test.ancestors().nth(2);
-    folder
-        .map(Path::to_owned)
-        .expect("tests are in <target>/<profile>/deps")
-}
-
-/// A plugin of this repository.
-///
-/// # Panics
-///
-/// It was not built.
-#[must_use]
-pub fn component(name: &str) -> PathBuf {
-    let path = target_folder().join("plugins").join(format!("{name}.wasm"));
-    assert!(path.exists(), "{} is not there: run `make plugins`", path.display());
-    path
-}
-
-/// An address on the loopback that nobody uses now.
-fn free_address() -> std::net::SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("a listener has an address")
 }

@@ -8,9 +8,11 @@ use axum::http::StatusCode;
 use axum::routing::post;
 use weir_evidence::{Checkpoint, Cosigner, Hash, SignedCheckpoint, is_consistent};
 
+use crate::serve;
+
 /// A running witness.
 pub struct TestWitness {
-    address: std::net::SocketAddr,
+    url: String,
     seen: Arc<Mutex<Option<Checkpoint>>>,
 }
 
@@ -35,22 +37,15 @@ impl TestWitness {
         let app = Router::new()
             .route("/add-checkpoint", post(add_checkpoint))
             .with_state(memory);
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-            .await
-            .expect("a port is free");
-        let address = listener.local_addr().expect("it listens");
-        tokio::spawn(async move { axum::serve(listener, app).await });
-        Self { address, seen }
+        let url = serve(app).await;
+        Self { url, seen }
     }
 
     /// What a configuration says of it.
     #[must_use]
     pub fn config(&self) -> String {
         let key = cosigner().verifier_key();
-        format!(
-            "[[ledger.witness]]\nkey = \"{key}\"\nurl = \"http://{}\"\n",
-            self.address
-        )
+        format!("[[ledger.witness]]\nkey = \"{key}\"\nurl = \"{}\"\n", self.url)
     }
 
     /// The policy line that names it.
