@@ -54,5 +54,6 @@ fn reply(status: u16, body: &Value) -> Reply {
         content_type: "application/json",
         body: format!("{body}\n"),
         changes: Vec::new(),
+        date: None,
     }
 }

@@ -49,6 +49,8 @@ pub(crate) struct Reply {
     pub(crate) body: String,
     /// Changes whose records are in it, by number.
     pub(crate) changes: Vec<usize>,
+    /// The service's time when it was made, as the header `Date` has it. Without one it is of the moment that it leaves.
+    pub(crate) date: Option<String>,
 }
 
 impl<'body> Request<'body> {
@@ -82,10 +84,13 @@ impl<'body> Request<'body> {
     /// Makes the call.
     pub(crate) fn answer(&self, state: &mut State) -> Reply {
         let now = state.service.world.clock.now();
-        match self.answer_in(state, now) {
+        // What is true of one moment must not be told as of a later one: readers wait for time to pass.
+        let date = Some(state.service.world.clock.http_date());
+        let reply = match self.answer_in(state, now) {
             Ok((body, changes)) => self.reply(200, body, changes),
             Err(error) => self.refuse(&error),
-        }
+        };
+        Reply { date, ..reply }
     }
 
     fn answer_in(&self, state: &mut State, now: Timestamp) -> Result<(String, Vec<usize>), ApiError> {
@@ -154,6 +159,7 @@ impl<'body> Request<'body> {
             content_type: self.protocol.content_type(),
             body,
             changes,
+            date: None,
         }
     }
 }

@@ -103,10 +103,11 @@ fn whole(simulator: &Simulator, reply: Reply) -> Response<Body> {
 
 /// What the service says before the body of an answer: its time, and which request it answers.
 fn head(simulator: &Simulator, reply: &Reply) -> response::Builder {
+    let now = || simulator.state().service.world.clock.http_date();
     Response::builder()
         .status(reply.status)
         .header(header::CONTENT_TYPE, reply.content_type)
-        .header(header::DATE, simulator.state().service.world.clock.http_date())
+        .header(header::DATE, reply.date.clone().unwrap_or_else(now))
         .header("x-amzn-requestid", simulator.next_request_id())
 }
 
@@ -138,4 +139,24 @@ fn built(response: Result<Response<Body>, axum::http::Error>) -> Response<Body> 
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         response
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::setup::Setup;
+
+    /// Or what was left out a moment ago is left out a quarter of an hour later, and a reader takes it for gone.
+    #[tokio::test]
+    async fn an_answer_is_of_the_time_at_which_it_was_made_whenever_it_leaves() {
+        let simulator = Simulator::start(Setup::default()).await.unwrap();
+        let before = simulator.state().service.world.clock.http_date();
+        let reply = make(
+            &simulator,
+            &Request::parse(Some("DynamoDBStreams_20120810.ListStreams"), b"{}"),
+        );
+        simulator.step(Duration::from_mins(16));
+        let answer = whole(&simulator, reply);
+        assert_eq!(answer.headers()[header::DATE], before);
+    }
 }
