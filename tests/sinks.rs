@@ -67,8 +67,8 @@ fn in_order(rounds: u64) -> BTreeMap<String, Vec<u64>> {
         .into()
 }
 
-/// The process is killed when everything was sent and the cursor has not moved: all of it is sent again. A FIFO queue has
-/// each once and in order; another queue has it twice, under the same id and with the same bytes.
+/// The process is killed when something was sent and the cursor has not moved: that is sent again. A FIFO queue has each once and
+/// in order; another queue has some twice, under the same id and with the same bytes.
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_kill_a_fifo_queue_has_everything_once_and_in_order_and_another_the_same_again() {
     let moto = Moto::start().await;
@@ -100,24 +100,37 @@ async fn after_a_kill_a_fifo_queue_has_everything_once_and_in_order_and_another_
     weir.write("weir.toml", &config);
     weir.run(Some("after-send:1")).ended().await;
     let running = weir.run(None);
-
-    eventually("everything is sent again", async || {
-        let plain = moto.length(&urls[0]).await + moto.length(&urls[2]).await;
-        (plain == 48).then_some(())
+    let mut arrived: Vec<Vec<Value>> = vec![Vec::new(); queues.len()];
+    eventually("everything arrives", async || {
+        let mut are_there = true;
+        for ((queue, url), events) in queues.iter().zip(&urls).zip(&mut arrived) {
+            // What was taken out of a FIFO queue is not known to this one any more.
+            if queue.ends_with(".fifo") {
+                are_there &= moto.length(url).await >= 12;
+            } else {
+                events.extend(moto.drain(url).await);
+                are_there &= ids(events).len() == 12;
+            }
+        }
+        are_there.then_some(())
     })
     .await;
     running.stop().await;
-    for (queue, url) in queues.iter().zip(&urls) {
-        let events = moto.drain(url).await;
+    for ((queue, url), mut events) in queues.iter().zip(&urls).zip(arrived) {
+        events.extend(moto.drain(url).await);
         if queue.ends_with(".fifo") {
             assert_eq!(rounds(&events), in_order(4), "{queue}");
             continue;
         }
         let bodies: HashSet<String> = events.iter().map(Value::to_string).collect();
-        let ids: BTreeSet<&str> = events.iter().map(|event| event["id"].as_str().unwrap()).collect();
-        assert_eq!((ids.len(), bodies.len()), (12, 12), "{queue}: an id has two payloads");
-        assert_eq!(events.len(), 24, "{queue}: what was sent before the kill comes again");
+        assert_eq!(bodies.len(), 12, "{queue}: an id has two payloads");
+        assert!(events.len() > 12, "{queue}: what was sent before the kill comes again");
     }
+}
+
+/// Of deliveries.
+fn ids(events: &[Value]) -> BTreeSet<&str> {
+    events.iter().map(|event| event["id"].as_str().unwrap()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

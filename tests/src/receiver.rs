@@ -57,6 +57,8 @@ struct Inbox {
     hooks: Vec<Hook>,
     /// Statuses of the next answers; 204 afterwards.
     statuses: Vec<u16>,
+    /// What is answered to whatever speaks of an item.
+    of_items: BTreeMap<String, u16>,
 }
 
 impl Receiver {
@@ -84,6 +86,20 @@ impl Receiver {
     pub fn answers(&self, statuses: &[u16]) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.statuses = statuses.iter().rev().copied().collect();
+    }
+
+    /// Answers every request about an item with this status.
+    pub fn answers_about(&self, item: &str, status: u16) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.of_items.insert(item.to_owned(), status);
+    }
+
+    /// Events that were answered with success, about an item, in order.
+    #[must_use]
+    pub fn taken_about(&self, item: &str) -> Vec<Value> {
+        let taken = self.hooks().into_iter().filter(|hook| hook.status == 204);
+        let events = taken.map(|hook| hook.event());
+        events.filter(|event| event["data"]["keys"]["id"] == item).collect()
     }
 
     /// Every request that came, in order.
@@ -145,7 +161,10 @@ async fn take(State(state): State<Arc<Mutex<Inbox>>>, headers: HeaderMap, body: 
         (name.as_str().to_owned(), value.to_owned())
     };
     let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-    let status = state.statuses.pop().unwrap_or(204);
+    let event: Value = serde_json::from_str(&body).unwrap_or_default();
+    let item = event["data"]["keys"]["id"].as_str().unwrap_or_default();
+    let of_item = state.of_items.get(item).copied();
+    let status = of_item.or_else(|| state.statuses.pop()).unwrap_or(204);
     state.hooks.push(Hook {
         headers: headers.iter().map(header).collect(),
         body,

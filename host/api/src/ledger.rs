@@ -1,16 +1,11 @@
-//! The head, and what was given up.
+//! The head, and what is signed of it.
 
 use axum::Json;
-use axum::extract::{Query, State};
-use axum::http::StatusCode;
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use weir_ledger::DeadLetter;
 
 use crate::error::ApiError;
 use crate::server::Answers;
-
-/// Dead letters of one answer, unless fewer are asked for.
-const DEAD_LETTERS_MAX: u16 = 1000;
 
 /// Answer of `GET /v1/ledger`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,21 +46,6 @@ pub struct ScrubState {
     pub findings: Vec<String>,
 }
 
-/// Answer of `GET /v1/dead-letters`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct DeadLetters {
-    /// In order of position.
-    pub dead_letters: Vec<DeadLetter>,
-}
-
-/// Question of `GET /v1/dead-letters`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct DeadLetterQuery {
-    route: Option<String>,
-    limit: Option<u16>,
-}
-
 pub(crate) async fn head(State(answers): State<Answers>) -> Result<Json<LedgerHead>, ApiError> {
     let head = answers.ledger.head().await?;
     let ledger = answers.ledger.name().as_str().to_owned();
@@ -86,20 +66,4 @@ pub(crate) async fn head(State(answers): State<Answers>) -> Result<Json<LedgerHe
             findings: scrubbed.findings,
         },
     }))
-}
-
-pub(crate) async fn dead_letters(
-    State(answers): State<Answers>,
-    Query(query): Query<DeadLetterQuery>,
-) -> Result<Json<DeadLetters>, ApiError> {
-    if query.route.as_ref().is_some_and(|route| route.contains('\0')) {
-        return Err(ApiError::new(
-            StatusCode::BAD_REQUEST,
-            "bad-route",
-            "a route's name has no NUL",
-        ));
-    }
-    let limit = query.limit.unwrap_or(DEAD_LETTERS_MAX).min(DEAD_LETTERS_MAX);
-    let dead_letters = answers.ledger.dead_letters(query.route.as_deref(), limit).await?;
-    Ok(Json(DeadLetters { dead_letters }))
 }

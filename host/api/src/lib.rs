@@ -12,7 +12,10 @@
 //! | `POST /v1/erasures`, `GET /v1/erasures` | [`ErasureState`], [`Erasures`] |
 //! | `POST /v1/holds`, `GET /v1/holds`, `POST /v1/holds/{id}/release` | [`HoldState`], [`Holds`] |
 //! | `GET /v1/tables/{table}/history?key=...` | [`History`] |
-//! | `GET /v1/dead-letters?route=...` | [`DeadLetters`] |
+//! | `GET /v1/routes`, `GET /v1/sinks`, `GET /v1/parked?route=...` | [`Routes`], [`Sinks`], [`ParkedDeliveries`] |
+//! | `POST /v1/routes/{route}/pause`, `.../resume`, `POST /v1/sinks/{sink}/pause`, `.../resume` | [`Paused`] |
+//! | `GET /v1/dead-letters?route=...`, `.../{delivery}` | [`DeadLetters`], [`weir_ledger::DeadLetter`] |
+//! | `POST /v1/dead-letters/redrive`, `.../drop` | [`DeadLettersOrdered`] |
 //! | `POST /v1/plugins` (a form: `component`, `signature`, `config`), `GET /v1/plugins`, `.../{plugin}` | [`PluginState`], [`Plugins`] |
 //! | `POST /v1/lookups/{name}` (a JSON object), `GET /v1/lookups` | [`LookupState`], [`Lookups`] |
 //! | `POST /v1/routes/{route}/promote`, `.../rollback` | [`Promoted`] |
@@ -32,6 +35,8 @@
 //! - Nothing is shown that was not checked against the stored entry.
 //! - No answer has more than a page; who wants more asks for the next.
 
+mod dead_letter;
+mod delivery;
 mod erasure;
 mod error;
 mod gate;
@@ -49,11 +54,15 @@ mod shard;
 mod token;
 mod withheld;
 
+pub use dead_letter::{DeadLetterOrder, DeadLetters, DeadLettersOrdered};
+pub use delivery::{
+    ParkedDeliveries, ParkedDelivery, PauseRequest, PauseState, Paused, RouteState, Routes, SinkState, Sinks,
+};
 pub use erasure::{About, ErasureRequest, ErasureState, Erasures, HoldRequest, HoldState, Holds};
 pub use error::{ErrorAnswer, ErrorBody};
 pub use gate::{PluginGate, TrustedKey, TrustedKeyError};
 pub use history::{Change, Difference, History};
-pub use ledger::{DeadLetters, LedgerHead, Published, ScrubState};
+pub use ledger::{LedgerHead, Published, ScrubState};
 pub use lookup::{LookupState, Lookups};
 pub use plugin::{PluginState, Plugins};
 pub use proof::{Entries, ProofHashes, ShownEntry};

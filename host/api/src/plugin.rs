@@ -6,8 +6,7 @@ use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use weir_evidence::Hash;
-use weir_ledger::{NewUpload, StoredPlugin, Upload, UploadQuery};
+use weir_ledger::{NewUpload, RouteVersion, StoredPlugin, Upload, UploadQuery};
 
 use crate::error::ApiError;
 use crate::gate::{PluginGate, Uploaded};
@@ -69,13 +68,13 @@ pub(crate) async fn upload(State(answers): State<Answers>, form: Multipart) -> R
         digest = hex::encode(upload.digest),
         "plugin uploaded"
     );
-    let running = answers.ledger.running_plugins().await?;
+    let running = answers.ledger.routes().await?;
     Ok(Json(state(upload, &running)))
 }
 
 /// `GET /v1/plugins`
 pub(crate) async fn list(State(answers): State<Answers>) -> Result<Json<Plugins>, ApiError> {
-    let running = answers.ledger.running_plugins().await?;
+    let running = answers.ledger.routes().await?;
     let uploads = answers.ledger.uploads(UploadQuery::default()).await?.into_iter();
     let plugins = uploads.map(|upload| state(upload, &running)).collect();
     Ok(Json(Plugins { plugins }))
@@ -87,7 +86,7 @@ pub(crate) async fn show(
     Path(plugin): Path<String>,
 ) -> Result<Json<PluginState>, ApiError> {
     let upload = find(&answers, &plugin).await?;
-    let running = answers.ledger.running_plugins().await?;
+    let running = answers.ledger.routes().await?;
     Ok(Json(state(upload, &running)))
 }
 
@@ -137,8 +136,10 @@ pub(crate) async fn find(answers: &Answers, plugin: &str) -> Result<Upload, ApiE
     }
 }
 
-fn state(upload: Upload, running: &[(String, Hash)]) -> PluginState {
-    let runs_on = running.iter().filter(|(_, plugin)| *plugin == upload.digest);
+fn state(upload: Upload, running: &[(String, RouteVersion)]) -> PluginState {
+    let runs_on = running
+        .iter()
+        .filter(|(_, version)| version.plugin == Some(upload.digest));
     PluginState {
         runs_on: runs_on.map(|(route, _)| route.clone()).collect(),
         digest: hex::encode(upload.digest),

@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use weir_evidence::Hash;
-use weir_ledger::{PromoteError, Promotion, RouteVersion, Upload};
+use weir_ledger::{PromoteError, Promotion, RouteHalt, RouteVersion, Upload};
 use weir_pipeline::{TableError, Trial, TrialError, error_chain, give_tables, newest_tables};
 use weir_runtime::{Hook, HostError, Manifest, Plugin};
 
@@ -89,6 +89,17 @@ pub struct RouteHaltState {
     pub since: Timestamp,
 }
 
+impl From<RouteHalt> for RouteHaltState {
+    fn from(halt: RouteHalt) -> Self {
+        Self {
+            position: halt.position.0,
+            version: halt.version,
+            code: halt.code,
+            since: halt.since,
+        }
+    }
+}
+
 /// One version of a route.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouteVersionState {
@@ -127,12 +138,7 @@ pub(crate) async fn versions(
     let uploads = answers.ledger.uploads_of(&digests).await?;
     let newest = known.into_iter().rev().take(VERSIONS_MAX);
     let versions = newest.map(|version| state(version, &uploads)).collect();
-    let halted = answers.ledger.route_halt(&route).await?.map(|halt| RouteHaltState {
-        position: halt.position.0,
-        version: halt.version,
-        code: halt.code,
-        since: halt.since,
-    });
+    let halted = answers.ledger.route_halt(&route).await?.map(Into::into);
     Ok(Json(RouteVersions { versions, halted }))
 }
 
@@ -296,7 +302,7 @@ fn no_tables(error: TableError) -> ApiError {
     }
 }
 
-fn check_reason(reason: &str) -> Result<(), ApiError> {
+pub(crate) fn check_reason(reason: &str) -> Result<(), ApiError> {
     if reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
         let message = format!("`reason` is one line of at most {REASON_BYTES_MAX} bytes");
         return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad-reason", message));

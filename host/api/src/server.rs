@@ -18,7 +18,8 @@ use weir_runtime::COMPONENT_BYTES_MAX;
 
 use crate::error::ApiError;
 use crate::{
-    PluginGate, Token, erasure, history, ledger, lookup, metrics, plugin, proof, publication, route, shard, withheld,
+    PluginGate, Token, dead_letter, delivery, erasure, history, ledger, lookup, metrics, plugin, proof, publication,
+    route, shard, withheld,
 };
 
 /// Longest request. The largest answer is a page of a few megabytes.
@@ -113,7 +114,17 @@ impl Api {
             .route("/erasures", get(erasure::list))
             .route("/holds", get(erasure::holds).post(erasure::place_hold))
             .route("/holds/{id}/release", post(erasure::release_hold))
-            .route("/dead-letters", get(ledger::dead_letters))
+            .route("/dead-letters", get(dead_letter::list))
+            .route("/dead-letters/{delivery}", get(dead_letter::show))
+            .route("/dead-letters/redrive", post(dead_letter::redrive))
+            .route("/dead-letters/drop", post(dead_letter::throw_away))
+            .route("/parked", get(delivery::parked))
+            .route("/routes", get(delivery::routes))
+            .route("/routes/{route}/pause", post(delivery::pause_route))
+            .route("/routes/{route}/resume", post(delivery::resume_route))
+            .route("/sinks", get(delivery::sinks))
+            .route("/sinks/{sink}/pause", post(delivery::pause_sink))
+            .route("/sinks/{sink}/resume", post(delivery::resume_sink))
             .route(
                 "/lookups/{name}",
                 post(lookup::upload).layer(DefaultBodyLimit::max(LOOKUP_BYTES_MAX)),

@@ -1,11 +1,13 @@
 //! Commands and options.
 
+mod delivery;
 mod pattern;
 mod plugin;
 mod withheld;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+pub(crate) use self::delivery::{DlqArgs, DlqCommand, LetterArgs, RouteArgs, RouteCommand, SinkArgs, SinkCommand};
 pub(crate) use self::pattern::{PatternArgs, PatternCommand, PatternSubject};
 pub(crate) use self::plugin::{
     COMPILE_COMMAND, LookupArgs, LookupCommand, PluginArgs, PluginCommand, PluginSubject, PromoteArgs, RollbackArgs,
@@ -55,7 +57,11 @@ pub(crate) enum Command {
     Hold(HoldArgs),
     /// Show who changed an item, what and when.
     History(HistoryArgs),
-    /// Look at dead letters: deliveries that were given up.
+    /// Show how far routes are and what waits, pause and resume them.
+    Route(RouteArgs),
+    /// Show which sinks take events, pause and resume them.
+    Sink(SinkArgs),
+    /// Look at dead letters, deliveries that were given up; send them again or throw them away.
     Dlq(DlqArgs),
     /// Show every shard: who reads it, how far it is recorded, what was lost, what reading it costs.
     Shards,
@@ -290,22 +296,6 @@ pub(crate) enum HoldCommand {
     },
     /// List what is held.
     Ls,
-}
-
-#[derive(ClapArgs)]
-pub(crate) struct DlqArgs {
-    #[command(subcommand)]
-    pub(crate) command: DlqCommand,
-}
-
-#[derive(Subcommand)]
-pub(crate) enum DlqCommand {
-    /// List dead letters in order of position.
-    Ls {
-        /// Of this route only.
-        #[arg(long)]
-        route: Option<String>,
-    },
 }
 
 #[cfg(feature = "dev")]

@@ -12,6 +12,7 @@ mod team;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -20,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 use weir_api::{Api, PluginGate, Token, Tokens};
 use weir_ledger::{Database, Ledger, Role};
 use weir_pipeline::{
-    Activities, AtGap, EraserTask, Images, Intake, PrecompileTask, Publisher, ScrubTask, Source, SourceSettings,
-    SourceTable, Start,
+    Activities, AtGap, Clock, EraserTask, Gates, Images, Intake, PrecompileTask, Publisher, ScrubTask, Source,
+    SourceSettings, SourceTable, Start,
 };
 use weir_runtime::{Limits, Runtime};
 use weir_sinks::AwsAccess;
@@ -106,7 +107,7 @@ impl Service {
         for (name, route) in &config.route {
             routes.check_route(loaded, name, route).await?;
         }
-        let sinks = sinks::make(loaded).await?;
+        let gates = Arc::new(Gates::new(sinks::make(loaded).await?, Clock::system()));
         let mut sources = Vec::new();
         for (name, source) in &config.source {
             let settings = source_settings(loaded, name, source);
@@ -139,11 +140,15 @@ impl Service {
             anyhow::Ok(())
         });
         let (handle, configured) = (routes.clone(), config.route.clone());
+        let gates_of_routes = Arc::clone(&gates);
         let lead = Lead {
             ledger: ledger.clone(),
+            gates,
             routes: Box::new(move || {
-                let tasks = configured.iter().map(|(name, route)| handle.task(name, route, &sinks));
-                tasks.collect()
+                let tasks = configured.iter();
+                tasks
+                    .map(|(name, route)| handle.task(name, route, &gates_of_routes))
+                    .collect()
             }),
             publisher,
             eraser,

@@ -7,7 +7,7 @@ mod load;
 mod sink;
 
 pub(crate) use load::{ConfigPath, Loaded};
-pub(crate) use sink::{SinkConfig, WebhookConfig};
+pub(crate) use sink::{SinkConfig, SinkKind, WebhookConfig};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -315,4 +315,13 @@ pub(crate) struct RouteConfig {
     /// How long and how often a delivery is tried again before it becomes a dead letter.
     #[serde(default)]
     pub(crate) retry: RetrySchedule,
+
+    /// Deliveries that may be parked at a time: what fails at a sink that works waits with all that comes of its item, and the
+    /// route goes on. Past that number the route waits where it is. Default: 10000.
+    #[serde(default = "default_parked_max")]
+    pub(crate) parked_max: usize,
+}
+
+fn default_parked_max() -> usize {
+    10_000
 }

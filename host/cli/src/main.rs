@@ -52,6 +52,8 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Erasure(erasure) => command::erasure::erasure(&args.config, erasure, json).await,
         Command::Hold(hold) => command::erasure::hold(&args.config, hold, json).await,
         Command::History(history) => command::history::history(&args.config, history, json).await,
+        Command::Route(route) => command::delivery::route(&args.config, route, json).await,
+        Command::Sink(sink) => command::delivery::sink(&args.config, sink, json).await,
         Command::Dlq(dlq) => command::dlq::dlq(&args.config, dlq, json).await,
         Command::Shards => command::shards::shards(&args.config, json).await,
         Command::Plugin(plugin) => command::plugin::plugin(&args.config, plugin, json).await,

@@ -1,5 +1,6 @@
 //! Consumers of the ledger: a cursor each, moved only by whoever took the consumer last.
 
+use jiff::Timestamp;
 use sqlx::{PgConnection, Postgres, Transaction};
 use weir_model::Position;
 
@@ -14,6 +15,17 @@ pub struct Consumer {
     /// Everything below was dealt with.
     pub next: Position,
     epoch: i64,
+}
+
+/// Where a consumer stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// `index`, or `route:<name>`.
+    pub name: String,
+    /// Everything below was dealt with.
+    pub next: Position,
+    /// When it was moved last.
+    pub moved_at: Timestamp,
 }
 
 /// Why a cursor was not moved.
@@ -59,6 +71,31 @@ impl Ledger {
             next: from_stored(row.next_position),
             epoch: row.epoch,
         })
+    }
+
+    /// Where every consumer stands, by name.
+    ///
+    /// # Errors
+    ///
+    /// Postgres failed.
+    pub async fn cursors(&self) -> sqlx::Result<Vec<Cursor>> {
+        let rows = sqlx::query!(
+            r#"
+            select name, next_position, moved_at as "moved_at: jiff_sqlx::Timestamp"
+            from consumer
+            where ledger_id = $1
+            order by name
+            "#,
+            self.shared.id,
+        )
+        .fetch_all(&self.shared.pool);
+        let rows = in_time::<_, sqlx::Error>(rows).await?.into_iter();
+        let cursors = rows.map(|row| Cursor {
+            name: row.name,
+            next: from_stored(row.next_position),
+            moved_at: row.moved_at.to_jiff(),
+        });
+        Ok(cursors.collect())
     }
 
     /// Begins the transaction in which a cursor moves, together with what belongs to the move.

@@ -1,11 +1,13 @@
 //! Dead letters: deliveries that were given up, with all that is needed to understand and repeat them.
 
+use std::collections::BTreeMap;
+
 use jiff_sqlx::Timestamp as StoredTimestamp;
 use serde::Serialize;
 use sqlx::PgConnection;
 use weir_model::Position;
 
-use crate::{Consumer, ConsumerError, Ledger, from_stored, in_time, to_stored};
+use crate::{ConsumerError, Ledger, Redriven, from_stored, in_time, to_stored};
 
 /// One delivery that was given up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -34,6 +36,9 @@ pub struct DeadLetter {
     pub payload: Option<String>,
     /// When it was given up; set by Postgres.
     pub created_at: Option<jiff::Timestamp>,
+    /// It is ordered to be sent again, and its route has not taken it over yet.
+    #[serde(rename = "redriven")]
+    pub is_redriven: bool,
 }
 
 /// Longest text of a dead letter that a plugin may have written, in bytes. A whole event with two images fits.
@@ -46,55 +51,61 @@ fn storable(text: &str) -> String {
 }
 
 impl Ledger {
-    /// Moves a route's cursor, together with the dead letters of what it moves across.
-    ///
-    /// # Errors
-    ///
-    /// The route was taken over, or Postgres failed. Then neither cursor nor dead letters were written, or both.
-    pub async fn settle(
-        &self,
-        consumer: &mut Consumer,
-        next: Position,
-        dead_letters: &[DeadLetter],
-    ) -> Result<(), ConsumerError> {
-        in_time(async {
-            let mut tx = self.begin().await?;
-            if !dead_letters.is_empty() {
-                let erased = self.erased_while_held(&mut tx, dead_letters).await?;
-                for letter in dead_letters {
-                    let is_erased = erased.contains(&letter.position);
-                    self.insert_dead_letter(&mut tx, letter, is_erased).await?;
-                }
-            }
-            self.move_consumer(&mut tx, consumer, next).await?;
-            Ok::<_, ConsumerError>(tx.commit().await?)
-        })
-        .await?;
-        consumer.next = next;
-        Ok(())
-    }
-
     /// Lists at most `count_max` dead letters, in order of position.
     ///
     /// # Errors
     ///
     /// Postgres failed.
     pub async fn dead_letters(&self, route: Option<&str>, count_max: u16) -> sqlx::Result<Vec<DeadLetter>> {
+        self.list_dead_letters(None, route, count_max).await
+    }
+
+    /// How many dead letters each route has; routes without any are not told.
+    ///
+    /// # Errors
+    ///
+    /// Postgres failed.
+    pub async fn dead_letter_counts(&self) -> sqlx::Result<BTreeMap<String, u64>> {
+        let rows = sqlx::query!(
+            r#"select route, count(*) as "count!" from dead_letter where ledger_id = $1 group by route"#,
+            self.shared.id,
+        )
+        .fetch_all(&self.shared.pool);
+        let rows = in_time::<_, sqlx::Error>(rows).await?.into_iter();
+        Ok(rows.map(|row| (row.route, row.count.cast_unsigned())).collect())
+    }
+
+    /// A dead letter by the id of its delivery.
+    ///
+    /// # Errors
+    ///
+    /// Postgres failed.
+    pub async fn dead_letter(&self, delivery: &str) -> sqlx::Result<Option<DeadLetter>> {
+        Ok(self.list_dead_letters(Some(delivery), None, 1).await?.pop())
+    }
+
+    async fn list_dead_letters(
+        &self,
+        delivery: Option<&str>,
+        route: Option<&str>,
+        count_max: u16,
+    ) -> sqlx::Result<Vec<DeadLetter>> {
         let rows = sqlx::query!(
             r#"
             select delivery, route, version, position, sink, code, reason, attempts, plugin_digest, plugin_log, payload,
-                created_at as "created_at: StoredTimestamp"
+                created_at as "created_at: StoredTimestamp", redrive_at is not null as "is_redriven!"
             from dead_letter
-            where ledger_id = $1 and ($2::text is null or route = $2)
+            where ledger_id = $1 and ($2::text is null or delivery = $2) and ($3::text is null or route = $3)
             order by position, delivery
-            limit $3
+            limit $4
             "#,
             self.shared.id,
+            delivery,
             route,
             i64::from(count_max),
         )
-        .fetch_all(&self.shared.pool)
-        .await?;
+        .fetch_all(&self.shared.pool);
+        let rows = in_time::<_, sqlx::Error>(rows).await?;
         let letters = rows.into_iter().map(|row| DeadLetter {
             delivery: row.delivery,
             route: row.route,
@@ -108,8 +119,40 @@ impl Ledger {
             plugin_log: row.plugin_log,
             payload: row.payload,
             created_at: Some(row.created_at.to_jiff()),
+            is_redriven: row.is_redriven,
         });
         Ok(letters.collect())
+    }
+
+    pub(crate) async fn insert_dead_letters(
+        &self,
+        conn: &mut PgConnection,
+        letters: &[DeadLetter],
+    ) -> Result<(), ConsumerError> {
+        if letters.is_empty() {
+            return Ok(());
+        }
+        let erased = self.erased_while_held(&mut *conn, letters).await?;
+        for letter in letters {
+            let is_erased = erased.contains(&letter.position);
+            self.insert_dead_letter(&mut *conn, letter, is_erased).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn delete_redriven(&self, conn: &mut PgConnection, redriven: &[Redriven]) -> sqlx::Result<()> {
+        if redriven.is_empty() {
+            return Ok(());
+        }
+        let letters: Vec<String> = redriven.iter().map(|redriven| redriven.letter.clone()).collect();
+        sqlx::query!(
+            "delete from dead_letter where ledger_id = $1 and delivery = any($2) and redrive_at is not null",
+            self.shared.id,
+            &letters,
+        )
+        .execute(conn)
+        .await?;
+        Ok(())
     }
 
     /// Those of the letters' positions that are ordered to be erased. None is carried out before this transaction ends: a

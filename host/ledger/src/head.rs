@@ -38,6 +38,6 @@ impl Ledger {
 }
 
 /// A stored value that the schema's constraints should not have let in.
-pub(crate) fn unreadable(what: &'static str) -> sqlx::Error {
+pub(crate) fn unreadable(what: &str) -> sqlx::Error {
     sqlx::Error::Decode(format!("stored {what} cannot be read").into())
 }

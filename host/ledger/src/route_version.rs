@@ -151,30 +151,28 @@ impl Ledger {
         Ok(newest.definition.with_changes(&before, configured))
     }
 
-    /// The plugin that each route runs now, by the route's name.
+    /// The newest version of each route, by the route's name.
     ///
     /// # Errors
     ///
     /// Postgres failed.
-    pub async fn running_plugins(&self) -> sqlx::Result<Vec<(String, Hash)>> {
-        let rows = in_time(
-            sqlx::query!(
-                "
-                select distinct on (route) route, plugin_digest
-                from route_version
-                where ledger_id = $1
-                order by route, version desc
-                ",
-                self.shared.id,
-            )
-            .fetch_all(&self.shared.pool),
-        );
-        let rows = rows.await?.into_iter();
-        let running = rows.filter_map(|row| {
-            let digest = Hash::try_from(row.plugin_digest?).map_err(|_| unreadable("plugin digest"));
-            Some(digest.map(|digest| (row.route, digest)))
-        });
-        running.collect()
+    pub async fn routes(&self) -> sqlx::Result<Vec<(String, RouteVersion)>> {
+        let rows = sqlx::query!(
+            "
+            select distinct on (route) route, version, from_position, definition, plugin_digest
+            from route_version
+            where ledger_id = $1
+            order by route, version desc
+            ",
+            self.shared.id,
+        )
+        .fetch_all(&self.shared.pool);
+        let rows = in_time::<_, sqlx::Error>(rows).await?.into_iter();
+        rows.map(|row| {
+            let version = read_version(row.version, row.from_position, &row.definition, row.plugin_digest)?;
+            Ok((row.route, version))
+        })
+        .collect()
     }
 
     /// Every version of a route, oldest first.
@@ -204,17 +202,19 @@ impl Ledger {
         .fetch_all(conn)
         .await?;
         rows.into_iter()
-            .map(|row| {
-                let plugin = row.plugin_digest.map(Hash::try_from).transpose();
-                Ok(RouteVersion {
-                    version: u32::try_from(row.version).map_err(|_| unreadable("route version"))?,
-                    from_position: from_stored(row.from_position),
-                    definition: read_definition(&row.definition)?,
-                    plugin: plugin.map_err(|_| unreadable("plugin digest"))?,
-                })
-            })
+            .map(|row| read_version(row.version, row.from_position, &row.definition, row.plugin_digest))
             .collect()
     }
+}
+
+fn read_version(version: i32, from: i64, definition: &str, plugin: Option<Vec<u8>>) -> sqlx::Result<RouteVersion> {
+    let plugin = plugin.map(Hash::try_from).transpose();
+    Ok(RouteVersion {
+        version: u32::try_from(version).map_err(|_| unreadable("route version"))?,
+        from_position: from_stored(from),
+        definition: read_definition(definition)?,
+        plugin: plugin.map_err(|_| unreadable("plugin digest"))?,
+    })
 }
 
 fn read_definition(text: &str) -> sqlx::Result<RouteDefinition> {

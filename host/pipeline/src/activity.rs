@@ -63,6 +63,15 @@ pub enum Activity {
         /// The event's type.
         detail_type: String,
     },
+    /// A delivery fails: its item is parked, and the route goes on.
+    Parked {
+        /// The change.
+        position: Position,
+        /// The sink.
+        sink: String,
+        /// Why.
+        reason: String,
+    },
     /// A delivery was given up.
     GaveUp {
         /// The change.

@@ -14,12 +14,14 @@
 //!
 //! - A change is in the ledger before any route sees it.
 //! - A position never passes a change that is not in the ledger; a cursor never passes a delivery that is neither
-//!   acknowledged nor a dead letter.
+//!   accepted nor parked nor a dead letter.
 //! - Everything here may be killed at any instruction. What was in hand is done again, under the same ids.
 
 mod activity;
+mod clock;
 mod eraser;
 mod fault;
+mod gate;
 mod index;
 mod intake;
 mod pace;
@@ -30,7 +32,9 @@ mod route;
 mod scrub;
 
 pub use activity::{Activities, Activity};
+pub use clock::{Clock, Steps};
 pub use eraser::EraserTask;
+pub use gate::{Gates, SinkSetup};
 pub use index::IndexTask;
 pub use intake::{
     Again, AgainError, AnnotatorError, AtGap, Images, Intake, IntakeError, IntakeFigures, IntakePace, IntakePlugin,
@@ -43,6 +47,6 @@ pub use publisher::{
     Guard, GuardError, Publication, PublicationStatus, PublishError, Publisher, PublisherSettings, Witness,
 };
 pub use route::{
-    RouteError, RouteTask, Sinks, TableDigests, TableError, Trial, TrialError, give_tables, newest_tables,
+    RouteError, RouteSettings, RouteTask, TableDigests, TableError, Trial, TrialError, give_tables, newest_tables,
 };
 pub use scrub::{ScrubTask, Scrubbed};

@@ -24,6 +24,11 @@ impl Backoff {
         self.failures = 0;
     }
 
+    /// Whether the last thing that happened was a failure.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.failures > 0
+    }
+
     /// Whether a failure now is worth a line in the log: the first after a success, and some of those that follow.
     pub(crate) fn is_news(&self) -> bool {
         self.failures.is_multiple_of(8)

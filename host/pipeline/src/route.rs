@@ -1,22 +1,26 @@
 //! The way out: one task per route reads the ledger behind its cursor, decides, delivers, and moves the cursor.
 //!
 //! ```text
-//! page of entries ─▶ cut where the version changes ─▶ event pattern ─▶ plugin ─▶ deliveries ─▶ sinks
-//!                                                                         │                     │
-//!                                                 dead letters ◀──────────┴─────────────────────┘
-//!                                                 and cursor, in one transaction
+//! entries ─▶ cut where the version changes ─▶ event pattern ─▶ plugin ─▶ deliveries ─▶ a line for each sink ─▶ sinks
+//!  (reader)                                                                 │              │
+//!                                                      dead letters, parked ┴──────────────┘
+//!                                                      and cursor, in one transaction  (books)
 //! ```
+//!
+//! Reading, sending and writing go on side by side. What is in memory is bounded: past that nothing is read, for the ledger is the
+//! queue.
 //!
 //! # Invariants
 //!
 //! - What is decided about a change depends on the change and the route's version at its position, on nothing else.
-//! - The cursor passes a position only when each of its deliveries was acknowledged or is a dead letter.
-//! - A sink that takes nothing makes the route wait where it is. The ledger is the queue.
+//! - The cursor passes a position only when each of its deliveries was accepted, is parked, or is a dead letter.
+//! - A sink that takes nothing makes the route wait where it is. An item that fails makes nothing wait but itself.
 //! - A route that halts stands before the change that its plugin fails on, and goes on there with its next version.
-//! - Deliveries of one item go one after the other.
 
+mod books;
 mod decide;
-mod deliver;
+mod line;
+mod reader;
 mod tables;
 mod trial;
 mod version;
@@ -25,43 +29,66 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use weir_ledger::{Consumer, ConsumerError, DeadLetter, Ledger, ReadError, RecordedEntry, Stream};
+use weir_ledger::{Consumer, ConsumerError, DatabaseError, Ledger, ParkedItem, Settlement, TokenBytes};
 use weir_model::Position;
 use weir_routing::RetrySchedule;
 use weir_runtime::Runtime;
-use weir_sinks::Sink;
+use weir_sinks::Outcome;
 
-use self::decide::Decided;
-use self::deliver::Courier;
+use self::books::Books;
+use self::line::{Line, Request, Rules};
+use self::reader::{Halt, Hindrance, MadeAgain, Reader, Resent, Window};
 pub use self::tables::{TableDigests, TableError, give_tables, newest_tables};
 pub use self::trial::{Trial, TrialError};
-use self::version::{LoadedVersion, VersionError, Versions};
-use crate::pace::{Backoff, pause};
+use crate::gate::Gates;
+use crate::pace::Backoff;
 use crate::problem::error_chain;
 use crate::{Activities, Activity, fault};
-
-/// Entries routed at a time, at most. A plugin batch has at most as many (design, "Plugins").
-const WINDOW_ENTRIES_MAX: u16 = 1000;
 
 /// How often the ledger is looked at for what other processes appended.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The configured sinks, by name.
-pub type Sinks = BTreeMap<String, Arc<dyn Sink>>;
+/// How often the cursor is moved while deliveries are under way.
+const SETTLE_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Positions after which it is moved in any case.
+const SETTLE_POSITIONS: u64 = 1000;
+
+/// Dead letters that are sent again at a time, at most.
+const REDRIVEN_MAX: u16 = 100;
+
+/// Deliveries in memory beyond which nothing more is read.
+const DELIVERIES_MAX: usize = 2000;
+
+/// Bytes of their messages beyond which nothing more is read.
+const BYTES_MAX: usize = 16 << 20;
+
+/// Longest request, above the time limit of any single call of a sink. A request that ran into it may have been taken, in parts
+/// if it was sent in parts.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// What a route is made of, besides what the ledger knows of it.
+pub struct RouteSettings {
+    /// Its name. What it does stands in the ledger, as versions of it.
+    pub name: String,
+    /// When a failed delivery is tried again, and when it is given up.
+    pub retry: RetrySchedule,
+    /// Deliveries that may wait behind their item, at most. Past that the route waits at its cursor.
+    pub parked_max: usize,
+}
 
 /// Routes the changes of a ledger, by whatever versions of the route the ledger names.
 pub struct RouteTask {
     name: String,
     ledger: Ledger,
-    versions: Versions,
-    courier: Courier,
-    activities: Activities,
-    streams: Vec<Stream>,
-    /// The change before which it stands still, and the version whose plugin failed on it.
-    halted: Option<(Position, u32)>,
-    /// Entries routed at a time: fewer where a plugin fails on many changes, for finding them has its limit.
-    window_entries: u16,
+    reader: Reader,
+    rules: Rules,
+    parked_max: usize,
 }
 
 /// Why a route ended by itself.
@@ -72,66 +99,43 @@ pub enum RouteError {
     Fenced(String),
     /// Postgres failed before the route could begin.
     #[error("the route cannot begin")]
-    Database(#[from] weir_ledger::DatabaseError),
-}
-
-/// What keeps a route from going on for now. Its cursor stays where it is.
-#[derive(Debug, thiserror::Error)]
-enum Hindrance {
-    #[error("stopped")]
-    Stopped,
-    #[error("the ledger cannot be read")]
-    Read(#[from] ReadError),
-    #[error("the version for position {0} is not there")]
-    NoVersion(Position),
-    #[error("its version cannot be loaded")]
-    Version(#[from] VersionError),
-    #[error("the plugin cannot be run")]
-    Plugin(#[from] weir_runtime::HostError),
-    #[error("the cursor cannot be moved")]
-    Cursor(#[from] ConsumerError),
-}
-
-impl From<weir_ledger::DatabaseError> for Hindrance {
-    fn from(error: weir_ledger::DatabaseError) -> Self {
-        Self::Read(error.into())
-    }
+    Database(#[from] DatabaseError),
 }
 
 impl RouteTask {
     /// A route by name. What it does stands in the ledger, as versions of it.
     #[must_use]
     pub fn new(
-        name: String,
+        settings: RouteSettings,
         ledger: Ledger,
         runtime: Runtime,
-        sinks: Sinks,
-        retry: RetrySchedule,
+        gates: Arc<Gates>,
         activities: Activities,
     ) -> Self {
-        let versions = Versions::new(name.clone(), ledger.clone(), runtime);
-        let courier = Courier::new(sinks, retry, activities.clone());
+        let name = settings.name;
         Self {
-            name,
+            reader: Reader::new(name.clone(), ledger.clone(), runtime, activities.clone()),
             ledger,
-            versions,
-            courier,
-            activities,
-            streams: Vec::new(),
-            halted: None,
-            window_entries: WINDOW_ENTRIES_MAX,
+            rules: Rules {
+                route: name.clone(),
+                gates,
+                retry: settings.retry,
+                activities,
+            },
+            name,
+            parked_max: settings.parked_max,
         }
     }
 
     /// Routes until `stop` is cancelled. What is in its way is waited out, at the cursor.
     ///
-    /// Stopping waits for the requests in hand; deliveries that wait for another attempt are attempted again at the
-    /// next start, under the same ids.
+    /// Stopping waits for the requests in hand; what waits for another attempt is attempted again at the next start, under the
+    /// same ids.
     ///
     /// # Errors
     ///
     /// Another process took the route over.
-    pub async fn run(mut self, stop: CancellationToken) -> Result<(), RouteError> {
+    pub async fn run(self, stop: CancellationToken) -> Result<(), RouteError> {
         // Before its first version a route has nothing to do.
         let begins = self
             .ledger
@@ -139,122 +143,404 @@ impl RouteTask {
             .await?
             .first()
             .map_or(Position(0), |first| first.from_position);
-        let mut consumer = self
+        let consumer = self
             .ledger
             .claim_consumer(&format!("route:{}", self.name), begins)
             .await?;
+        // Nothing is sent before this is known, or what waits behind its item would be overtaken.
+        let parked = self.ledger.parked_items(&self.name).await?;
+        self.rules.gates.look(&self.ledger).await?;
+        Router::new(self, consumer, &parked).run(&stop).await
+    }
+}
+
+/// A route at work.
+struct Router {
+    ledger: Ledger,
+    rules: Rules,
+    books: Books,
+    lines: BTreeMap<String, Line>,
+    requests: FuturesUnordered<BoxFuture<'static, (Request, String, Vec<Outcome>)>>,
+    /// `None` while it is at work.
+    reader: Option<Reader>,
+    reading: Option<BoxFuture<'static, (Reader, Read)>>,
+    read_backoff: Backoff,
+    /// When to look for entries again, at the latest.
+    look_at: Instant,
+    /// What was read last was not parked, so that is next.
+    parked_is_next: bool,
+    /// When to look whether dead letters are to be sent again.
+    redrive_at: Instant,
+    /// `None` while it is being moved.
+    consumer: Option<Consumer>,
+    settling: Option<BoxFuture<'static, Settled>>,
+    settle_backoff: Backoff,
+    settle_at: Instant,
+    /// The route halts once everything before is settled.
+    halting: Option<Halt>,
+}
+
+/// What was read.
+enum Read {
+    Window(Result<Option<Window>, Hindrance>),
+    Parked {
+        sink: String,
+        items: Vec<TokenBytes>,
+        made: Result<Vec<MadeAgain>, Hindrance>,
+    },
+    Redriven(Result<Vec<Resent>, Hindrance>),
+}
+
+/// What became of a settlement.
+struct Settled {
+    consumer: Consumer,
+    moved: bool,
+    settlement: Settlement,
+    halt: Option<Halt>,
+    outcome: Result<(), ConsumerError>,
+}
+
+impl Router {
+    fn new(task: RouteTask, consumer: Consumer, parked: &[ParkedItem]) -> Self {
+        let count = parked.iter().map(|item| item.count).sum();
+        let mut router = Self {
+            books: Books::new(task.name, consumer.next, count, task.parked_max),
+            ledger: task.ledger,
+            rules: task.rules,
+            lines: BTreeMap::new(),
+            requests: FuturesUnordered::new(),
+            reader: Some(task.reader),
+            reading: None,
+            read_backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(10)),
+            look_at: Instant::now(),
+            parked_is_next: false,
+            redrive_at: Instant::now(),
+            consumer: Some(consumer),
+            settling: None,
+            settle_backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(10)),
+            settle_at: Instant::now(),
+            halting: None,
+        };
+        for item in parked {
+            let clock = router.rules.gates.clock();
+            let due = item.due_at.map_or(Duration::ZERO, |due| clock.time_of(due));
+            router.line(&item.sink).know(item, due);
+        }
+        router
+    }
+
+    fn line(&mut self, sink: &str) -> &mut Line {
+        let gates = &self.rules.gates;
+        self.lines
+            .entry(sink.to_owned())
+            .or_insert_with(|| Line::new(gates.get(sink).cloned()))
+    }
+
+    async fn run(mut self, stop: &CancellationToken) -> Result<(), RouteError> {
         let mut size = self.ledger.watch_size();
-        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
-        while !stop.is_cancelled() {
-            match self.window(&mut consumer, &stop).await {
-                Ok(true) => {
-                    backoff.succeeded();
-                    self.window_entries = self.window_entries.saturating_mul(2).min(WINDOW_ENTRIES_MAX);
+        let mut news = self.rules.gates.news();
+        loop {
+            let is_stopping = stop.is_cancelled();
+            let is_paused = self.rules.gates.is_route_paused(&self.rules.route);
+            if !is_stopping && !is_paused {
+                self.send();
+                self.read();
+            }
+            self.settle(is_stopping);
+            if is_stopping && self.requests.is_empty() && self.settling.is_none() {
+                return Ok(());
+            }
+            let works = !is_stopping && !is_paused;
+            let due = if works { self.next_due() } else { None };
+            let clock = self.rules.gates.clock().clone();
+            tokio::select! {
+                Some((request, sink, outcomes)) = self.requests.next() => {
+                    fault::point("after-request");
+                    if let Some(line) = self.lines.get_mut(&sink) {
+                        line.settle(&request, outcomes, &self.rules, &mut self.books);
+                    }
                 }
-                Ok(false) => {
-                    let grew = tokio::time::timeout(LOOK_INTERVAL, size.changed());
-                    stop.run_until_cancelled(grew).await;
+                Some((reader, read)) = at_work(&mut self.reading) => {
+                    self.reading = None;
+                    self.reader = Some(reader);
+                    self.take(read);
                 }
-                Err(Hindrance::Stopped) => {}
-                Err(Hindrance::Plugin(weir_runtime::HostError::TooMuchPoison)) => {
-                    self.window_entries = (self.window_entries / 2).max(1);
-                    tracing::warn!(
-                        route = %self.name,
-                        position = %consumer.next,
-                        entries = self.window_entries,
-                        "the plugin fails on many changes; they are routed fewer at a time"
-                    );
+                Some(settled) = at_work(&mut self.settling) => {
+                    self.settling = None;
+                    self.settled(settled)?;
                 }
-                Err(Hindrance::Cursor(ConsumerError::Fenced { .. })) => return Err(RouteError::Fenced(self.name)),
-                Err(hindrance) => {
-                    tracing::warn!(
-                        route = %self.name,
-                        position = %consumer.next,
+                () = clock.sleep_until(due) => {}
+                () = tokio::time::sleep_until(self.settle_at), if self.has_to_settle() => {}
+                () = tokio::time::sleep_until(self.look_at), if works && self.looks_later() => {}
+                () = tokio::time::sleep_until(self.redrive_at), if works && self.redrives_later() => {}
+                _ = size.changed(), if works && !self.read_backoff.is_failing() => self.look_at = Instant::now(),
+                _ = news.changed() => {}
+                () = stop.cancelled(), if !is_stopping => {}
+            }
+        }
+    }
+
+    /// Sends whatever may be sent now.
+    fn send(&mut self) {
+        let now = self.rules.gates.clock().now();
+        for (name, line) in &mut self.lines {
+            while let Some(request) = line.request(now) {
+                self.requests.push(send(request, name.clone()).boxed());
+            }
+        }
+    }
+
+    /// Reads on, if there is room for it and nobody is reading.
+    fn read(&mut self) {
+        let Some(mut reader) = self.reader.take() else {
+            return;
+        };
+        if self.redrives() {
+            let count_max = u16::try_from(self.books.room()).unwrap_or(u16::MAX).min(REDRIVEN_MAX);
+            self.reading = Some(
+                async move {
+                    let resent = reader.redriven(count_max).await;
+                    (reader, Read::Redriven(resent))
+                }
+                .boxed(),
+            );
+            return;
+        }
+        let asked = if self.parked_is_next || !self.may_read() {
+            self.ask_for_parked()
+        } else {
+            None
+        };
+        self.parked_is_next = !self.parked_is_next;
+        if let Some((sink, items)) = asked {
+            self.reading = Some(
+                async move {
+                    let made = reader.parked(&sink, &items).await;
+                    (reader, Read::Parked { sink, items, made })
+                }
+                .boxed(),
+            );
+        } else if self.may_read() {
+            let next = self.books.next();
+            self.reading = Some(
+                async move {
+                    let window = reader.window(next).await;
+                    (reader, Read::Window(window))
+                }
+                .boxed(),
+            );
+        } else {
+            self.reader = Some(reader);
+        }
+    }
+
+    /// Whether entries may be read: it is time to look, and there is room for what they make.
+    fn may_read(&self) -> bool {
+        let (deliveries, bytes) = self
+            .lines
+            .values()
+            .map(Line::load)
+            .fold((0, 0), |sum, line| (sum.0 + line.0, sum.1 + line.1));
+        self.halting.is_none()
+            && !self.books.is_full()
+            && deliveries + self.books.parking() < DELIVERIES_MAX
+            && bytes < BYTES_MAX
+            && Instant::now() >= self.look_at
+    }
+
+    /// Whether it is time to look for dead letters that are to be sent again, and there is room for them.
+    fn redrives(&self) -> bool {
+        Instant::now() >= self.redrive_at && !self.books.is_redriving() && self.books.room() > 0
+    }
+
+    /// Whether nothing is read because it is not time to look.
+    fn looks_later(&self) -> bool {
+        self.reader.is_some() && Instant::now() < self.look_at
+    }
+
+    fn redrives_later(&self) -> bool {
+        self.reader.is_some() && Instant::now() < self.redrive_at
+    }
+
+    /// Whether parked deliveries may be made again: Postgres answers, and has the rows that are known here.
+    fn may_ask(&self) -> bool {
+        let is_failing = self.read_backoff.is_failing() && Instant::now() < self.look_at;
+        self.books.agrees_with_rows() && !is_failing
+    }
+
+    /// Parked items that are due, of one sink.
+    fn ask_for_parked(&mut self) -> Option<(String, Vec<TokenBytes>)> {
+        if !self.may_ask() {
+            return None;
+        }
+        let now = self.rules.gates.clock().now();
+        self.lines.iter_mut().find_map(|(sink, line)| {
+            let items = line.ask_for_parked(now);
+            (!items.is_empty()).then(|| (sink.clone(), items))
+        })
+    }
+
+    /// Takes over what was read.
+    fn take(&mut self, read: Read) {
+        match read {
+            Read::Window(Ok(Some(window))) => {
+                self.read_backoff.succeeded();
+                self.books.scanned(window.next);
+                self.books.bury_all(window.dead_letters);
+                self.halting = window.halt;
+                for delivery in window.deliveries {
+                    self.books.begun(&delivery);
+                    let gates = &self.rules.gates;
+                    let line = self
+                        .lines
+                        .entry(delivery.sink.clone())
+                        .or_insert_with(|| Line::new(gates.get(&delivery.sink).cloned()));
+                    line.place(delivery, &self.rules, &mut self.books);
+                }
+            }
+            Read::Window(Ok(None)) => {
+                self.read_backoff.succeeded();
+                self.look_at = Instant::now() + LOOK_INTERVAL;
+            }
+            Read::Window(Err(hindrance)) => self.hinder(&hindrance),
+            Read::Parked { sink, items, made } => {
+                let (line, books) = (self.lines.get_mut(&sink), &mut self.books);
+                match (line, made) {
+                    (Some(line), Ok(made)) => line.take_back(&items, made, &self.rules, books),
+                    (Some(line), Err(hindrance)) => {
+                        line.ask_again_for(&items);
+                        self.hinder(&hindrance);
+                    }
+                    (None, _) => {}
+                }
+            }
+            Read::Redriven(resent) => {
+                self.redrive_at = Instant::now() + LOOK_INTERVAL;
+                match resent {
+                    Ok(resent) => resent.into_iter().for_each(|resent| self.books.redrive(resent)),
+                    Err(hindrance) => tracing::warn!(
+                        route = %self.rules.route,
                         problem = error_chain(&hindrance),
-                        "the route waits at its cursor"
-                    );
-                    pause(&stop, backoff.next()).await;
+                        "dead letters cannot be sent again now"
+                    ),
                 }
             }
         }
-        Ok(())
     }
 
-    /// Routes the entries behind the cursor, up to the next version. Says whether there were any.
-    async fn window(&mut self, consumer: &mut Consumer, stop: &CancellationToken) -> Result<bool, Hindrance> {
-        let mut entries = self.ledger.read_from(consumer.next, self.window_entries).await?;
-        let Some(first) = entries.first().map(|entry| entry.position) else {
-            return Ok(false);
+    fn hinder(&mut self, hindrance: &Hindrance) {
+        tracing::warn!(
+            route = %self.rules.route,
+            position = %self.books.next(),
+            problem = error_chain(hindrance),
+            "the route waits at its cursor"
+        );
+        self.look_at = Instant::now() + self.read_backoff.next();
+    }
+
+    /// When there is something to do, if nothing happens before.
+    fn next_due(&mut self) -> Option<Duration> {
+        let now = self.rules.gates.clock().now();
+        let may_ask = self.reader.is_some() && self.may_ask();
+        self.lines
+            .values_mut()
+            .filter_map(|line| line.next_due(now, may_ask))
+            .min()
+    }
+
+    /// Whether anything is not written down that can be.
+    fn has_to_settle(&self) -> bool {
+        let Some(consumer) = &self.consumer else {
+            return false;
         };
-        // Versions are entered under the head's lock: those read now are all there are for these positions.
-        let (version, until) = self.versions.at(first).await?.ok_or(Hindrance::NoVersion(first))?;
-        if let Some(until) = until {
-            entries.truncate(entries.partition_point(|entry| entry.position < until));
+        let cursor = self.books.cursor();
+        let halts = self.halting.as_ref().is_some_and(|halt| halt.position == cursor);
+        cursor != consumer.next || halts || self.books.has_more_than_the_cursor()
+    }
+
+    /// Writes down what was done: at once where nothing else is to be done, else now and then.
+    fn settle(&mut self, is_stopping: bool) {
+        if !self.has_to_settle() {
+            return;
         }
-        if self.halted == Some((first, version.stored.version)) {
-            // Until there is another version.
-            return Ok(false);
+        let Some(mut consumer) = self.consumer.take() else {
+            return;
+        };
+        let cursor = self.books.cursor();
+        let is_idle = self.lines.values().all(|line| line.load().0 == 0);
+        let is_worth_it =
+            is_idle || is_stopping && self.requests.is_empty() || cursor.0 - consumer.next.0 >= SETTLE_POSITIONS;
+        if Instant::now() < self.settle_at && (!is_worth_it || self.settle_backoff.is_failing()) {
+            self.consumer = Some(consumer);
+            return;
         }
-        let next = Position(entries.last().map_or(consumer.next.0, |entry| entry.position.0 + 1));
-        self.know_streams(&entries).await?;
-        let decided = self.decide(&version, entries).await?;
-        let next = decided.halt.as_ref().map_or(next, |(position, _)| *position);
-        fault::point("before-send");
-        let mut dead_letters = decided.dead_letters;
-        dead_letters.extend(
-            self.courier
-                .deliver(&version, decided.deliveries, stop)
-                .await
-                .ok_or(Hindrance::Stopped)?,
+        let moved = cursor != consumer.next;
+        let halt = self.halting.take_if(|halt| halt.position == cursor);
+        let (cursor, settlement) = self.books.close();
+        let (ledger, route) = (self.ledger.clone(), self.rules.route.clone());
+        self.settling = Some(
+            async move {
+                let mut outcome = ledger.settle(&mut consumer, cursor, &settlement).await;
+                if let (
+                    Ok(()),
+                    Some(Halt {
+                        position,
+                        version,
+                        code,
+                    }),
+                ) = (&outcome, &halt)
+                {
+                    let halted = ledger.halt_route(&route, *position, *version, code).await;
+                    outcome = halted.map_err(Into::into);
+                }
+                Settled {
+                    consumer,
+                    moved,
+                    settlement,
+                    halt,
+                    outcome,
+                }
+            }
+            .boxed(),
         );
-        fault::point("after-send");
-        self.settle(consumer, next, &dead_letters).await?;
-        fault::point("after-cursor");
-        if let Some((position, code)) = decided.halt {
-            self.halt(position, version.stored.version, code).await?;
+    }
+
+    /// What was done is written down, or has to be written once more: all of it may be.
+    fn settled(&mut self, settled: Settled) -> Result<(), RouteError> {
+        self.consumer = Some(settled.consumer);
+        match settled.outcome {
+            Ok(()) => {}
+            Err(ConsumerError::Fenced { .. }) => return Err(RouteError::Fenced(self.rules.route.clone())),
+            Err(error) => {
+                tracing::warn!(
+                    route = %self.rules.route,
+                    position = %self.books.cursor(),
+                    problem = error_chain(&error),
+                    "the cursor cannot be moved"
+                );
+                self.books.reopen(settled.settlement);
+                self.halting = settled.halt;
+                self.settle_at = Instant::now() + self.settle_backoff.next();
+                return Ok(());
+            }
         }
-        Ok(true)
-    }
-
-    /// Stands still before a change, until there is another version.
-    async fn halt(&mut self, position: Position, version: u32, code: String) -> Result<(), Hindrance> {
-        self.ledger.halt_route(&self.name, position, version, &code).await?;
-        tracing::error!(
-            route = %self.name,
-            %position,
-            version,
-            code,
-            "the plugin fails on a change and the route halts before it; `weir plugin promote` or `rollback` goes on there"
-        );
-        self.activities.tell(|| Activity::Halted {
-            position,
-            route: self.name.clone(),
-            code,
-        });
-        self.halted = Some((position, version));
-        Ok(())
-    }
-
-    async fn decide(&self, version: &Arc<LoadedVersion>, entries: Vec<RecordedEntry>) -> Result<Decided, Hindrance> {
-        Ok(decide::decide(
-            &self.name,
-            version,
-            self.ledger.name(),
-            &self.streams,
-            entries,
-            &self.activities,
-        )
-        .await?)
-    }
-
-    async fn settle(
-        &self,
-        consumer: &mut Consumer,
-        next: Position,
-        dead_letters: &[DeadLetter],
-    ) -> Result<(), Hindrance> {
-        self.ledger.settle(consumer, next, dead_letters).await?;
-        for letter in dead_letters {
+        if settled.moved {
+            fault::point("after-cursor");
+        }
+        self.settle_backoff.succeeded();
+        self.settle_at = Instant::now() + SETTLE_INTERVAL;
+        self.books.closed();
+        for parked in &settled.settlement.parked {
+            self.line(&parked.sink).written(parked.token);
+        }
+        for redriven in &settled.settlement.redriven {
+            for parked in &redriven.parked {
+                self.line(&parked.sink).redriven(parked.token);
+            }
+            // There may be more.
+            self.redrive_at = Instant::now();
+        }
+        for letter in &settled.settlement.dead_letters {
             tracing::warn!(
                 route = %letter.route,
                 position = %letter.position,
@@ -262,23 +548,50 @@ impl RouteTask {
                 delivery = letter.delivery,
                 "dead letter"
             );
-            self.activities.tell(|| Activity::GaveUp {
+            self.rules.activities.tell(|| Activity::GaveUp {
                 position: letter.position,
                 reason: format!("{}: {}", letter.code, letter.reason),
             });
         }
+        if let Some(halt) = settled.halt {
+            self.tell_halt(halt);
+        }
         Ok(())
     }
 
-    /// Makes sure that the streams of these entries are known by the name of their source.
-    async fn know_streams(&mut self, entries: &[RecordedEntry]) -> Result<(), Hindrance> {
-        let known = |entry: &RecordedEntry| {
-            let origin = entry.entry.origin();
-            origin.is_none_or(|origin| self.streams.iter().any(|stream| stream.arn == origin.stream))
+    fn tell_halt(&self, halt: Halt) {
+        tracing::error!(
+            route = %self.rules.route,
+            position = %halt.position,
+            version = halt.version,
+            code = halt.code,
+            "the plugin fails on a change and the route halts before it; `weir plugin promote` or `rollback` goes on there"
+        );
+        self.rules.activities.tell(|| Activity::Halted {
+            position: halt.position,
+            route: self.rules.route.clone(),
+            code: halt.code,
+        });
+    }
+}
+
+/// Sends a request, and says what became of each message, whatever the sink does.
+async fn send(request: Request, sink: String) -> (Request, String, Vec<Outcome>) {
+    let outcomes = tokio::time::timeout(REQUEST_TIMEOUT, request.gate.sink.send(&request.messages)).await;
+    let outcomes = outcomes.unwrap_or_else(|_| {
+        let unavailable = Outcome::Unavailable {
+            reason: "the sink did not answer in time".to_owned(),
+            after: None,
         };
-        if !entries.iter().all(known) {
-            self.streams = self.ledger.streams().await?;
-        }
-        Ok(())
+        vec![unavailable; request.messages.len()]
+    });
+    (request, sink, outcomes)
+}
+
+/// What becomes of something that is at work; nothing, if nothing is.
+async fn at_work<T>(work: &mut Option<BoxFuture<'static, T>>) -> Option<T> {
+    match work {
+        Some(work) => Some(work.await),
+        None => None,
     }
 }

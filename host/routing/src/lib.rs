@@ -2,10 +2,14 @@
 //!
 //! Pure: no I/O, no async, no clock. The same input gives the same answer on every machine and at every re-run.
 
+mod breaker;
 mod order;
 mod pattern;
 mod retry;
+mod watermark;
 
-pub use order::{Outbox, RequestLimits};
+pub use breaker::{Admission, Breaker};
+pub use order::{Outbox, RequestLimits, Ticket};
 pub use pattern::{Explanation, Miss, Pattern, PatternError, PatternProblem, Subject};
 pub use retry::RetrySchedule;
+pub use watermark::Watermark;

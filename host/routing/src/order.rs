@@ -3,31 +3,35 @@
 //! Deliveries of one key go one after the other, each only once the one before it is settled. Keys do not wait for each
 //! other: a delivery that is waiting for its next attempt holds back its own key and nothing else.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::Hash;
 use std::time::Duration;
 
-/// The deliveries of one window to one sink, by their index in it.
+/// The deliveries to one sink that are in memory: pushed in order, settled in any.
 ///
 /// Times are durations since a moment that the caller chose.
 #[derive(Debug)]
-pub struct Outbox<Key> {
-    deliveries: Vec<Delivery<Key>>,
+pub struct Outbox<Key, Delivery> {
+    queued: BTreeMap<Ticket, Queued<Key, Delivery>>,
     /// Unsettled deliveries by key, in order. Only the first of each may be attempted.
-    by_key: HashMap<Key, VecDeque<usize>>,
+    by_key: HashMap<Key, VecDeque<Ticket>>,
     /// Firsts of their key that may be attempted at once, in order.
-    ready: BTreeSet<usize>,
+    ready: BTreeSet<Ticket>,
     /// Firsts of their key that wait for their next attempt.
-    waiting: BinaryHeap<Reverse<(Duration, usize)>>,
-    unsettled: usize,
+    waiting: BTreeSet<(Duration, Ticket)>,
+    pushed: u64,
+    bytes: usize,
 }
 
+/// A delivery's place in an outbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(u64);
+
 #[derive(Debug)]
-struct Delivery<Key> {
+struct Queued<Key, Delivery> {
     key: Key,
     bytes: usize,
-    attempts: u32,
+    delivery: Delivery,
 }
 
 /// What one request to a sink may hold.
@@ -39,98 +43,151 @@ pub struct RequestLimits {
     pub bytes_max: usize,
 }
 
-impl<Key: Clone + Eq + Hash> Outbox<Key> {
-    /// Takes deliveries in order, each with its key and its size in bytes.
+impl<Key: Clone + Eq + Hash, Delivery> Outbox<Key, Delivery> {
+    /// Nothing is to be sent.
     #[must_use]
-    pub fn new(deliveries: impl IntoIterator<Item = (Key, usize)>) -> Self {
-        let deliveries: Vec<Delivery<Key>> = deliveries
-            .into_iter()
-            .map(|(key, bytes)| Delivery {
-                key,
-                bytes,
-                attempts: 0,
-            })
-            .collect();
-        let mut by_key: HashMap<Key, VecDeque<usize>> = HashMap::new();
-        let mut ready = BTreeSet::new();
-        for (index, delivery) in deliveries.iter().enumerate() {
-            let queue = by_key.entry(delivery.key.clone()).or_default();
-            if queue.is_empty() {
-                ready.insert(index);
-            }
-            queue.push_back(index);
-        }
+    pub fn new() -> Self {
         Self {
-            unsettled: deliveries.len(),
-            deliveries,
-            by_key,
-            ready,
-            waiting: BinaryHeap::new(),
+            queued: BTreeMap::new(),
+            by_key: HashMap::new(),
+            ready: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            pushed: 0,
+            bytes: 0,
         }
     }
 
-    /// Takes deliveries for one request, at most one of each key, and counts the attempt. Empty if none may go now.
-    pub fn take(&mut self, now: Duration, limits: RequestLimits) -> Vec<usize> {
-        while let Some(Reverse((due, index))) = self.waiting.peek().copied().filter(|Reverse((due, _))| *due <= now) {
-            debug_assert!(due <= now);
-            self.waiting.pop();
-            self.ready.insert(index);
+    /// Puts a delivery behind everything of its key.
+    pub fn push(&mut self, key: Key, bytes: usize, delivery: Delivery) {
+        let ticket = Ticket(self.pushed);
+        self.pushed += 1;
+        self.bytes += bytes;
+        let queue = self.by_key.entry(key.clone()).or_default();
+        if queue.is_empty() {
+            self.ready.insert(ticket);
         }
+        queue.push_back(ticket);
+        self.queued.insert(ticket, Queued { key, bytes, delivery });
+    }
+
+    /// Takes deliveries for one request, at most one of each key. Empty if none may go now.
+    pub fn take(&mut self, now: Duration, limits: RequestLimits) -> Vec<Ticket> {
+        self.wake(now);
         let mut taken = Vec::new();
         let mut bytes = 0;
-        while let Some(index) = self.ready.first().copied() {
-            let size = self.deliveries[index].bytes;
-            if taken.len() == limits.deliveries_max || (!taken.is_empty() && bytes + size > limits.bytes_max) {
+        while let Some(ticket) = self.ready.first().copied() {
+            let size = self.queued[&ticket].bytes;
+            if taken.len() >= limits.deliveries_max || (!taken.is_empty() && bytes + size > limits.bytes_max) {
                 break;
             }
             self.ready.pop_first();
-            self.deliveries[index].attempts += 1;
             bytes += size;
-            taken.push(index);
+            taken.push(ticket);
         }
         taken
     }
 
+    /// How many deliveries could be taken now.
+    pub fn ready(&mut self, now: Duration) -> usize {
+        self.wake(now);
+        self.ready.len()
+    }
+
+    /// What is known of a delivery.
+    ///
+    /// # Panics
+    ///
+    /// It was settled or withdrawn.
+    pub fn get_mut(&mut self, ticket: Ticket) -> &mut Delivery {
+        let queued = self.queued.get_mut(&ticket);
+        &mut queued.expect("a ticket is of a delivery that is not settled").delivery
+    }
+
     /// A delivery that was taken is done: accepted, or given up. The next of its key may go.
-    pub fn settle(&mut self, index: usize) {
-        let key = &self.deliveries[index].key;
+    ///
+    /// # Panics
+    ///
+    /// It was settled or withdrawn.
+    pub fn settle(&mut self, ticket: Ticket) -> Delivery {
+        let settled = self.remove(ticket);
         let queue = self
             .by_key
-            .get_mut(key)
+            .get_mut(&settled.key)
             .expect("an unsettled delivery is in the queue of its key");
-        assert_eq!(queue.pop_front(), Some(index), "only the first of a key is ever taken");
-        self.unsettled -= 1;
+        assert_eq!(queue.pop_front(), Some(ticket), "only the first of a key is ever taken");
         match queue.front() {
             Some(next) => {
                 self.ready.insert(*next);
             }
             None => {
-                self.by_key.remove(key);
+                self.by_key.remove(&settled.key);
             }
         }
+        settled.delivery
     }
 
     /// A delivery that was taken failed, and may be attempted again at `due`.
-    pub fn retry_at(&mut self, index: usize, due: Duration) {
-        self.waiting.push(Reverse((due, index)));
+    pub fn retry_at(&mut self, ticket: Ticket, due: Duration) {
+        self.waiting.insert((due, ticket));
     }
 
-    /// Attempts made of a delivery.
-    #[must_use]
-    pub fn attempts(&self, index: usize) -> u32 {
-        self.deliveries[index].attempts
+    /// A delivery that was taken failed: it goes out of here, and with it all that stands behind it. The order is kept.
+    ///
+    /// # Panics
+    ///
+    /// It was settled or withdrawn.
+    pub fn withdraw(&mut self, ticket: Ticket) -> Vec<Delivery> {
+        let key = self.queued[&ticket].key.clone();
+        let queue = self.by_key.remove(&key);
+        let queue = queue.expect("an unsettled delivery is in the queue of its key");
+        assert_eq!(queue.front(), Some(&ticket), "only the first of a key is ever taken");
+        queue.into_iter().map(|ticket| self.remove(ticket).delivery).collect()
     }
 
     /// When the next waiting delivery is due, if any waits.
     #[must_use]
     pub fn next_due(&self) -> Option<Duration> {
-        self.waiting.peek().map(|Reverse((due, _))| *due)
+        self.waiting.first().map(|(due, _)| *due)
+    }
+
+    /// Deliveries that are not settled.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.queued.len()
     }
 
     /// Whether everything is settled.
     #[must_use]
-    pub fn is_done(&self) -> bool {
-        self.unsettled == 0
+    pub fn is_empty(&self) -> bool {
+        self.queued.is_empty()
+    }
+
+    /// Bytes of the deliveries that are not settled.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn wake(&mut self, now: Duration) {
+        while let Some((due, ticket)) = self.waiting.first().copied()
+            && due <= now
+        {
+            self.waiting.pop_first();
+            self.ready.insert(ticket);
+        }
+    }
+
+    fn remove(&mut self, ticket: Ticket) -> Queued<Key, Delivery> {
+        let removed = self.queued.remove(&ticket);
+        let removed = removed.expect("a ticket is of a delivery that is not settled");
+        self.bytes -= removed.bytes;
+        removed
+    }
+}
+
+impl<Key: Clone + Eq + Hash, Delivery> Default for Outbox<Key, Delivery> {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -143,55 +200,80 @@ mod tests {
         bytes_max: 100,
     };
 
-    fn outbox(keys: &str) -> Outbox<char> {
-        Outbox::new(keys.chars().map(|key| (key, 10)))
+    /// A delivery of ten bytes for each letter; the letter is its key, its place its name.
+    fn outbox(keys: &str) -> Outbox<char, usize> {
+        let mut outbox = Outbox::new();
+        for (place, key) in keys.chars().enumerate() {
+            outbox.push(key, 10, place);
+        }
+        outbox
     }
 
     fn at(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
     }
 
+    /// Places of what is taken at a time.
+    fn take(outbox: &mut Outbox<char, usize>, seconds: u64) -> Vec<usize> {
+        let taken = outbox.take(at(seconds), LIMITS);
+        taken.into_iter().map(|ticket| *outbox.get_mut(ticket)).collect()
+    }
+
     #[test]
     fn a_request_holds_each_key_once_and_no_more_than_the_sink_takes() {
         let mut outbox = outbox("aabcd");
-        assert_eq!(outbox.take(at(0), LIMITS), [0, 2, 3]);
-        assert_eq!(outbox.take(at(0), LIMITS), [4]);
-        assert!(outbox.take(at(0), LIMITS).is_empty());
+        assert_eq!(take(&mut outbox, 0), [0, 2, 3]);
+        assert_eq!(take(&mut outbox, 0), [4]);
+        assert!(take(&mut outbox, 0).is_empty());
     }
 
     #[test]
     fn the_next_of_a_key_goes_once_the_one_before_is_settled() {
         let mut outbox = outbox("aa");
-        assert_eq!(outbox.take(at(0), LIMITS), [0]);
-        outbox.settle(0);
-        assert_eq!(outbox.take(at(0), LIMITS), [1]);
-        outbox.settle(1);
-        assert!(outbox.is_done());
+        let first = outbox.take(at(0), LIMITS)[0];
+        assert!(take(&mut outbox, 0).is_empty());
+        assert_eq!(outbox.settle(first), 0);
+        let second = outbox.take(at(0), LIMITS)[0];
+        assert_eq!(outbox.settle(second), 1);
+        assert!(outbox.is_empty());
+        assert_eq!(outbox.bytes(), 0);
     }
 
-    /// streams.md 42: an attempt is counted when it is taken, whatever becomes of it.
     #[test]
     fn a_delivery_that_waits_holds_back_its_own_key_and_no_other() {
         let mut outbox = outbox("abab");
-        assert_eq!(outbox.take(at(0), LIMITS), [0, 1]);
-        outbox.retry_at(0, at(60));
-        outbox.settle(1);
-        assert_eq!(outbox.take(at(1), LIMITS), [3]);
-        outbox.settle(3);
-        assert!(outbox.take(at(59), LIMITS).is_empty());
+        let taken = outbox.take(at(0), LIMITS);
+        outbox.retry_at(taken[0], at(60));
+        outbox.settle(taken[1]);
+        let other = outbox.take(at(1), LIMITS);
+        assert_eq!(other.len(), 1);
+        assert_eq!(outbox.settle(other[0]), 3);
+        assert!(take(&mut outbox, 59).is_empty());
         assert_eq!(outbox.next_due(), Some(at(60)));
-        assert_eq!(outbox.take(at(60), LIMITS), [0]);
-        assert_eq!(outbox.attempts(0), 2);
-        outbox.settle(0);
-        assert_eq!(outbox.take(at(60), LIMITS), [2]);
+        let again = outbox.take(at(60), LIMITS);
+        assert_eq!(outbox.settle(again[0]), 0);
+        assert_eq!(take(&mut outbox, 60), [2]);
+    }
+
+    #[test]
+    fn what_is_withdrawn_goes_with_all_that_stands_behind_it_and_what_comes_later_begins_anew() {
+        let mut outbox = outbox("abaa");
+        let taken = outbox.take(at(0), LIMITS);
+        assert_eq!(outbox.withdraw(taken[0]), [0, 2, 3]);
+        assert_eq!((outbox.len(), outbox.bytes()), (1, 10));
+        outbox.push('a', 10, 7);
+        assert_eq!(take(&mut outbox, 0), [7]);
     }
 
     #[test]
     fn a_request_stays_within_the_bytes_but_one_large_delivery_travels_alone() {
-        let mut outbox = Outbox::new([('a', 60), ('b', 60), ('c', 500), ('d', 1)]);
-        assert_eq!(outbox.take(at(0), LIMITS), [0]);
-        assert_eq!(outbox.take(at(0), LIMITS), [1]);
-        assert_eq!(outbox.take(at(0), LIMITS), [2]);
-        assert_eq!(outbox.take(at(0), LIMITS), [3]);
+        let mut outbox = Outbox::new();
+        for (place, (key, bytes)) in [('a', 60), ('b', 60), ('c', 500), ('d', 1)].into_iter().enumerate() {
+            outbox.push(key, bytes, place);
+        }
+        assert_eq!(outbox.ready(at(0)), 4);
+        for place in 0..4 {
+            assert_eq!(take(&mut outbox, 0), [place]);
+        }
     }
 }

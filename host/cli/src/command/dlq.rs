@@ -2,17 +2,30 @@
 
 use std::process::ExitCode;
 
-use serde_json::Value;
+use anyhow::Result;
+use serde_json::{Value, json};
+use weir_api::{DeadLetterOrder, DeadLettersOrdered};
 
-use crate::args::{DlqArgs, DlqCommand};
+use crate::args::{DlqArgs, DlqCommand, LetterArgs};
 use crate::client::Client;
 use crate::config::ConfigPath;
 use crate::output::{print_json, printable};
 use crate::say;
 
-pub(crate) async fn dlq(config: &ConfigPath, args: DlqArgs, json: bool) -> anyhow::Result<ExitCode> {
-    let DlqCommand::Ls { route } = args.command;
+/// Letters that the service orders at a time.
+const AT_A_TIME: usize = 500;
+
+pub(crate) async fn dlq(config: &ConfigPath, args: DlqArgs, json: bool) -> Result<ExitCode> {
     let client = Client::new(&config.load()?)?;
+    match args.command {
+        DlqCommand::Ls { route } => list(&client, route, json).await,
+        DlqCommand::Show { delivery } => show(&client, &delivery, json).await,
+        DlqCommand::Redrive(letters) => order(&client, "redrive", letters, json).await,
+        DlqCommand::Drop(letters) => order(&client, "drop", letters, json).await,
+    }
+}
+
+async fn list(client: &Client, route: Option<String>, json: bool) -> Result<ExitCode> {
     let query: Vec<_> = route.into_iter().map(|route| ("route", route)).collect();
     let answer: Value = client.get(&["v1", "dead-letters"], &query).await?;
     if json {
@@ -24,18 +37,82 @@ pub(crate) async fn dlq(config: &ConfigPath, args: DlqArgs, json: bool) -> anyho
         say!("no dead letters");
     }
     for letter in letters {
-        let text = |name: &str| letter[name].as_str().map_or_else(|| "-".to_owned(), printable);
-        say!(
-            "position {}  route {}  {}  {}: {}",
-            letter["position"],
-            text("route"),
-            text("delivery"),
-            text("code"),
-            text("reason")
-        );
-        if let Some(digest) = letter["plugin_digest"].as_str() {
-            say!("    plugin {digest}");
-        }
+        print(letter);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn show(client: &Client, delivery: &str, json: bool) -> Result<ExitCode> {
+    let letter: Value = client.get(&["v1", "dead-letters", delivery], &[]).await?;
+    if json {
+        print_json(&letter)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    print(&letter);
+    say!(
+        "    version {}, sink {}, {} attempts, given up at {}",
+        letter["version"],
+        text(&letter, "sink"),
+        letter["attempts"],
+        text(&letter, "created_at")
+    );
+    if let Some(log) = letter["plugin_log"].as_str() {
+        say!("    the plugin logged: {}", printable(log));
+    }
+    match letter["payload"].as_str() {
+        Some(payload) => say!("    event {}", printable(payload)),
+        None => say!("    its event is not kept"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(letter: &Value) {
+    let redriven = if letter["redriven"] == true {
+        "  (is sent again)"
+    } else {
+        ""
+    };
+    say!(
+        "position {}  route {}  {}  {}: {}{redriven}",
+        letter["position"],
+        text(letter, "route"),
+        text(letter, "delivery"),
+        text(letter, "code"),
+        text(letter, "reason")
+    );
+    if let Some(digest) = letter["plugin_digest"].as_str() {
+        say!("    plugin {digest}");
+    }
+}
+
+fn text(letter: &Value, name: &str) -> String {
+    letter[name].as_str().map_or_else(|| "-".to_owned(), printable)
+}
+
+async fn order(client: &Client, what: &str, letters: LetterArgs, json: bool) -> Result<ExitCode> {
+    let named = letters.deliveries.len();
+    let order = DeadLetterOrder {
+        deliveries: letters.deliveries,
+        route: letters.route,
+        code: letters.code,
+        reason: letters.reason.unwrap_or_default(),
+    };
+    let mut count = 0;
+    loop {
+        let ordered: DeadLettersOrdered = client.post(&["v1", "dead-letters", what], &order).await?;
+        count += ordered.count;
+        if ordered.count < AT_A_TIME {
+            break;
+        }
+    }
+    if json {
+        print_json(&json!({ "count": count }))?;
+    } else if what == "redrive" {
+        say!("{count} dead letters are sent again");
+    } else {
+        say!("{count} dead letters are thrown away");
+    }
+    // Who names some means each of them.
+    let is_short = count == 0 || count < named;
+    Ok(if is_short { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -5,11 +5,15 @@
 //! [source.x] ──▶ annotator: the same for the plugin at intake
 //! ```
 
+use std::sync::Arc;
+
 use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
 use serde_json::Value;
 use weir_ledger::{ConfiguredRoute, Ledger, RouteDefinition, RouteVersion, StoredPlugin};
-use weir_pipeline::{Activities, Activity, IntakePlugin, RouteTask, Sinks, TableDigests, give_tables, newest_tables};
+use weir_pipeline::{
+    Activities, Activity, Gates, IntakePlugin, RouteSettings, RouteTask, TableDigests, give_tables, newest_tables,
+};
 use weir_runtime::{Hook, Runtime};
 
 use crate::config::{Loaded, RouteConfig, SourceConfig};
@@ -32,13 +36,16 @@ struct CheckedPlugin {
 }
 
 impl RouteHandle {
-    pub(super) fn task(&self, name: &str, route: &RouteConfig, sinks: &Sinks) -> RouteTask {
+    pub(super) fn task(&self, name: &str, route: &RouteConfig, gates: &Arc<Gates>) -> RouteTask {
         RouteTask::new(
-            name.to_owned(),
+            RouteSettings {
+                name: name.to_owned(),
+                retry: route.retry.clone(),
+                parked_max: route.parked_max,
+            },
             self.ledger.clone(),
             self.runtime.clone(),
-            sinks.clone(),
-            route.retry.clone(),
+            Arc::clone(gates),
             self.activities.clone(),
         )
     }

@@ -4,12 +4,13 @@
 //! mandate is free. A leader that lost the mandate without its notice, for its line to Postgres was cut or it froze, learns that
 //! when a consumer is fenced: it resigns, and stands by. It goes on recording.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use tokio_util::sync::CancellationToken;
 use weir_ledger::{ConsumerError, Ledger, Mandate};
-use weir_pipeline::{EraserTask, IndexTask, Publisher, RouteError, RouteTask, ScrubTask};
+use weir_pipeline::{EraserTask, Gates, IndexTask, Publisher, RouteError, RouteTask, ScrubTask};
 
 use super::team::Team;
 
@@ -22,6 +23,8 @@ const LEAD_GRACE: Duration = Duration::from_secs(18);
 /// Everything that one process does for all.
 pub(super) struct Lead {
     pub(super) ledger: Ledger,
+    /// The sinks.
+    pub(super) gates: Arc<Gates>,
     /// Makes the routes' tasks, each time that this process leads.
     pub(super) routes: Box<dyn Fn() -> Vec<RouteTask> + Send + Sync>,
     pub(super) publisher: Publisher,
@@ -62,6 +65,11 @@ impl Lead {
         for route in (self.routes)() {
             team.spawn("route", route.run(stop.clone()));
         }
+        let (gates, ledger, stop_keeping) = (Arc::clone(&self.gates), self.ledger.clone(), stop.clone());
+        team.spawn("sinks", async move {
+            gates.keep(&ledger, &stop_keeping).await;
+            anyhow::Ok(())
+        });
         team.spawn("index", IndexTask::new(self.ledger.clone()).run(stop.clone()));
         team.spawn("eraser", self.eraser.clone().run(stop.clone()));
         team.spawn("scrubber", self.scrub.clone().run(stop.clone()));

@@ -1,42 +1,42 @@
 //! Makes the sinks that the configuration names. Nothing is sent yet.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use weir_pipeline::Sinks;
+use weir_pipeline::SinkSetup;
 use weir_sinks::{EventBridge, IpNet, Log, Sink, Sns, Sqs, Webhook, WebhookSettings};
 use zeroize::Zeroizing;
 
 use super::aws_access;
-use crate::config::{Loaded, SinkConfig, WebhookConfig};
+use crate::config::{Loaded, SinkKind, WebhookConfig};
 
 /// All of them, by name.
-pub(super) async fn make(loaded: &Loaded) -> Result<Sinks> {
-    let mut sinks = Sinks::new();
+pub(super) async fn make(loaded: &Loaded) -> Result<BTreeMap<String, SinkSetup>> {
+    let mut sinks = BTreeMap::new();
     for (name, config) in &loaded.config.sink {
-        let sink = make_one(loaded, name, config).await;
-        sinks.insert(
-            name.clone(),
-            sink.with_context(|| format!("[sink.{name}] cannot be used"))?,
-        );
+        let sink = make_one(loaded, name, &config.kind).await;
+        let setup = SinkSetup {
+            sink: sink.with_context(|| format!("[sink.{name}] cannot be used"))?,
+            messages_per_second: config.messages_per_second,
+        };
+        sinks.insert(name.clone(), setup);
     }
     Ok(sinks)
 }
 
-async fn make_one(loaded: &Loaded, name: &str, config: &SinkConfig) -> Result<Arc<dyn Sink>> {
+async fn make_one(loaded: &Loaded, name: &str, config: &SinkKind) -> Result<Arc<dyn Sink>> {
     Ok(match config {
-        SinkConfig::EventBridge(bus) => {
-            Arc::new(EventBridge::new(&aws_access(&bus.aws), &bus.bus, bus.bytes_max).await)
-        }
-        SinkConfig::Sns(sns) => Arc::new(Sns::new(&aws_access(&sns.aws), &sns.topic, sns.bytes_max).await),
-        SinkConfig::Sqs(sqs) => Arc::new(Sqs::new(&aws_access(&sqs.aws), &sqs.queue, sqs.bytes_max).await),
-        SinkConfig::Webhook(webhook) => Arc::new(Webhook::new(WebhookSettings {
+        SinkKind::EventBridge(bus) => Arc::new(EventBridge::new(&aws_access(&bus.aws), &bus.bus, bus.bytes_max).await),
+        SinkKind::Sns(sns) => Arc::new(Sns::new(&aws_access(&sns.aws), &sns.topic, sns.bytes_max).await),
+        SinkKind::Sqs(sqs) => Arc::new(Sqs::new(&aws_access(&sqs.aws), &sqs.queue, sqs.bytes_max).await),
+        SinkKind::Webhook(webhook) => Arc::new(Webhook::new(WebhookSettings {
             url: webhook.url.clone(),
             secrets: secrets(loaded, name, webhook)?,
             allow_networks: networks(webhook)?,
         })?),
-        SinkConfig::Log(log) => {
+        SinkKind::Log(log) => {
             let path = loaded.path(&log.file);
             let opened = Log::open(&path).await;
             Arc::new(opened.with_context(|| format!("its file {} cannot be written", path.display()))?)

@@ -3,6 +3,7 @@
 //! Sinks without an envelope of their own (SNS, SQS, webhooks) get `CloudEvents`: `data` is the event's `detail`, `id` the
 //! delivery, `type` the detail type.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -11,8 +12,19 @@ use super::AwsConfig;
 
 /// `[sink.<name>]`: where events go.
 #[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct SinkConfig {
+    /// Events that it gets in a second, at most, from all routes of a process together. Default: as many as it takes.
+    pub(crate) messages_per_second: Option<NonZeroU32>,
+
+    /// What it is.
+    #[serde(flatten)]
+    pub(crate) kind: SinkKind,
+}
+
+/// What a sink is: `type = "..."`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
-pub(crate) enum SinkConfig {
+pub(crate) enum SinkKind {
     /// An Amazon `EventBridge` event bus.
     EventBridge(EventBridgeConfig),
     /// An Amazon SNS topic.

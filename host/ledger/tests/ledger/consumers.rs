@@ -1,7 +1,7 @@
 //! Consumers of the ledger: one cursor each, moved by one worker at a time, together with what it gives up.
 
 use expect_test::expect;
-use weir_ledger::{Consumer, ConsumerError, DeadLetter, Ledger};
+use weir_ledger::{Consumer, ConsumerError, DeadLetter, Ledger, Settlement};
 use weir_model::Position;
 
 use crate::support::{World, append};
@@ -24,6 +24,7 @@ fn letter(position: u64) -> DeadLetter {
         plugin_log: Some("looked at it".to_owned()),
         payload: Some(r#"{"id":1}"#.to_owned()),
         created_at: None,
+        is_redriven: false,
     }
 }
 
@@ -49,7 +50,7 @@ async fn a_cursor_outlives_its_process() {
     let mut consumer = route(&world.ledger).await;
     world
         .ledger
-        .settle(&mut consumer, Position(7), &[letter(3)])
+        .settle(&mut consumer, Position(7), &Settlement::of_dead_letters([letter(3)]))
         .await
         .unwrap();
     assert_eq!(consumer.next, Position(7));
@@ -63,10 +64,16 @@ async fn after_a_take_over_neither_cursor_nor_dead_letters_of_the_old_worker_are
     let other = world.process().await;
     let mut new = route(&other).await;
 
-    let fenced = world.ledger.settle(&mut old, Position(5), &[letter(3)]).await;
+    let fenced = world
+        .ledger
+        .settle(&mut old, Position(5), &Settlement::of_dead_letters([letter(3)]))
+        .await;
     assert!(matches!(fenced, Err(ConsumerError::Fenced { .. })), "{fenced:?}");
     assert_eq!(old.next, Position(0));
-    other.settle(&mut new, Position(2), &[letter(1)]).await.unwrap();
+    other
+        .settle(&mut new, Position(2), &Settlement::of_dead_letters([letter(1)]))
+        .await
+        .unwrap();
     expect!["next 2, dead 1"].assert_eq(&told(&world.ledger).await);
 }
 
@@ -77,7 +84,11 @@ async fn a_dead_letter_that_cannot_be_stored_keeps_the_cursor() {
     let mut consumer = route(&world.ledger).await;
     let failed = world
         .ledger
-        .settle(&mut consumer, Position(5), &[letter(2), letter(3)])
+        .settle(
+            &mut consumer,
+            Position(5),
+            &Settlement::of_dead_letters([letter(2), letter(3)]),
+        )
         .await;
     assert!(matches!(failed, Err(ConsumerError::Database(_))), "{failed:?}");
     assert_eq!(consumer.next, Position(0));
@@ -91,7 +102,11 @@ async fn a_dead_letter_is_stored_once_however_often_it_is_settled() {
         let mut consumer = route(&world.ledger).await;
         world
             .ledger
-            .settle(&mut consumer, Position(5), &[letter(3), letter(3)])
+            .settle(
+                &mut consumer,
+                Position(5),
+                &Settlement::of_dead_letters([letter(3), letter(3)]),
+            )
             .await
             .unwrap();
     }
@@ -119,7 +134,11 @@ async fn a_dead_letter_with_any_text_is_stored() {
         };
         let settled = world
             .ledger
-            .settle(&mut consumer, Position(position + 1), &[letter])
+            .settle(
+                &mut consumer,
+                Position(position + 1),
+                &Settlement::of_dead_letters([letter]),
+            )
             .await;
         assert!(settled.is_ok(), "{:.20?}: {settled:?}", text);
     }
@@ -143,7 +162,7 @@ async fn dead_letters_are_listed_as_they_were_given_up_in_order_of_position() {
     let given_up = [letter(8), other_route, plain.clone()];
     world
         .ledger
-        .settle(&mut consumer, Position(9), &given_up)
+        .settle(&mut consumer, Position(9), &Settlement::of_dead_letters(given_up))
         .await
         .unwrap();
 
@@ -151,6 +170,7 @@ async fn dead_letters_are_listed_as_they_were_given_up_in_order_of_position() {
     assert!(listed.iter().all(|letter| letter.created_at.is_some()));
     let untimed = |letter: &DeadLetter| DeadLetter {
         created_at: None,
+        is_redriven: false,
         ..letter.clone()
     };
     assert_eq!(listed.iter().map(untimed).collect::<Vec<_>>(), [plain, letter(8)]);
@@ -165,8 +185,16 @@ async fn consumers_do_not_disturb_each_other_or_the_append() {
     let mut mail = route(&world.ledger).await;
     let mut bill = world.ledger.claim_consumer("route:bill", Position(0)).await.unwrap();
     append(&world.ledger, &lease, 0, 3).await.unwrap();
-    world.ledger.settle(&mut mail, Position(3), &[]).await.unwrap();
-    world.ledger.settle(&mut bill, Position(1), &[]).await.unwrap();
+    world
+        .ledger
+        .settle(&mut mail, Position(3), &Settlement::default())
+        .await
+        .unwrap();
+    world
+        .ledger
+        .settle(&mut bill, Position(1), &Settlement::default())
+        .await
+        .unwrap();
     append(&world.ledger, &lease, 3, 4).await.unwrap();
     assert_eq!(route(&world.ledger).await.next, Position(3));
 }
@@ -180,7 +208,13 @@ async fn a_consumer_is_held_by_the_last_of_many_that_took_it() {
     }
     let mut settled = Vec::new();
     for consumer in &mut held {
-        settled.push(world.ledger.settle(consumer, Position(1), &[]).await.is_ok());
+        settled.push(
+            world
+                .ledger
+                .settle(consumer, Position(1), &Settlement::default())
+                .await
+                .is_ok(),
+        );
     }
     assert_eq!(settled, [false, false, false, false, true]);
 }

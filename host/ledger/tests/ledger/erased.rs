@@ -6,7 +6,7 @@ use weir_evidence::{
     Body, BodyKey, DisclosedAttribute, Disclosure, Entry, Hash, SealedBody, SegmentKey, inclusion_ranges, leaf_hash,
     root_of_inclusion,
 };
-use weir_ledger::DeadLetter;
+use weir_ledger::{DeadLetter, Settlement};
 use weir_model::{AttributeValue, Item, Position};
 
 use crate::erasure::{erase, item, order, people};
@@ -177,10 +177,11 @@ async fn an_erased_attribute_cannot_be_guessed_by_who_has_everything() {
         plugin_log: Some("saw value 7 of 1".to_owned()),
         payload: Some(r#"{"a07":"value 7 of 1"}"#.to_owned()),
         created_at: None,
+        is_redriven: false,
     };
     world
         .ledger
-        .settle(&mut consumer, Position(1), &[letter])
+        .settle(&mut consumer, Position(1), &Settlement::of_dead_letters([letter]))
         .await
         .unwrap();
 

@@ -1,7 +1,7 @@
 //! Erasures and whoever reads, writes or verifies at the same time; and a database from before an erasure.
 
 use sqlx::{AssertSqlSafe, PgConnection};
-use weir_ledger::{DeadLetter, ErasureError, Selector};
+use weir_ledger::{DeadLetter, ErasureError, Selector, Settlement};
 use weir_model::Position;
 
 use crate::erasure::{carry_out, erase, item, now, order, people, subject, told};
@@ -112,6 +112,7 @@ async fn a_dead_letter_that_comes_after_an_erasure_says_nothing_of_it() {
         plugin_log: Some("saw ann".to_owned()),
         payload: Some(r#"{"name":"ann"}"#.to_owned()),
         created_at: None,
+        is_redriven: false,
     };
     // Ordered and done by another process; ordered and not done.
     erase(&world.process().await, &order(item("1"), &["name"])).await;
@@ -123,7 +124,11 @@ async fn a_dead_letter_that_comes_after_an_erasure_says_nothing_of_it() {
         .unwrap();
     world
         .ledger
-        .settle(&mut consumer, Position(3), &[letter(0), letter(1), letter(2)])
+        .settle(
+            &mut consumer,
+            Position(3),
+            &Settlement::of_dead_letters([letter(0), letter(1), letter(2)]),
+        )
         .await
         .unwrap();
     let letters = world.ledger.dead_letters(None, 10).await.unwrap();

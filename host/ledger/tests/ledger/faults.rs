@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use expect_test::expect;
 use jiff::Timestamp;
-use weir_ledger::{ConsumerError, DeadLetter, RouteDefinition};
+use weir_ledger::{ConsumerError, DeadLetter, RouteDefinition, Settlement};
 use weir_model::Position;
 
 use crate::promotions::{enter, planned};
@@ -164,7 +164,11 @@ async fn a_cursor_and_its_dead_letters_move_together_whatever_was_cut() {
         case.arm();
         let settled = case
             .process
-            .settle(&mut consumer, Position(position.0 + 1), std::slice::from_ref(&letter))
+            .settle(
+                &mut consumer,
+                Position(position.0 + 1),
+                &Settlement::of_dead_letters([letter.clone()]),
+            )
             .await;
         assert_eq!(
             settled.is_ok(),
@@ -181,7 +185,11 @@ async fn a_cursor_and_its_dead_letters_move_together_whatever_was_cut() {
         }
         world
             .ledger
-            .settle(&mut consumer, Position(position.0 + 1), &[letter])
+            .settle(
+                &mut consumer,
+                Position(position.0 + 1),
+                &Settlement::of_dead_letters([letter]),
+            )
             .await
             .unwrap();
         let letters = world.ledger.dead_letters(Some("mail"), 1000).await.unwrap();
@@ -204,6 +212,7 @@ fn dead_letter(position: Position) -> DeadLetter {
         plugin_log: None,
         payload: Some("{}".to_owned()),
         created_at: None,
+        is_redriven: false,
     }
 }
 

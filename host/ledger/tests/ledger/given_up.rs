@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use weir_ledger::{AppendError, Appended};
+use weir_ledger::{AppendError, Appended, Settlement};
 
 use crate::support::{PATIENCE, Shuffled, World, batch, seal};
 
@@ -53,7 +53,7 @@ async fn whoever_gives_up_while_a_transaction_begins_leaves_none_open() {
         for _ in 0..4 {
             let mut consumer = consumer.clone();
             let next = consumer.next;
-            given_up_after(polls, world.ledger.settle(&mut consumer, next, &[])).await;
+            given_up_after(polls, world.ledger.settle(&mut consumer, next, &Settlement::default())).await;
             none_stays_open(&mut conn).await;
         }
     }

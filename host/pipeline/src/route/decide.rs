@@ -1,5 +1,7 @@
 //! What a route's version makes of a window of entries: deliveries, and dead letters for poison.
 
+use std::sync::Arc;
+
 use weir_evidence::{EntryKind, ItemToken};
 use weir_ledger::{DeadLetter, FailurePolicy, RecordedEntry, Stream};
 use weir_model::{
@@ -25,8 +27,10 @@ pub(super) struct Decided {
 /// One event for one sink.
 pub(super) struct Delivery {
     pub(super) id: DeliveryId,
-    pub(super) route: String,
+    pub(super) version: Arc<LoadedVersion>,
     pub(super) position: Position,
+    /// Number of the output; 0 is the change as it is.
+    pub(super) output: u32,
     pub(super) item: ItemToken,
     pub(super) sink: String,
     pub(super) event: Event,
@@ -54,7 +58,7 @@ impl Candidate {
 
 pub(super) async fn decide(
     route: &str,
-    version: &LoadedVersion,
+    version: &Arc<LoadedVersion>,
     ledger: &LedgerName,
     streams: &[Stream],
     entries: Vec<RecordedEntry>,
@@ -203,7 +207,7 @@ pub(super) fn take(
 /// One change on its way from decision to deliveries.
 struct Settlement<'a> {
     route: &'a str,
-    version: &'a LoadedVersion,
+    version: &'a Arc<LoadedVersion>,
     candidate: Candidate,
 }
 
@@ -225,8 +229,9 @@ impl Settlement<'_> {
             if only_sink.is_none_or(|only| only == sink) {
                 let id = self.delivery_id(output, sink);
                 decided.deliveries.push(Delivery {
-                    route: self.route.to_owned(),
+                    version: Arc::clone(self.version),
                     position: self.candidate.position,
+                    output,
                     item: self.candidate.item.clone(),
                     sink: sink.clone(),
                     event: event.clone().delivered_as(&id),
@@ -284,6 +289,7 @@ impl Settlement<'_> {
             plugin_log: None,
             payload: None,
             created_at: None,
+            is_redriven: false,
         }
     }
 

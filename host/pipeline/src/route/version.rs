@@ -1,6 +1,6 @@
 //! The versions of a route, loaded: pattern parsed, plugin compiled and described.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weir_ledger::{DatabaseError, Ledger, RouteVersion};
@@ -10,12 +10,15 @@ use weir_runtime::{DescribeError, LoadError, Manifest, Plugin, Runtime};
 
 use super::tables::{TableError, give_tables};
 
+/// Versions that are kept loaded.
+const LOADED_MAX: usize = 4;
+
 /// Loads versions as positions ask for them, and keeps them.
 pub(super) struct Versions {
     route: String,
     ledger: Ledger,
     runtime: Runtime,
-    loaded: HashMap<u32, Arc<LoadedVersion>>,
+    loaded: BTreeMap<u32, Arc<LoadedVersion>>,
 }
 
 /// A version that can route.
@@ -46,7 +49,7 @@ impl Versions {
             route,
             ledger,
             runtime,
-            loaded: HashMap::new(),
+            loaded: BTreeMap::new(),
         }
     }
 
@@ -60,16 +63,41 @@ impl Versions {
         let Some(index) = versions.iter().rposition(|version| version.from_position <= position) else {
             return Ok(None);
         };
-        let stored = &versions[index];
         let until = versions[index + 1..].iter().map(|version| version.from_position).min();
+        Ok(Some((self.loaded(&versions[index]).await?, until)))
+    }
+
+    /// A version by its number.
+    pub(super) async fn numbered(&mut self, number: u32) -> Result<Option<Arc<LoadedVersion>>, VersionError> {
+        if let Some(loaded) = self.loaded.get(&number) {
+            return Ok(Some(Arc::clone(loaded)));
+        }
+        let versions = self.ledger.route_versions(&self.route).await?;
+        match versions.iter().find(|version| version.version == number) {
+            Some(stored) => self.loaded(stored).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The version that routes what is recorded now.
+    pub(super) async fn newest(&mut self) -> Result<Option<Arc<LoadedVersion>>, VersionError> {
+        match self.ledger.route_versions(&self.route).await?.last() {
+            Some(stored) => self.loaded(stored).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn loaded(&mut self, stored: &RouteVersion) -> Result<Arc<LoadedVersion>, VersionError> {
         if let Some(loaded) = self.loaded.get(&stored.version) {
-            return Ok(Some((Arc::clone(loaded), until)));
+            return Ok(Arc::clone(loaded));
         }
         let loaded = Arc::new(self.load(stored).await?);
-        // Earlier ones were for positions that are behind the cursor now.
-        self.loaded.retain(|version, _| *version > stored.version);
+        // The newest ones are asked for most; parked deliveries may ask for any.
+        while self.loaded.len() >= LOADED_MAX {
+            self.loaded.pop_first();
+        }
         self.loaded.insert(stored.version, Arc::clone(&loaded));
-        Ok(Some((loaded, until)))
+        Ok(loaded)
     }
 
     async fn load(&self, stored: &RouteVersion) -> Result<LoadedVersion, VersionError> {

@@ -141,6 +141,11 @@ fn print(activity: &Activity) {
         } => {
             say!("{:10} {position:>6}  {} to {sink}", "delivered", printable(detail_type));
         }
+        Activity::Parked { position, sink, reason } => say!(
+            "{:10} {position:>6}  {} (sink {sink}; only its item waits)",
+            "parked",
+            printable(reason)
+        ),
         Activity::GaveUp { position, reason } => say!("{:10} {position:>6}  {}", "gave up", printable(reason)),
         Activity::Halted { position, route, code } => say!(
             "{:10} {position:>6}  {} (route {route} goes on there with its next version)",

@@ -1,0 +1,123 @@
+//! Deliveries that were given up: look at them, send them again, throw them away.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use weir_ledger::{DeadLetter, DeadLetterSelection};
+
+use crate::error::ApiError;
+use crate::route::check_reason;
+use crate::server::Answers;
+
+/// Dead letters of one answer, unless fewer are asked for.
+const LETTERS_MAX: u16 = 1000;
+
+/// Answer of `GET /v1/dead-letters`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DeadLetters {
+    /// In order of position.
+    pub dead_letters: Vec<DeadLetter>,
+}
+
+/// Question of `GET /v1/dead-letters`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DeadLetterQuery {
+    route: Option<String>,
+    limit: Option<u16>,
+}
+
+/// Body of `POST /v1/dead-letters/redrive` and `.../drop`: those that match everything that is said.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeadLetterOrder {
+    /// Ids of deliveries; none for all.
+    #[serde(default)]
+    pub deliveries: Vec<String>,
+    /// Their route.
+    #[serde(default)]
+    pub route: Option<String>,
+    /// What happened: `refused`, `attempts-exhausted`, `plugin-trap`, ...
+    #[serde(default)]
+    pub code: Option<String>,
+    /// Why. Recorded.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// Answer to a [`DeadLetterOrder`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLettersOrdered {
+    /// How many: at most 500 at a time. Fewer are all there were.
+    pub count: usize,
+}
+
+/// `GET /v1/dead-letters`
+pub(crate) async fn list(
+    State(answers): State<Answers>,
+    Query(query): Query<DeadLetterQuery>,
+) -> Result<Json<DeadLetters>, ApiError> {
+    check_text(query.route.as_deref())?;
+    let limit = query.limit.unwrap_or(LETTERS_MAX).min(LETTERS_MAX);
+    let dead_letters = answers.ledger.dead_letters(query.route.as_deref(), limit).await?;
+    Ok(Json(DeadLetters { dead_letters }))
+}
+
+/// `GET /v1/dead-letters/{delivery}`
+pub(crate) async fn show(
+    State(answers): State<Answers>,
+    Path(delivery): Path<String>,
+) -> Result<Json<DeadLetter>, ApiError> {
+    check_text(Some(&delivery))?;
+    let letter = answers.ledger.dead_letter(&delivery).await?;
+    letter.map(Json).ok_or_else(|| {
+        let message = format!("no dead letter has the delivery id {delivery:?}; `weir dlq ls` lists those there are");
+        ApiError::new(StatusCode::NOT_FOUND, "unknown-delivery", message)
+    })
+}
+
+/// `POST /v1/dead-letters/redrive`
+pub(crate) async fn redrive(
+    State(answers): State<Answers>,
+    Json(order): Json<DeadLetterOrder>,
+) -> Result<Json<DeadLettersOrdered>, ApiError> {
+    let (selection, reason) = read(order)?;
+    let count = answers.ledger.redrive(&selection, &reason, Timestamp::now()).await?;
+    Ok(Json(DeadLettersOrdered { count }))
+}
+
+/// `POST /v1/dead-letters/drop`
+pub(crate) async fn throw_away(
+    State(answers): State<Answers>,
+    Json(order): Json<DeadLetterOrder>,
+) -> Result<Json<DeadLettersOrdered>, ApiError> {
+    let (selection, reason) = read(order)?;
+    let dropped = answers.ledger.drop_dead_letters(&selection, &reason, Timestamp::now());
+    let count = dropped.await?;
+    Ok(Json(DeadLettersOrdered { count }))
+}
+
+fn read(order: DeadLetterOrder) -> Result<(DeadLetterSelection, String), ApiError> {
+    check_reason(&order.reason)?;
+    let texts = order.deliveries.iter().chain(&order.route).chain(&order.code);
+    for text in texts {
+        check_text(Some(text))?;
+    }
+    let selection = DeadLetterSelection {
+        deliveries: order.deliveries,
+        route: order.route,
+        code: order.code,
+    };
+    Ok((selection, order.reason))
+}
+
+/// Postgres takes no NUL.
+fn check_text(text: Option<&str>) -> Result<(), ApiError> {
+    if text.is_some_and(|text| text.contains('\0')) {
+        let message = "names of routes, codes and deliveries have no NUL";
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad-name", message));
+    }
+    Ok(())
+}

@@ -1,0 +1,338 @@
+//! How routes and sinks stand, and what an operator stops for a while.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use weir_ledger::{Pausable, Pause};
+
+use crate::error::ApiError;
+use crate::route::{RouteHaltState, check_reason};
+use crate::server::Answers;
+
+/// Parked deliveries of one answer.
+const PARKED_MAX: u16 = 1000;
+
+/// Answer of `GET /v1/routes`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Routes {
+    /// By name.
+    pub routes: Vec<RouteState>,
+}
+
+/// How a route stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouteState {
+    /// Its name.
+    pub route: String,
+    /// Its newest version.
+    pub version: u32,
+    /// The source whose changes it takes.
+    pub source: String,
+    /// Where its events go.
+    pub sinks: Vec<String>,
+    /// Its cursor: everything below is dealt with.
+    pub position: u64,
+    /// Entries from there to the end of the ledger.
+    pub behind: u64,
+    /// When its cursor was moved last.
+    pub moved_at: Option<Timestamp>,
+    /// Deliveries that wait behind their item.
+    pub parked: u64,
+    /// Items that have any.
+    pub parked_items: u64,
+    /// Deliveries that were given up.
+    pub dead_letters: u64,
+    /// Where it stands still, if it does: its plugin failed there, and it is configured to halt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halted: Option<RouteHaltState>,
+    /// An operator paused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<PauseState>,
+}
+
+/// Answer of `GET /v1/sinks`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sinks {
+    /// By name.
+    pub sinks: Vec<SinkState>,
+}
+
+/// How a sink stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SinkState {
+    /// Its name.
+    pub sink: String,
+    /// Of its circuit breaker: `closed` (everything is sent), `open` (it takes nothing and is left alone for a while) or
+    /// `half-open` (one request is under way to see whether it is back).
+    pub state: String,
+    /// Why it opened.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// Since when it is in this state.
+    pub since: Timestamp,
+    /// Routes that lead to it.
+    pub routes: Vec<String>,
+    /// Deliveries that wait behind their item.
+    pub parked: u64,
+    /// An operator paused it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<PauseState>,
+}
+
+/// Since when and why something is paused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PauseState {
+    /// Since when.
+    pub since: Timestamp,
+    /// Why.
+    pub reason: String,
+}
+
+/// Body of `POST /v1/routes/{route}/pause`, `.../resume`, `POST /v1/sinks/{sink}/pause` and `.../resume`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PauseRequest {
+    /// Why. Recorded.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// Answer to a [`PauseRequest`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paused {
+    /// Whether it is paused now.
+    pub paused: bool,
+}
+
+/// Question of `GET /v1/parked`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ParkedQuery {
+    route: Option<String>,
+    limit: Option<u16>,
+}
+
+/// Answer of `GET /v1/parked`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParkedDeliveries {
+    /// In order of position.
+    pub parked: Vec<ParkedDelivery>,
+}
+
+/// A delivery that waits behind its item.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParkedDelivery {
+    /// Its id.
+    pub delivery: String,
+    /// Its route.
+    pub route: String,
+    /// The version of that.
+    pub version: u32,
+    /// Its sink.
+    pub sink: String,
+    /// The change.
+    pub position: u64,
+    /// How often it was sent.
+    pub attempts: u32,
+    /// When it failed first; absent for what only stands behind another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_at: Option<Timestamp>,
+    /// When it is sent again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<Timestamp>,
+}
+
+/// `GET /v1/routes`
+pub(crate) async fn routes(State(answers): State<Answers>) -> Result<Json<Routes>, ApiError> {
+    let ledger = &answers.ledger;
+    let end = ledger.head().await?.size;
+    let cursors: BTreeMap<String, _> = ledger
+        .cursors()
+        .await?
+        .into_iter()
+        .map(|cursor| (cursor.name.clone(), cursor))
+        .collect();
+    let dead = ledger.dead_letter_counts().await?;
+    let (parked, pauses) = (ledger.parked_at_sinks().await?, ledger.pauses().await?);
+    let mut routes = Vec::new();
+    for (name, version) in ledger.routes().await? {
+        let cursor = cursors.get(&format!("route:{name}"));
+        let position = cursor.map_or(version.from_position.0, |cursor| cursor.next.0);
+        let here = || parked.iter().filter(|parked| parked.route == name);
+        routes.push(RouteState {
+            version: version.version,
+            source: version.definition.source,
+            sinks: version.definition.sinks,
+            position,
+            behind: end.saturating_sub(position),
+            moved_at: cursor.map(|cursor| cursor.moved_at),
+            parked: here().map(|parked| parked.deliveries).sum(),
+            parked_items: here().map(|parked| parked.items).sum(),
+            dead_letters: dead.get(&name).copied().unwrap_or_default(),
+            halted: ledger.route_halt(&name).await?.map(Into::into),
+            paused: paused(&pauses, Pausable::Route, &name),
+            route: name,
+        });
+    }
+    Ok(Json(Routes { routes }))
+}
+
+/// `GET /v1/sinks`
+pub(crate) async fn sinks(State(answers): State<Answers>) -> Result<Json<Sinks>, ApiError> {
+    let ledger = &answers.ledger;
+    let (routes, parked, pauses) = (
+        ledger.routes().await?,
+        ledger.parked_at_sinks().await?,
+        ledger.pauses().await?,
+    );
+    let states = ledger.sink_states().await?.into_iter().map(|state| {
+        let leads_here = |version: &weir_ledger::RouteVersion| version.definition.sinks.contains(&state.sink);
+        let leading = routes.iter().filter(|(_, version)| leads_here(version));
+        let here = parked.iter().filter(|parked| parked.sink == state.sink);
+        SinkState {
+            routes: leading.map(|(name, _)| name.clone()).collect(),
+            parked: here.map(|parked| parked.deliveries).sum(),
+            paused: paused(&pauses, Pausable::Sink, &state.sink),
+            sink: state.sink,
+            state: state.state,
+            reason: state.reason,
+            since: state.since,
+        }
+    });
+    Ok(Json(Sinks {
+        sinks: states.collect(),
+    }))
+}
+
+/// `GET /v1/parked`
+pub(crate) async fn parked(
+    State(answers): State<Answers>,
+    Query(query): Query<ParkedQuery>,
+) -> Result<Json<ParkedDeliveries>, ApiError> {
+    let route = query.route.as_deref();
+    if let Some(route) = route {
+        known(&answers, Pausable::Route, route).await?;
+    }
+    let limit = query.limit.unwrap_or(PARKED_MAX).min(PARKED_MAX);
+    let parked = answers.ledger.parked(route, limit).await?.into_iter();
+    let parked = parked.map(|parked| ParkedDelivery {
+        delivery: parked.delivery,
+        route: parked.route,
+        version: parked.version,
+        sink: parked.sink,
+        position: parked.position.0,
+        attempts: parked.tried.map_or(0, |tried| tried.attempts),
+        failed_at: parked.tried.map(|tried| tried.failed_at),
+        due_at: parked.tried.map(|tried| tried.due_at),
+    });
+    Ok(Json(ParkedDeliveries {
+        parked: parked.collect(),
+    }))
+}
+
+/// `POST /v1/routes/{route}/pause`
+pub(crate) async fn pause_route(
+    answers: State<Answers>,
+    Path(route): Path<String>,
+    request: Json<PauseRequest>,
+) -> Result<Json<Paused>, ApiError> {
+    pause(answers, Pausable::Route, &route, request).await
+}
+
+/// `POST /v1/routes/{route}/resume`
+pub(crate) async fn resume_route(
+    answers: State<Answers>,
+    Path(route): Path<String>,
+    request: Json<PauseRequest>,
+) -> Result<Json<Paused>, ApiError> {
+    resume(answers, Pausable::Route, &route, request).await
+}
+
+/// `POST /v1/sinks/{sink}/pause`
+pub(crate) async fn pause_sink(
+    answers: State<Answers>,
+    Path(sink): Path<String>,
+    request: Json<PauseRequest>,
+) -> Result<Json<Paused>, ApiError> {
+    pause(answers, Pausable::Sink, &sink, request).await
+}
+
+/// `POST /v1/sinks/{sink}/resume`
+pub(crate) async fn resume_sink(
+    answers: State<Answers>,
+    Path(sink): Path<String>,
+    request: Json<PauseRequest>,
+) -> Result<Json<Paused>, ApiError> {
+    resume(answers, Pausable::Sink, &sink, request).await
+}
+
+async fn pause(
+    State(answers): State<Answers>,
+    kind: Pausable,
+    name: &str,
+    Json(request): Json<PauseRequest>,
+) -> Result<Json<Paused>, ApiError> {
+    check_reason(&request.reason)?;
+    known(&answers, kind, name).await?;
+    let now = Timestamp::now();
+    answers.ledger.pause(kind, name, &request.reason, now).await?;
+    Ok(Json(Paused { paused: true }))
+}
+
+async fn resume(
+    State(answers): State<Answers>,
+    kind: Pausable,
+    name: &str,
+    Json(request): Json<PauseRequest>,
+) -> Result<Json<Paused>, ApiError> {
+    check_reason(&request.reason)?;
+    known(&answers, kind, name).await?;
+    let now = Timestamp::now();
+    answers.ledger.resume(kind, name, &request.reason, now).await?;
+    Ok(Json(Paused { paused: false }))
+}
+
+fn paused(pauses: &[Pause], kind: Pausable, name: &str) -> Option<PauseState> {
+    let pause = pauses.iter().find(|pause| pause.kind == kind && pause.name == name)?;
+    Some(PauseState {
+        since: pause.since,
+        reason: pause.reason.clone(),
+    })
+}
+
+/// Nothing is paused that is not there: a mistyped name would only look paused.
+async fn known(answers: &Answers, kind: Pausable, name: &str) -> Result<(), ApiError> {
+    let names: Vec<String> = match kind {
+        Pausable::Route => answers
+            .ledger
+            .routes()
+            .await?
+            .into_iter()
+            .map(|(name, _)| name)
+            .collect(),
+        Pausable::Sink => answers
+            .ledger
+            .sink_states()
+            .await?
+            .into_iter()
+            .map(|state| state.sink)
+            .collect(),
+    };
+    if names.iter().any(|known| known == name) {
+        return Ok(());
+    }
+    let message = format!(
+        "there is no {} {name:?}; there are: {}",
+        kind.as_str(),
+        names.join(", ")
+    );
+    let code = match kind {
+        Pausable::Route => "unknown-route",
+        Pausable::Sink => "unknown-sink",
+    };
+    Err(ApiError::new(StatusCode::NOT_FOUND, code, message))
+}

@@ -1,0 +1,116 @@
+//! `weir route`, `weir sink` and `weir dlq`.
+
+use clap::{Args as ClapArgs, Subcommand};
+
+#[derive(ClapArgs)]
+pub(crate) struct RouteArgs {
+    #[command(subcommand)]
+    pub(crate) command: RouteCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum RouteCommand {
+    /// List routes: how far each is, what is parked, what was given up, and what stands still.
+    Ls,
+    /// List parked deliveries: one that a sink did not take and that waits for its next attempt, and what came of its item since.
+    Parked {
+        /// Of this route only.
+        route: Option<String>,
+    },
+    /// Stop a route where it is. Recording goes on.
+    Pause {
+        /// The route.
+        route: String,
+
+        /// Why. Recorded.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Have a route that was paused go on where it stands.
+    Resume {
+        /// The route.
+        route: String,
+
+        /// Why. Recorded.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct SinkArgs {
+    #[command(subcommand)]
+    pub(crate) command: SinkCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum SinkCommand {
+    /// List sinks: whether each takes events, and why not.
+    Ls,
+    /// Send nothing to a sink. Routes that lead there wait where they are.
+    Pause {
+        /// The sink.
+        sink: String,
+
+        /// Why. Recorded.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Send to a sink again that was paused.
+    Resume {
+        /// The sink.
+        sink: String,
+
+        /// Why. Recorded.
+        #[arg(long)]
+        reason: Option<String>,
+    },
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct DlqArgs {
+    #[command(subcommand)]
+    pub(crate) command: DlqCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum DlqCommand {
+    /// List dead letters in order of position.
+    Ls {
+        /// Of this route only.
+        #[arg(long)]
+        route: Option<String>,
+    },
+    /// Show all that is known of a dead letter: the event, the error, what the plugin logged.
+    Show {
+        /// Id of its delivery.
+        delivery: String,
+    },
+    /// Send dead letters again: the same payload under the same id. Where a plugin failed, what the route makes of the change now.
+    Redrive(LetterArgs),
+    /// Throw dead letters away. That they were is recorded; the changes stay in the ledger.
+    Drop(LetterArgs),
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct LetterArgs {
+    /// Ids of their deliveries.
+    #[arg(required_unless_present_any = ["route", "code", "all"], conflicts_with = "all")]
+    pub(crate) deliveries: Vec<String>,
+
+    /// Those of this route.
+    #[arg(long)]
+    pub(crate) route: Option<String>,
+
+    /// Those with this code: `refused`, `attempts-exhausted`, `plugin-trap`, ...
+    #[arg(long)]
+    pub(crate) code: Option<String>,
+
+    /// All there are.
+    #[arg(long, conflicts_with_all = ["route", "code"])]
+    pub(crate) all: bool,
+
+    /// Why. Recorded.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+}

@@ -1,0 +1,81 @@
+//! What a route settles at a time: its cursor, and all that it leaves behind.
+//!
+//! # Invariants
+//!
+//! - The cursor passes a position only together with what is written of it: dead letters, and what is parked.
+//! - Nothing is written by a worker whose consumer another one took.
+
+use weir_model::Position;
+
+use crate::{Consumer, ConsumerError, DeadLetter, Ledger, Parked, Tried, in_time};
+
+/// What a route has done since it settled last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settlement {
+    /// Deliveries that were given up.
+    pub dead_letters: Vec<DeadLetter>,
+    /// Deliveries that wait behind their item from now on.
+    pub parked: Vec<Parked>,
+    /// Deliveries that were parked and failed once more.
+    pub tried: Vec<(String, Tried)>,
+    /// Deliveries that are parked no more: accepted, given up, or erased.
+    pub unparked: Vec<String>,
+    /// Dead letters that are sent again.
+    pub redriven: Vec<Redriven>,
+}
+
+/// A dead letter that is sent again: it is one no more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redriven {
+    /// Its delivery.
+    pub letter: String,
+    /// What is sent in its place: itself, or what another version makes of the change.
+    pub parked: Vec<Parked>,
+}
+
+impl Settlement {
+    /// Only these were given up.
+    #[must_use]
+    pub fn of_dead_letters(dead_letters: impl Into<Vec<DeadLetter>>) -> Self {
+        Self {
+            dead_letters: dead_letters.into(),
+            ..Self::default()
+        }
+    }
+}
+
+impl Ledger {
+    /// Moves a route's cursor, together with what it leaves behind.
+    ///
+    /// # Errors
+    ///
+    /// The route was taken over, or Postgres failed. Then nothing of it was written, or all.
+    pub async fn settle(
+        &self,
+        consumer: &mut Consumer,
+        next: Position,
+        settlement: &Settlement,
+    ) -> Result<(), ConsumerError> {
+        in_time(async {
+            let mut tx = self.begin().await?;
+            // First, for a letter may be written again under the same id.
+            self.delete_redriven(&mut tx, &settlement.redriven).await?;
+            self.insert_dead_letters(&mut tx, &settlement.dead_letters).await?;
+            if !settlement.parked.is_empty() {
+                self.insert_parked(&mut tx, &settlement.parked).await?;
+            }
+            for redriven in &settlement.redriven {
+                self.insert_parked(&mut tx, &redriven.parked).await?;
+            }
+            self.update_parked(&mut tx, &settlement.tried).await?;
+            if !settlement.unparked.is_empty() {
+                self.delete_parked(&mut tx, &settlement.unparked).await?;
+            }
+            self.move_consumer(&mut tx, consumer, next).await?;
+            Ok::<_, ConsumerError>(tx.commit().await?)
+        })
+        .await?;
+        consumer.next = next;
+        Ok(())
+    }
+}

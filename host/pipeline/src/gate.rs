@@ -1,0 +1,298 @@
+//! Sinks as a process has them: whether each is sent to now, and how fast.
+//!
+//! # Invariants
+//!
+//! - One breaker and one rate for a sink, however many routes lead to it: what one learns of it, all know.
+//! - What an operator paused is not sent to from the moment on that this process has read it, within a second.
+
+use std::collections::{BTreeMap, HashSet};
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use governor::clock::{Clock as _, DefaultClock};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use weir_ledger::{DatabaseError, Ledger, Pausable};
+use weir_routing::{Admission, Breaker};
+use weir_sinks::Sink;
+
+use crate::clock::Clock;
+use crate::pace::{pause, random};
+
+/// How often it is asked what operators paused.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Characters of a reason that others are told.
+const REASON_CHARS_MAX: usize = 300;
+
+/// A sink as it is configured.
+pub struct SinkSetup {
+    /// The sink.
+    pub sink: Arc<dyn Sink>,
+    /// Messages that it gets in a second, at most.
+    pub messages_per_second: Option<NonZeroU32>,
+}
+
+/// The configured sinks, and what is known of each.
+pub struct Gates {
+    clock: Clock,
+    by_name: BTreeMap<String, Arc<Gate>>,
+    paused_routes: Mutex<HashSet<String>>,
+    /// Changes when more may be sent than before.
+    news: watch::Sender<()>,
+}
+
+/// The way into one sink.
+pub(crate) struct Gate {
+    name: String,
+    pub(crate) sink: Arc<dyn Sink>,
+    rate: Option<Rate>,
+    state: Mutex<GateState>,
+}
+
+struct Rate {
+    limiter: DefaultDirectRateLimiter,
+    burst: u32,
+}
+
+#[derive(Default)]
+struct GateState {
+    breaker: Breaker,
+    reason: String,
+    is_paused: bool,
+}
+
+/// Whether a request may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pass {
+    /// Yes, with so many messages.
+    Send(usize),
+    /// Not before this time.
+    NotBefore(Duration),
+    /// Not before there is news.
+    Closed,
+}
+
+impl Gates {
+    /// Nothing was sent to any of them yet.
+    #[must_use]
+    pub fn new(sinks: BTreeMap<String, SinkSetup>, clock: Clock) -> Self {
+        let gates = sinks.into_iter().map(|(name, setup)| {
+            let gate = Gate {
+                name: name.clone(),
+                sink: setup.sink,
+                rate: setup.messages_per_second.map(|rate| Rate {
+                    limiter: RateLimiter::direct(Quota::per_second(rate)),
+                    burst: rate.get(),
+                }),
+                state: Mutex::default(),
+            };
+            (name, Arc::new(gate))
+        });
+        Self {
+            clock,
+            by_name: gates.collect(),
+            paused_routes: Mutex::default(),
+            news: watch::Sender::new(()),
+        }
+    }
+
+    /// Keeps up with what operators pause, and tells other processes what became of each sink, until `stop` is cancelled.
+    pub async fn keep(&self, ledger: &Ledger, stop: &CancellationToken) {
+        let mut noted = BTreeMap::new();
+        let mut news = self.news.subscribe();
+        loop {
+            let looked = async {
+                self.look(ledger).await?;
+                for (name, gate) in &self.by_name {
+                    let state = gate.told();
+                    if noted.get(name) != Some(&state) {
+                        ledger.note_sink_state(name, state.0, &state.1).await?;
+                        noted.insert(name.clone(), state);
+                    }
+                }
+                Ok::<_, DatabaseError>(())
+            };
+            if let Err(error) = looked.await {
+                tracing::debug!(error = %error, "cannot ask what is paused");
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(LOOK_INTERVAL) => {}
+                // Sinks that flicker are not worth a row each time.
+                _ = news.changed() => {
+                    if !pause(stop, LOOK_INTERVAL / 4).await {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks what operators paused.
+    pub(crate) async fn look(&self, ledger: &Ledger) -> Result<(), DatabaseError> {
+        let pauses = ledger.pauses().await?;
+        let named = |kind: Pausable| -> HashSet<String> {
+            let of_kind = pauses.iter().filter(|pause| pause.kind == kind);
+            of_kind.map(|pause| pause.name.clone()).collect()
+        };
+        let (routes, sinks) = (named(Pausable::Route), named(Pausable::Sink));
+        let mut is_news = false;
+        for (name, gate) in &self.by_name {
+            let is_paused = sinks.contains(name);
+            let was_paused = std::mem::replace(&mut gate.lock().is_paused, is_paused);
+            if is_paused != was_paused {
+                tracing::warn!(
+                    sink = name,
+                    "an operator {}",
+                    if is_paused { "paused it" } else { "resumed it" }
+                );
+                is_news = true;
+            }
+        }
+        let mut paused_routes = self.paused_routes.lock().unwrap_or_else(PoisonError::into_inner);
+        is_news |= *paused_routes != routes;
+        *paused_routes = routes;
+        drop(paused_routes);
+        if is_news {
+            self.news.send_replace(());
+        }
+        Ok(())
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(crate) fn get(&self, sink: &str) -> Option<&Arc<Gate>> {
+        self.by_name.get(sink)
+    }
+
+    pub(crate) fn is_route_paused(&self, route: &str) -> bool {
+        let paused = self.paused_routes.lock().unwrap_or_else(PoisonError::into_inner);
+        paused.contains(route)
+    }
+
+    /// Changes when more may be sent than before.
+    pub(crate) fn news(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
+    }
+
+    /// The sink accepted a delivery.
+    pub(crate) fn accepted(&self, gate: &Gate) {
+        self.change(gate, |state| state.breaker.accepted());
+    }
+
+    /// The sink answered that it does not take a delivery, now or ever.
+    pub(crate) fn failed(&self, gate: &Gate, delivery: u64, reason: &str) {
+        let now = self.clock.now();
+        self.change(gate, |state| {
+            state.breaker.failed(delivery, now, random());
+            reason.clone_into(&mut state.reason);
+        });
+    }
+
+    /// The sink cannot be asked, or asks to be left alone.
+    pub(crate) fn unavailable(&self, gate: &Gate, reason: &str, after: Option<Duration>) {
+        let now = self.clock.now();
+        self.change(gate, |state| {
+            state.breaker.unavailable(now, after.unwrap_or_default(), random());
+            reason.clone_into(&mut state.reason);
+        });
+    }
+
+    fn change(&self, gate: &Gate, by: impl FnOnce(&mut GateState)) {
+        let mut state = gate.lock();
+        let (was_closed, before) = (state.breaker.is_closed(), state.breaker.openings());
+        by(&mut state);
+        let (is_closed, openings) = (state.breaker.is_closed(), state.breaker.openings());
+        let reason = (openings > before && (openings - 1).is_multiple_of(8)).then(|| state.reason.clone());
+        drop(state);
+        if let Some(reason) = reason {
+            tracing::warn!(
+                sink = gate.name,
+                reason,
+                "the sink takes nothing; its routes wait for it"
+            );
+        }
+        if is_closed && !was_closed {
+            tracing::info!(sink = gate.name, "the sink takes events again");
+        }
+        if is_closed != was_closed || openings != before {
+            self.news.send_replace(());
+        }
+    }
+}
+
+impl Gate {
+    /// Asks to send up to `wanted` messages in one request, at least one. Whoever may has to.
+    pub(crate) fn pass(&self, now: Duration, wanted: usize) -> Pass {
+        let mut state = self.lock();
+        if state.is_paused {
+            return Pass::Closed;
+        }
+        let messages = match state.breaker.admission(now) {
+            Admission::Free => wanted,
+            Admission::One => 1,
+            Admission::NotBefore(until) => return Pass::NotBefore(until),
+            Admission::Pending(_) => return Pass::Closed,
+        };
+        let messages = match self.rate.as_ref().map(|rate| rate.take(messages)) {
+            None => messages,
+            Some(Ok(messages)) => messages,
+            Some(Err(wait)) => return Pass::NotBefore(now + wait),
+        };
+        state.breaker.sent(now);
+        Pass::Send(messages)
+    }
+
+    /// Whether a request would be sent, were there one.
+    pub(crate) fn is_open_to(&self, now: Duration) -> bool {
+        let state = self.lock();
+        !state.is_paused && matches!(state.breaker.admission(now), Admission::Free | Admission::One)
+    }
+
+    /// When a request may be sent, if that is known.
+    pub(crate) fn opens_at(&self) -> Option<Duration> {
+        let state = self.lock();
+        match state.breaker.admission(Duration::ZERO) {
+            Admission::NotBefore(until) | Admission::Pending(until) if !state.is_paused => Some(until),
+            _ => None,
+        }
+    }
+
+    /// Its state and the reason for it, as others are told.
+    fn told(&self) -> (&'static str, String) {
+        let state = self.lock();
+        let name = match state.breaker.admission(Duration::ZERO) {
+            Admission::Free => return ("closed", String::new()),
+            Admission::NotBefore(_) => "open",
+            Admission::One | Admission::Pending(_) => "half-open",
+        };
+        (name, state.reason.chars().take(REASON_CHARS_MAX).collect())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, GateState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Rate {
+    /// Takes as many as there are room for, up to `wanted`; or says how long to wait for one.
+    fn take(&self, wanted: usize) -> Result<usize, Duration> {
+        let mut messages = u32::try_from(wanted).unwrap_or(u32::MAX).min(self.burst);
+        loop {
+            let cells = NonZeroU32::new(messages).unwrap_or(NonZeroU32::MIN);
+            match self.limiter.check_n(cells) {
+                Ok(Ok(())) => return Ok(cells.get() as usize),
+                Ok(Err(not_until)) if messages <= 1 => {
+                    return Err(not_until.wait_time_from(DefaultClock::default().now()));
+                }
+                // More than fits now: a smaller request goes at once.
+                Ok(Err(_)) | Err(_) => messages /= 2,
+            }
+        }
+    }
+}

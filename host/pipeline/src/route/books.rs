@@ -1,0 +1,270 @@
+//! What a route has done and not written down yet: how far its cursor may go, and what it leaves behind.
+//!
+//! # Invariants
+//!
+//! - What is left behind of a position is written in the transaction that moves the cursor across it, or later; never before.
+//! - No more is parked than the budget allows: the cursor stands before what does not fit.
+
+use std::collections::BTreeMap;
+
+use weir_ledger::{DeadLetter, Parked, Redriven, Settlement, Tried};
+use weir_model::Position;
+use weir_routing::Watermark;
+
+use super::decide::{Delivery, event_text};
+use super::reader::Resent;
+use crate::fault;
+
+/// Keeps account of a route.
+pub(super) struct Books {
+    route: String,
+    watermark: Watermark,
+    /// What is to be written next.
+    settlement: Settlement,
+    /// What waits behind its item and is not written down, in order.
+    parking: BTreeMap<(Position, u32, String), Parked>,
+    /// Rows of what is parked, as if everything here were written down.
+    parked: usize,
+    parked_max: usize,
+    /// What is being written.
+    closing: Closing,
+    /// Whether something was accepted since something was last taken out.
+    has_accepted: bool,
+}
+
+/// What is being written.
+#[derive(Default)]
+struct Closing {
+    /// Rows of parked deliveries that go.
+    unparked: usize,
+    /// Rows that come.
+    parked: usize,
+    /// Whether dead letters go that are sent again.
+    redriven: bool,
+}
+
+impl Books {
+    /// Everything below `next` is settled, and so many deliveries are parked.
+    pub(super) fn new(route: String, next: Position, parked: usize, parked_max: usize) -> Self {
+        Self {
+            route,
+            watermark: Watermark::new(next.0),
+            settlement: Settlement::default(),
+            parking: BTreeMap::new(),
+            parked,
+            parked_max,
+            closing: Closing::default(),
+            has_accepted: false,
+        }
+    }
+
+    /// Everything below `next` was decided about.
+    pub(super) fn scanned(&mut self, next: Position) {
+        self.watermark.scanned(next.0);
+    }
+
+    pub(super) fn begun(&mut self, delivery: &Delivery) {
+        self.watermark.begun(delivery.position.0);
+    }
+
+    /// A delivery that was not parked was accepted.
+    pub(super) fn accepted(&mut self, delivery: &Delivery) {
+        self.has_accepted = true;
+        self.watermark.done(delivery.position.0);
+    }
+
+    /// A delivery waits behind its item from now on.
+    pub(super) fn park(&mut self, delivery: &Delivery, tried: Option<Tried>) {
+        self.watermark.done(delivery.position.0);
+        let place = (delivery.position, delivery.output, delivery.sink.clone());
+        let parked = self.row(delivery, tried);
+        self.parking.insert(place, parked);
+    }
+
+    fn row(&self, delivery: &Delivery, tried: Option<Tried>) -> Parked {
+        Parked {
+            delivery: delivery.id.to_string(),
+            route: self.route.clone(),
+            version: delivery.version.stored.version,
+            position: delivery.position,
+            output: delivery.output,
+            sink: delivery.sink.clone(),
+            token: delivery.item.token,
+            tried,
+        }
+    }
+
+    /// Deliveries that could be parked beside what waits already.
+    pub(super) fn room(&self) -> usize {
+        self.parked_max.saturating_sub(self.parked + self.parking.len())
+    }
+
+    /// Whether dead letters that are sent again are still to be written down.
+    pub(super) fn is_redriving(&self) -> bool {
+        !self.settlement.redriven.is_empty() || self.closing.redriven
+    }
+
+    /// A dead letter is sent again: what is sent is parked, and due at once.
+    pub(super) fn redrive(&mut self, resent: Resent) {
+        self.parked += resent.deliveries.len();
+        let parked = resent.deliveries.iter().map(|delivery| self.row(delivery, None));
+        let redriven = Redriven {
+            parked: parked.collect(),
+            letter: resent.letter.delivery,
+        };
+        self.settlement.redriven.push(redriven);
+        self.settlement.dead_letters.extend(resent.dead_letters);
+    }
+
+    /// A parked delivery failed once more.
+    pub(super) fn tried(&mut self, delivery: String, tried: Tried) {
+        self.settlement.tried.retain(|(earlier, _)| *earlier != delivery);
+        self.settlement.tried.push((delivery, tried));
+    }
+
+    /// A parked delivery is parked no more.
+    pub(super) fn unpark(&mut self, delivery: String) {
+        self.has_accepted = true;
+        self.parked -= 1;
+        self.settlement.unparked.push(delivery);
+    }
+
+    /// A delivery that was not parked is given up.
+    pub(super) fn give_up(&mut self, delivery: &Delivery, code: &str, reason: &str, attempts: u32) {
+        self.watermark.done(delivery.position.0);
+        self.bury(delivery, code, reason, attempts);
+    }
+
+    /// A delivery becomes a dead letter.
+    pub(super) fn bury(&mut self, delivery: &Delivery, code: &str, reason: &str, attempts: u32) {
+        self.settlement.dead_letters.push(DeadLetter {
+            delivery: delivery.id.to_string(),
+            route: self.route.clone(),
+            version: delivery.version.stored.version,
+            position: delivery.position,
+            sink: Some(delivery.sink.clone()),
+            code: code.to_owned(),
+            reason: reason.to_owned(),
+            attempts,
+            plugin_digest: delivery.version.stored.plugin.map(hex::encode),
+            plugin_log: None,
+            payload: Some(event_text(&delivery.event)),
+            created_at: None,
+            is_redriven: false,
+        });
+    }
+
+    /// A parked delivery cannot be made again.
+    pub(super) fn bury_lost(&mut self, parked: &Parked, attempts: u32) {
+        self.settlement.dead_letters.push(DeadLetter {
+            delivery: parked.delivery.clone(),
+            route: self.route.clone(),
+            version: parked.version,
+            position: parked.position,
+            sink: Some(parked.sink.clone()),
+            code: "not-repeatable".to_owned(),
+            reason: "the route's version does not make this delivery of the change any more".to_owned(),
+            attempts,
+            plugin_digest: None,
+            plugin_log: None,
+            payload: None,
+            created_at: None,
+            is_redriven: false,
+        });
+    }
+
+    /// Something became a dead letter before there was a delivery.
+    pub(super) fn bury_all(&mut self, letters: Vec<DeadLetter>) {
+        self.settlement.dead_letters.extend(letters);
+    }
+
+    /// Where to read on.
+    pub(super) fn next(&self) -> Position {
+        Position(self.watermark.next())
+    }
+
+    /// Everything below this is dealt with.
+    pub(super) fn cursor(&self) -> Position {
+        let done = Position(self.watermark.cursor());
+        // Before the first that does not fit.
+        let room = self.parked_max.saturating_sub(self.parked);
+        let first = self.parking.keys().nth(room).map(|(position, _, _)| *position);
+        first.map_or(done, |first| first.min(done))
+    }
+
+    /// Whether more waits than may be parked. Nothing more is read then.
+    pub(super) fn is_full(&self) -> bool {
+        self.parked + self.parking.len() > self.parked_max
+    }
+
+    /// Deliveries that wait behind their item and are not written down.
+    pub(super) fn parking(&self) -> usize {
+        self.parking.len()
+    }
+
+    /// Whether the rows of what is parked are those that are known here.
+    pub(super) fn agrees_with_rows(&self) -> bool {
+        self.settlement.unparked.is_empty() && self.closing.unparked == 0
+    }
+
+    /// Whether something can be written besides the cursor.
+    pub(super) fn has_more_than_the_cursor(&self) -> bool {
+        let cursor = self.cursor();
+        let of_settlement = &self.settlement;
+        !of_settlement.tried.is_empty()
+            || !of_settlement.unparked.is_empty()
+            || !of_settlement.redriven.is_empty()
+            || of_settlement.dead_letters.iter().any(|letter| letter.position < cursor)
+    }
+
+    /// Takes out what can be written now, and how far the cursor goes with it.
+    pub(super) fn close(&mut self) -> (Position, Settlement) {
+        let cursor = self.cursor();
+        if std::mem::take(&mut self.has_accepted) {
+            fault::point("after-send");
+        }
+        let all = std::mem::take(&mut self.settlement);
+        let (dead_letters, later) = all
+            .dead_letters
+            .into_iter()
+            .partition(|letter| letter.position < cursor);
+        self.settlement.dead_letters = later;
+        let later = self.parking.split_off(&(cursor, 0, String::new()));
+        let settlement = Settlement {
+            dead_letters,
+            parked: std::mem::replace(&mut self.parking, later).into_values().collect(),
+            tried: all.tried,
+            unparked: all.unparked,
+            redriven: all.redriven,
+        };
+        self.closing = Closing {
+            unparked: settlement.unparked.len(),
+            parked: settlement.parked.len(),
+            redriven: !settlement.redriven.is_empty(),
+        };
+        self.parked += settlement.parked.len();
+        (cursor, settlement)
+    }
+
+    /// What was taken out is written.
+    pub(super) fn closed(&mut self) {
+        self.closing = Closing::default();
+    }
+
+    /// Puts back what could not be written: it goes before what came since.
+    pub(super) fn reopen(&mut self, settlement: Settlement) {
+        self.parked -= self.closing.parked;
+        self.closing = Closing::default();
+        let place = |parked: &Parked| (parked.position, parked.output, parked.sink.clone());
+        let parked = settlement.parked.iter().map(|parked| (place(parked), parked.clone()));
+        self.parking.extend(parked);
+        let since = std::mem::replace(&mut self.settlement, settlement);
+        self.settlement.parked.clear();
+        self.settlement.dead_letters.extend(since.dead_letters);
+        self.settlement.unparked.extend(since.unparked);
+        self.settlement.redriven.extend(since.redriven);
+        for (delivery, tried) in since.tried {
+            self.tried(delivery, tried);
+        }
+    }
+}

@@ -1,0 +1,492 @@
+//! The way of a route to one sink: what waits in memory, what is parked, and what an answer means.
+//!
+//! ```text
+//! delivery ──▶ in memory ──▶ request ──┬──▶ accepted
+//!                 ▲                    ├──▶ fails: waits a moment in memory, or is parked with all of its item
+//!                 │                    └──▶ dead letter
+//!              parked ──▶ made again, when it is due
+//! ```
+//!
+//! # Invariants
+//!
+//! - At most one delivery of an item is under way, and each only after every earlier one was accepted or given up.
+//! - While anything of an item is parked, whatever comes of it is parked too, behind it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
+use weir_ledger::{ParkedItem, TokenBytes, Tried};
+use weir_routing::{Outbox, RequestLimits, RetrySchedule, Ticket};
+use weir_sinks::{Limits, Message, Outcome};
+
+use super::books::Books;
+use super::decide::Delivery;
+use super::reader::{MadeAgain, Remade};
+use crate::gate::{Gate, Gates, Pass};
+use crate::pace::random;
+use crate::{Activities, Activity};
+
+/// The longest that a delivery which failed is kept in memory. What takes longer is parked: the route goes on without it.
+const WAIT_IN_MEMORY_MAX: Duration = Duration::from_secs(2);
+
+/// Parked deliveries in memory, at most.
+const MADE_AGAIN_MAX: usize = 500;
+
+/// Parked items that are made again at a time, at most.
+const ITEMS_AT_A_TIME: usize = 25;
+
+/// What all lines of a route share.
+pub(super) struct Rules {
+    pub(super) route: String,
+    pub(super) gates: Arc<Gates>,
+    pub(super) retry: RetrySchedule,
+    pub(super) activities: Activities,
+}
+
+/// The way to one sink.
+pub(super) struct Line {
+    /// `None`: the sink is not configured any more.
+    gate: Option<Arc<Gate>>,
+    limits: Limits,
+    outbox: Outbox<TokenBytes, Outgoing>,
+    parked: HashMap<TokenBytes, Queue>,
+    /// Items whose first parked delivery is neither in memory nor on its way there, by when it is due.
+    due: BTreeSet<(Duration, TokenBytes)>,
+    /// Parked deliveries that are in memory.
+    made_again: usize,
+    /// Requests under way.
+    requests: usize,
+    /// When the sink's rate leaves room for another one.
+    not_before: Duration,
+}
+
+/// What is parked of one item.
+#[derive(Default)]
+struct Queue {
+    /// Deliveries that are written down.
+    written: usize,
+    /// Deliveries that are not yet.
+    unwritten: usize,
+    /// Deliveries, of those that are written down, that are in memory.
+    in_memory: usize,
+    /// Whether some are on their way into memory.
+    is_asked_for: bool,
+    due: Duration,
+}
+
+/// A delivery in memory.
+struct Outgoing {
+    delivery: Delivery,
+    message: Arc<Message>,
+    attempts: u32,
+    /// Attempts that the sink answered. A sink that is away does not count.
+    failures: u32,
+    failed_at: Option<Timestamp>,
+    is_parked: bool,
+}
+
+/// Messages on their way.
+pub(super) struct Request {
+    pub(super) gate: Arc<Gate>,
+    pub(super) tickets: Vec<Ticket>,
+    pub(super) messages: Vec<Arc<Message>>,
+}
+
+impl Line {
+    pub(super) fn new(gate: Option<Arc<Gate>>) -> Self {
+        let nothing = Limits {
+            messages_max: 0,
+            bytes_max: 0,
+            requests_max: 0,
+        };
+        Self {
+            limits: gate.as_ref().map_or(nothing, |gate| gate.sink.limits()),
+            gate,
+            outbox: Outbox::new(),
+            parked: HashMap::new(),
+            due: BTreeSet::new(),
+            made_again: 0,
+            requests: 0,
+            not_before: Duration::ZERO,
+        }
+    }
+
+    /// Deliveries and bytes in memory.
+    pub(super) fn load(&self) -> (usize, usize) {
+        (self.outbox.len(), self.outbox.bytes())
+    }
+
+    /// Knows of what was parked before.
+    pub(super) fn know(&mut self, item: &ParkedItem, due: Duration) {
+        let queue = self.parked.entry(item.token).or_default();
+        queue.written = item.count;
+        queue.due = due;
+        self.due.insert((due, item.token));
+    }
+
+    /// Takes a delivery over.
+    pub(super) fn place(&mut self, delivery: Delivery, rules: &Rules, books: &mut Books) {
+        let Some(gate) = &self.gate else {
+            tracing::error!(
+                route = rules.route,
+                sink = delivery.sink,
+                "this sink is not configured any more; its deliveries are dead letters"
+            );
+            return books.give_up(&delivery, "no-sink", "the sink is not configured", 0);
+        };
+        if let Some(queue) = self.parked.get_mut(&delivery.item.token) {
+            queue.unwritten += 1;
+            books.park(&delivery, None);
+        } else {
+            let outgoing = Outgoing::new(gate, delivery, None);
+            self.push(outgoing);
+        }
+    }
+
+    fn push(&mut self, outgoing: Outgoing) {
+        let Some(gate) = &self.gate else { return };
+        let bytes = gate.sink.size(&outgoing.message);
+        self.outbox.push(outgoing.delivery.item.token, bytes, outgoing);
+    }
+
+    /// The next request, if one may be sent now.
+    pub(super) fn request(&mut self, now: Duration) -> Option<Request> {
+        let gate = self.gate.as_ref()?;
+        let wanted = self.outbox.ready(now).min(self.limits.messages_max);
+        if wanted == 0 || self.requests >= self.limits.requests_max {
+            return None;
+        }
+        let deliveries_max = match gate.pass(now, wanted) {
+            Pass::Send(count) => count,
+            Pass::NotBefore(due) => {
+                self.not_before = due;
+                return None;
+            }
+            Pass::Closed => return None,
+        };
+        let limits = RequestLimits {
+            deliveries_max,
+            bytes_max: self.limits.bytes_max,
+        };
+        let gate = Arc::clone(gate);
+        let tickets = self.outbox.take(now, limits);
+        self.requests += 1;
+        let messages = tickets.iter().map(|ticket| {
+            let outgoing = self.outbox.get_mut(*ticket);
+            outgoing.attempts += 1;
+            Arc::clone(&outgoing.message)
+        });
+        let messages = messages.collect();
+        Some(Request {
+            gate,
+            tickets,
+            messages,
+        })
+    }
+
+    /// When there may be something to do, if nothing happens before.
+    pub(super) fn next_due(&mut self, now: Duration, may_ask: bool) -> Option<Duration> {
+        let is_ready = self.outbox.ready(now) > 0 && self.requests < self.limits.requests_max;
+        let sends = if is_ready { Some(now) } else { self.outbox.next_due() };
+        let parked = self.due.first().map(|(due, _)| *due);
+        let parked = parked.filter(|_| may_ask && self.made_again < MADE_AGAIN_MAX);
+        let due = [sends, parked].into_iter().flatten().min()?;
+        match &self.gate {
+            Some(gate) if gate.is_open_to(now) => Some(due.max(self.not_before)),
+            Some(gate) => gate.opens_at().map(|opens| opens.max(due)),
+            None => Some(due),
+        }
+    }
+
+    /// Parked items whose first delivery is due.
+    pub(super) fn ask_for_parked(&mut self, now: Duration) -> Vec<TokenBytes> {
+        let may_send = self.gate.as_ref().is_none_or(|gate| gate.is_open_to(now));
+        if !may_send || self.made_again >= MADE_AGAIN_MAX {
+            return Vec::new();
+        }
+        let mut asked = Vec::new();
+        while asked.len() < ITEMS_AT_A_TIME
+            && let Some((due, token)) = self.due.first().copied()
+            && due <= now
+        {
+            self.due.pop_first();
+            if let Some(queue) = self.parked.get_mut(&token).filter(|queue| queue.in_memory == 0) {
+                queue.is_asked_for = true;
+                asked.push(token);
+            }
+        }
+        asked
+    }
+
+    /// Parked deliveries of these items could not be made again. They are asked for once more.
+    pub(super) fn ask_again_for(&mut self, items: &[TokenBytes]) {
+        for token in items {
+            if let Some(queue) = self.parked.get_mut(token) {
+                queue.is_asked_for = false;
+            }
+            self.look_after(*token);
+        }
+    }
+
+    /// Parked deliveries were made again, of these items.
+    pub(super) fn take_back(&mut self, items: &[TokenBytes], made: Vec<MadeAgain>, rules: &Rules, books: &mut Books) {
+        // Those that were being written while this was read are not known to be there yet. They stand behind the others.
+        let mut known: HashMap<TokenBytes, usize> = HashMap::new();
+        for token in items {
+            known.insert(*token, self.parked.get(token).map_or(0, |queue| queue.written));
+        }
+        for MadeAgain { parked, remade } in made {
+            match known.get_mut(&parked.token) {
+                Some(left) if *left > 0 => *left -= 1,
+                _ => continue,
+            }
+            let attempts = parked.tried.map_or(0, |tried| tried.attempts);
+            match (remade, &self.gate) {
+                (Remade::Delivery(delivery), Some(gate)) => {
+                    if let Some(queue) = self.parked.get_mut(&parked.token) {
+                        queue.in_memory += 1;
+                        self.made_again += 1;
+                    }
+                    let outgoing = Outgoing::new(gate, delivery, Some(parked.tried));
+                    self.push(outgoing);
+                    continue;
+                }
+                (Remade::Delivery(delivery), None) => {
+                    books.bury(&delivery, "no-sink", "the sink is not configured", attempts);
+                }
+                (Remade::Erased, _) => {
+                    tracing::info!(
+                        route = rules.route,
+                        position = %parked.position,
+                        delivery = parked.delivery,
+                        "what was parked was erased, and is not sent"
+                    );
+                }
+                (Remade::Lost, _) => books.bury_lost(&parked, attempts),
+            }
+            self.forget_written(parked.token);
+            books.unpark(parked.delivery);
+        }
+        self.ask_again_for(items);
+    }
+
+    /// What was parked is written down now.
+    pub(super) fn written(&mut self, token: TokenBytes) {
+        if let Some(queue) = self.parked.get_mut(&token) {
+            queue.unwritten -= 1;
+            queue.written += 1;
+            self.look_after(token);
+        }
+    }
+
+    /// A delivery is parked, due at once, and written down already.
+    pub(super) fn redriven(&mut self, token: TokenBytes) {
+        let queue = self.parked.entry(token).or_default();
+        queue.written += 1;
+        queue.due = Duration::ZERO;
+        self.look_after(token);
+    }
+
+    /// What became of the messages of a request.
+    pub(super) fn settle(&mut self, request: &Request, outcomes: Vec<Outcome>, rules: &Rules, books: &mut Books) {
+        self.requests -= 1;
+        let now = rules.gates.clock().now();
+        for (ticket, outcome) in request.tickets.iter().zip(outcomes) {
+            match outcome {
+                Outcome::Accepted => {
+                    rules.gates.accepted(&request.gate);
+                    self.accepted(*ticket, rules, books);
+                }
+                Outcome::Refused { reason } => {
+                    self.tell_failure(*ticket, request, &reason, rules);
+                    self.give_up(*ticket, "refused", &reason, books);
+                }
+                Outcome::Retry { reason, after } => {
+                    self.tell_failure(*ticket, request, &reason, rules);
+                    self.failed(*ticket, now, &reason, after.unwrap_or_default(), rules, books);
+                }
+                Outcome::Unavailable { reason, after } => {
+                    rules.gates.unavailable(&request.gate, &reason, after);
+                    self.outbox.retry_at(*ticket, now);
+                }
+            }
+        }
+    }
+
+    fn tell_failure(&mut self, ticket: Ticket, request: &Request, reason: &str, rules: &Rules) {
+        let mut hasher = DefaultHasher::new();
+        self.outbox.get_mut(ticket).delivery.id.hash(&mut hasher);
+        rules.gates.failed(&request.gate, hasher.finish(), reason);
+    }
+
+    fn accepted(&mut self, ticket: Ticket, rules: &Rules, books: &mut Books) {
+        let outgoing = self.outbox.settle(ticket);
+        let delivery = &outgoing.delivery;
+        if outgoing.is_parked {
+            books.unpark(delivery.id.to_string());
+            self.leaves_memory(delivery.item.token, 1);
+            self.forget_written(delivery.item.token);
+        } else {
+            books.accepted(delivery);
+        }
+        rules.activities.tell(|| Activity::Delivered {
+            position: delivery.position,
+            sink: delivery.sink.clone(),
+            detail_type: delivery.event.detail_type.clone(),
+        });
+    }
+
+    fn give_up(&mut self, ticket: Ticket, code: &str, reason: &str, books: &mut Books) {
+        let outgoing = self.outbox.settle(ticket);
+        let delivery = &outgoing.delivery;
+        if outgoing.is_parked {
+            books.bury(delivery, code, reason, outgoing.attempts);
+            books.unpark(delivery.id.to_string());
+            self.leaves_memory(delivery.item.token, 1);
+            self.forget_written(delivery.item.token);
+        } else {
+            books.give_up(delivery, code, reason, outgoing.attempts);
+        }
+    }
+
+    fn failed(
+        &mut self,
+        ticket: Ticket,
+        now: Duration,
+        reason: &str,
+        asked: Duration,
+        rules: &Rules,
+        books: &mut Books,
+    ) {
+        let clock = rules.gates.clock();
+        let outgoing = self.outbox.get_mut(ticket);
+        outgoing.failures += 1;
+        let failed_at = *outgoing.failed_at.get_or_insert(clock.timestamp(now));
+        let age = Duration::try_from(clock.timestamp(now).duration_since(failed_at)).unwrap_or_default();
+        let Some(delay) = rules.retry.delay(outgoing.failures, age, asked, random()) else {
+            return self.give_up(ticket, "attempts-exhausted", reason, books);
+        };
+        let due = now + delay;
+        let tried = Tried {
+            attempts: outgoing.attempts,
+            failures: outgoing.failures,
+            failed_at,
+            due_at: clock.timestamp(due),
+        };
+        if outgoing.is_parked {
+            books.tried(outgoing.delivery.id.to_string(), tried);
+            let token = outgoing.delivery.item.token;
+            let withdrawn = self.outbox.withdraw(ticket).len();
+            self.leaves_memory(token, withdrawn);
+            self.wait(token, due);
+        } else if age + delay <= WAIT_IN_MEMORY_MAX {
+            self.outbox.retry_at(ticket, due);
+        } else {
+            self.park(ticket, due, tried, reason, rules, books);
+        }
+    }
+
+    /// Parks a delivery and all that is in memory behind it.
+    fn park(&mut self, ticket: Ticket, due: Duration, tried: Tried, reason: &str, rules: &Rules, books: &mut Books) {
+        let withdrawn = self.outbox.withdraw(ticket);
+        let Some(first) = withdrawn.first() else { return };
+        let (position, token) = (first.delivery.position, first.delivery.item.token);
+        tracing::warn!(
+            route = rules.route,
+            sink = first.delivery.sink,
+            %position,
+            delivery = %first.delivery.id,
+            attempts = tried.attempts,
+            reason,
+            "a delivery fails; its item is parked and the route goes on"
+        );
+        rules.activities.tell(|| Activity::Parked {
+            position,
+            sink: first.delivery.sink.clone(),
+            reason: reason.to_owned(),
+        });
+        // Behind it may be one that was redriven: that has its row.
+        let is_parked = |outgoing: &&Outgoing| outgoing.is_parked;
+        self.leaves_memory(token, withdrawn.iter().filter(is_parked).count());
+        let new = withdrawn.iter().filter(|outgoing| !outgoing.is_parked);
+        let tried = std::iter::once(Some(tried)).chain(std::iter::repeat(None));
+        let queue = self.parked.entry(token).or_default();
+        queue.due = due;
+        for (outgoing, tried) in new.zip(tried) {
+            queue.unwritten += 1;
+            books.park(&outgoing.delivery, tried);
+        }
+        self.look_after(token);
+    }
+
+    /// The first parked delivery of an item is due then.
+    fn wait(&mut self, token: TokenBytes, due: Duration) {
+        if let Some(queue) = self.parked.get_mut(&token) {
+            queue.due = due;
+            self.look_after(token);
+        }
+    }
+
+    fn leaves_memory(&mut self, token: TokenBytes, count: usize) {
+        if let Some(queue) = self.parked.get_mut(&token) {
+            queue.in_memory -= count;
+            self.made_again -= count;
+        }
+    }
+
+    /// One delivery fewer is parked of an item. Whatever stands behind it may go at once.
+    fn forget_written(&mut self, token: TokenBytes) {
+        let Some(queue) = self.parked.get_mut(&token) else {
+            return;
+        };
+        queue.written -= 1;
+        queue.due = Duration::ZERO;
+        if queue.written + queue.unwritten == 0 {
+            self.parked.remove(&token);
+        } else {
+            self.look_after(token);
+        }
+    }
+
+    /// Has an item made again when it is due, if that is not under way.
+    fn look_after(&mut self, token: TokenBytes) {
+        if let Some(queue) = self.parked.get(&token)
+            && queue.written > 0
+            && queue.in_memory == 0
+            && !queue.is_asked_for
+        {
+            self.due.insert((queue.due, token));
+        }
+    }
+}
+
+impl Outgoing {
+    /// `parked` is what became so far of a delivery that is parked.
+    fn new(gate: &Gate, delivery: Delivery, parked: Option<Option<Tried>>) -> Self {
+        let tried = parked.flatten();
+        let message = Message::new(
+            &*gate.sink,
+            delivery.id.clone(),
+            group_of(&delivery.item.token),
+            &delivery.event,
+        );
+        Self {
+            message: Arc::new(message),
+            delivery,
+            attempts: tried.map_or(0, |tried| tried.attempts),
+            failures: tried.map_or(0, |tried| tried.failures),
+            failed_at: tried.map(|tried| tried.failed_at),
+            is_parked: parked.is_some(),
+        }
+    }
+}
+
+/// What receivers know the messages of an item by. The token itself stays in the ledger, where it links entries.
+fn group_of(token: &TokenBytes) -> String {
+    let hash = Sha256::new_with_prefix(b"weir/message-group/v1\0");
+    hex::encode(&hash.chain_update(token).finalize()[..16])
+}

@@ -1,0 +1,267 @@
+//! From the ledger to deliveries: what stands behind the cursor, and once more what is parked.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use weir_ledger::{DatabaseError, DeadLetter, Ledger, Parked, ReadError, RecordedEntry, Stream, TokenBytes};
+use weir_model::Position;
+use weir_runtime::{HostError, Runtime};
+
+use super::decide::{self, Decided, Delivery};
+use super::version::{LoadedVersion, VersionError, Versions};
+use crate::{Activities, fault};
+
+/// Entries routed at a time, at most. A plugin batch has at most as many (design, "Plugins").
+const WINDOW_ENTRIES_MAX: u16 = 1000;
+
+/// Parked deliveries of one item that are made again at a time, at most.
+const PARKED_OF_ITEM_MAX: u16 = 50;
+
+/// Reads and decides. What it decides about a change depends on the change and the route's version at its position, on nothing
+/// else.
+pub(super) struct Reader {
+    route: String,
+    ledger: Ledger,
+    versions: Versions,
+    activities: Activities,
+    streams: Vec<Stream>,
+    /// The change before which it stands still, and the version whose plugin failed on it.
+    halted: Option<(Position, u32)>,
+    /// Entries routed at a time: fewer where a plugin fails on many changes, for finding them has its limit.
+    window_entries: u16,
+}
+
+/// What was decided about the entries from the cursor on.
+pub(super) struct Window {
+    /// Everything below was looked at.
+    pub(super) next: Position,
+    pub(super) deliveries: Vec<Delivery>,
+    pub(super) dead_letters: Vec<DeadLetter>,
+    /// The route stands still at `next`.
+    pub(super) halt: Option<Halt>,
+}
+
+/// A change that the plugin failed on, of a route that halts then.
+pub(super) struct Halt {
+    pub(super) position: Position,
+    pub(super) version: u32,
+    pub(super) code: String,
+}
+
+/// A parked delivery, and what it is.
+pub(super) struct MadeAgain {
+    pub(super) parked: Parked,
+    pub(super) remade: Remade,
+}
+
+/// What becomes of a parked delivery when it is made again.
+pub(super) enum Remade {
+    /// It can be sent.
+    Delivery(Delivery),
+    /// What was erased is routed no more.
+    Erased,
+    /// Its version does not make it any more.
+    Lost,
+}
+
+/// A dead letter that was ordered to be sent again, and what is sent.
+pub(super) struct Resent {
+    pub(super) letter: DeadLetter,
+    /// Itself; or what the newest version makes of its change, where there was nothing to send.
+    pub(super) deliveries: Vec<Delivery>,
+    /// What the newest version fails on once more.
+    pub(super) dead_letters: Vec<DeadLetter>,
+}
+
+/// What keeps a route from reading on for now. Its cursor stays where it is.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Hindrance {
+    #[error("the ledger cannot be read")]
+    Read(#[from] ReadError),
+    #[error("the version for position {0} is not there")]
+    NoVersion(Position),
+    #[error("its version cannot be loaded")]
+    Version(#[from] VersionError),
+    #[error("the plugin cannot be run")]
+    Plugin(#[from] HostError),
+}
+
+impl From<DatabaseError> for Hindrance {
+    fn from(error: DatabaseError) -> Self {
+        Self::Read(error.into())
+    }
+}
+
+impl Reader {
+    pub(super) fn new(route: String, ledger: Ledger, runtime: Runtime, activities: Activities) -> Self {
+        Self {
+            versions: Versions::new(route.clone(), ledger.clone(), runtime),
+            route,
+            ledger,
+            activities,
+            streams: Vec::new(),
+            halted: None,
+            window_entries: WINDOW_ENTRIES_MAX,
+        }
+    }
+
+    /// Decides about the entries from `next` on, up to the route's next version. `None` if there are none, or if it halts there.
+    pub(super) async fn window(&mut self, next: Position) -> Result<Option<Window>, Hindrance> {
+        loop {
+            match self.try_window(next).await {
+                Err(Hindrance::Plugin(HostError::TooMuchPoison)) if self.window_entries > 1 => {
+                    self.window_entries /= 2;
+                    tracing::warn!(
+                        route = %self.route,
+                        position = %next,
+                        entries = self.window_entries,
+                        "the plugin fails on many changes; they are routed fewer at a time"
+                    );
+                }
+                Ok(Some(window)) => {
+                    self.window_entries = self.window_entries.saturating_mul(2).min(WINDOW_ENTRIES_MAX);
+                    return Ok(Some(window));
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn try_window(&mut self, next: Position) -> Result<Option<Window>, Hindrance> {
+        let mut entries = self.ledger.read_from(next, self.window_entries).await?;
+        let Some(first) = entries.first().map(|entry| entry.position) else {
+            return Ok(None);
+        };
+        // Versions are entered under the head's lock: those read now are all there are for these positions.
+        let (version, until) = self.versions.at(first).await?.ok_or(Hindrance::NoVersion(first))?;
+        if let Some(until) = until {
+            entries.truncate(entries.partition_point(|entry| entry.position < until));
+        }
+        if self.halted == Some((first, version.stored.version)) {
+            // Until there is another version.
+            return Ok(None);
+        }
+        let next = Position(entries.last().map_or(next.0, |entry| entry.position.0 + 1));
+        let decided = self.decide(&version, entries, &self.activities.clone()).await?;
+        fault::point("before-send");
+        let halt = decided.halt.map(|(position, code)| Halt {
+            position,
+            version: version.stored.version,
+            code,
+        });
+        self.halted = halt.as_ref().map(|halt| (halt.position, halt.version));
+        Ok(Some(Window {
+            next: halt.as_ref().map_or(next, |halt| halt.position),
+            deliveries: decided.deliveries,
+            dead_letters: decided.dead_letters,
+            halt,
+        }))
+    }
+
+    /// Makes the first deliveries that are parked of these items at a sink again, in order for each item.
+    pub(super) async fn parked(&mut self, sink: &str, items: &[TokenBytes]) -> Result<Vec<MadeAgain>, Hindrance> {
+        let parked = self
+            .ledger
+            .parked_of(&self.route, sink, items, PARKED_OF_ITEM_MAX)
+            .await?;
+        let mut by_version: BTreeMap<u32, Vec<i64>> = BTreeMap::new();
+        for delivery in &parked {
+            let positions = by_version.entry(delivery.version).or_default();
+            positions.push(delivery.position.0.cast_signed());
+        }
+        let mut made = HashMap::new();
+        let mut erased = Vec::new();
+        for (number, mut positions) in by_version {
+            let Some(version) = self.versions.numbered(number).await? else {
+                continue;
+            };
+            positions.sort_unstable();
+            positions.dedup();
+            let entries = self.ledger.read_all_at(&positions).await?;
+            erased.extend(
+                entries
+                    .iter()
+                    .filter(|entry| entry.is_erased)
+                    .map(|entry| entry.position),
+            );
+            // Whoever watches was told when it was decided first.
+            let decided = self.decide(&version, entries, &Activities::new()).await?;
+            made.extend(decided.deliveries.into_iter().map(|made| (made.id.to_string(), made)));
+        }
+        let remade = parked.into_iter().map(|parked| {
+            let remade = match made.remove(&parked.delivery) {
+                Some(delivery) => Remade::Delivery(delivery),
+                None if erased.contains(&parked.position) => Remade::Erased,
+                None => Remade::Lost,
+            };
+            MadeAgain { parked, remade }
+        });
+        Ok(remade.collect())
+    }
+
+    /// Makes what is sent of dead letters that were ordered to be sent again, of at most so many.
+    pub(super) async fn redriven(&mut self, count_max: u16) -> Result<Vec<Resent>, Hindrance> {
+        let letters = self.ledger.ordered_redrives(&self.route, count_max).await?;
+        let mut resent = Vec::with_capacity(letters.len());
+        for letter in letters {
+            resent.push(self.resend(letter).await?);
+        }
+        Ok(resent)
+    }
+
+    async fn resend(&mut self, letter: DeadLetter) -> Result<Resent, Hindrance> {
+        let position = letter.position;
+        let entries = self.ledger.read_all_at(&[position.0.cast_signed()]).await?;
+        let mut resent = Resent {
+            letter,
+            deliveries: Vec::new(),
+            dead_letters: Vec::new(),
+        };
+        if let Some(version) = self.versions.numbered(resent.letter.version).await? {
+            let decided = self.decide(&version, entries.clone(), &Activities::new()).await?;
+            let is_it = |made: &Delivery| made.id.to_string() == resent.letter.delivery;
+            resent.deliveries.extend(decided.deliveries.into_iter().find(is_it));
+        }
+        if resent.deliveries.is_empty() {
+            let version = self.versions.newest().await?.ok_or(Hindrance::NoVersion(position))?;
+            let decided = self.decide(&version, entries, &self.activities.clone()).await?;
+            resent.deliveries = decided.deliveries;
+            resent.dead_letters = decided.dead_letters;
+            if let Some((_, code)) = decided.halt {
+                // A route halts before what it has not passed; here it is given up once more.
+                resent.dead_letters.push(DeadLetter {
+                    version: version.stored.version,
+                    code,
+                    reason: "the plugin fails on it once more".to_owned(),
+                    is_redriven: false,
+                    ..resent.letter.clone()
+                });
+            }
+        }
+        Ok(resent)
+    }
+
+    async fn decide(
+        &mut self,
+        version: &Arc<LoadedVersion>,
+        entries: Vec<RecordedEntry>,
+        activities: &Activities,
+    ) -> Result<Decided, Hindrance> {
+        self.know_streams(&entries).await?;
+        let name = self.ledger.name();
+        Ok(decide::decide(&self.route, version, name, &self.streams, entries, activities).await?)
+    }
+
+    /// Makes sure that the streams of these entries are known by the name of their source.
+    async fn know_streams(&mut self, entries: &[RecordedEntry]) -> Result<(), Hindrance> {
+        let known = |entry: &RecordedEntry| {
+            let origin = entry.entry.origin();
+            origin.is_none_or(|origin| self.streams.iter().any(|stream| stream.arn == origin.stream))
+        };
+        if !entries.iter().all(known) {
+            self.streams = self.ledger.streams().await?;
+        }
+        Ok(())
+    }
+}

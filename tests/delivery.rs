@@ -1,0 +1,287 @@
+//! What an operator sees of deliveries, and does about them: what is parked, paused, given up, sent again or thrown away.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use serde_json::{Value, json};
+use weir_evidence::EntryKind;
+use weir_simulator::{Setup, Simulator, TableSetup, item};
+use weir_tests::{Answer, Receiver, Weir, WeirProcess, component, eventually};
+
+/// A running Weir that sends every change of a simulated table to a receiver of webhooks.
+struct Shop {
+    simulator: Simulator,
+    receiver: Receiver,
+    weir: Weir,
+    running: WeirProcess,
+}
+
+impl Shop {
+    /// `route` is what more stands in `[route.all]`.
+    async fn open(route: &str) -> Self {
+        let setup = Setup {
+            tables: vec![TableSetup::new("orders")],
+            ..Setup::default()
+        };
+        let simulator = Simulator::start(setup).await.unwrap();
+        let receiver = Receiver::start().await;
+        let weir = Weir::configure(&format!(
+            "[source.shop]\ntable = \"orders\"\nendpoint = \"{}\"\ntest_credentials = true\n\
+             [sink.hook]\ntype = \"webhook\"\nurl = \"{}/orders\"\nallow_networks = [\"127.0.0.0/8\"]\n\
+             [route.all]\nsource = \"shop\"\nsinks = [\"hook\"]\n{route}\n",
+            simulator.endpoint(),
+            receiver.endpoint()
+        ));
+        weir.write("hook.secret", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\n");
+        let running = weir.run(None);
+        weir.answers().await;
+        Self {
+            simulator,
+            receiver,
+            weir,
+            running,
+        }
+    }
+
+    fn put(&self, id: &str, note: &str) {
+        let note = json!({ "S": note });
+        self.simulator.put("orders", item(id, &[("note", note)])).unwrap();
+    }
+
+    /// Runs a command until it prints this.
+    async fn shows(&self, arguments: &[&str], text: &str) -> Answer {
+        eventually(&format!("{arguments:?} shows {text:?}"), async || {
+            let answer = self.weir.command(arguments).await;
+            answer.stdout.contains(text).then_some(answer)
+        })
+        .await
+    }
+
+    /// Until the receiver took so many events about an item; their notes.
+    async fn took(&self, id: &str, count: usize) -> Vec<Value> {
+        let events = eventually(&format!("{count} events about {id}"), async || {
+            let events = self.receiver.taken_about(id);
+            (events.len() >= count).then_some(events)
+        })
+        .await;
+        events
+            .iter()
+            .map(|event| event["data"]["new"]["note"].clone())
+            .collect()
+    }
+
+    /// Entries that say what operators did, in order.
+    async fn told(&self) -> Vec<(String, Value)> {
+        let entries = self.weir.entries().await.into_iter();
+        let told = entries.filter_map(|entry| match entry.entry.kind {
+            EntryKind::Lifecycle { what, detail, .. } => {
+                Some((what, serde_json::from_str(&detail).unwrap_or_default()))
+            }
+            _ => None,
+        });
+        let told = told.filter(|(what, _)| {
+            ["paused", "resumed", "redriven", "dropped"]
+                .iter()
+                .any(|end| what.ends_with(end))
+        });
+        told.collect()
+    }
+}
+
+const SOON_PARKED: &str = "retry = { first = \"8s\" }";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_item_that_fails_is_shown_as_parked_and_comes_in_order_once_the_receiver_takes_it() {
+    let shop = Shop::open(SOON_PARKED).await;
+    shop.receiver.answers_about("sick", 422);
+    for note in ["a", "b", "c"] {
+        shop.put("sick", note);
+        shop.put("well", note);
+    }
+    assert_eq!(shop.took("well", 3).await, ["a", "b", "c"]);
+    shop.shows(&["route", "ls"], "3 deliveries of 1 items are parked").await;
+    let listed = shop.weir.command(&["route", "parked", "all"]).await.stdout;
+    assert_eq!(listed.lines().count(), 3, "{listed}");
+    assert!(listed.contains("attempts since"), "{listed}");
+    assert_eq!(listed.matches("behind another of its item").count(), 2, "{listed}");
+    shop.shows(&["route", "ls"], "up to date").await;
+    let sinks = shop.weir.command(&["sink", "ls"]).await.stdout;
+    assert!(
+        sinks.contains("hook  of all  takes events\n    3 deliveries are parked"),
+        "{sinks}"
+    );
+
+    shop.receiver.answers_about("sick", 204);
+    assert_eq!(shop.took("sick", 3).await, ["a", "b", "c"]);
+    shop.shows(&["route", "parked"], "nothing is parked").await;
+    shop.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_parked_and_erased_is_not_sent() {
+    let shop = Shop::open(SOON_PARKED).await;
+    shop.receiver.answers_about("sick", 422);
+    shop.put("sick", "private");
+    shop.shows(&["route", "ls"], "1 deliveries of 1 items are parked").await;
+    let order = [
+        "erasure",
+        "order",
+        "orders",
+        "sick",
+        "--basis",
+        "GDPR 17",
+        "--approver",
+        "ann",
+    ];
+    let erased = shop.weir.command(&order).await;
+    assert!(erased.stdout.contains("1 bodies  done"), "{erased:?}");
+    shop.receiver.answers_about("sick", 204);
+    shop.shows(&["route", "parked"], "nothing is parked").await;
+    assert!(shop.receiver.taken_about("sick").is_empty());
+    shop.put("sick", "later");
+    assert_eq!(shop.took("sick", 1).await, ["later"]);
+    shop.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_and_a_sink_stand_still_while_they_are_paused_also_across_a_restart_and_the_ledger_says_so() {
+    let mut shop = Shop::open("").await;
+    shop.put("o1", "first");
+    shop.took("o1", 1).await;
+    shop.shows(&["sink", "ls"], "hook  of all  takes events").await;
+    for (kind, name) in [("route", "all"), ("sink", "hook")] {
+        let paused = shop.weir.command(&[kind, "pause", name, "--reason", "release"]).await;
+        assert_eq!((paused.code, paused.stderr.as_str()), (Some(0), ""), "{paused:?}");
+        shop.running.stop().await;
+        shop.running = shop.weir.run(None);
+        let before = shop.receiver.hooks().len();
+        shop.put("o1", kind);
+        shop.weir.answers().await;
+        shop.shows(&[kind, "ls"], "PAUSED since").await;
+        shop.weir.recorded(if kind == "route" { 2 } else { 3 }).await;
+        assert_eq!(shop.receiver.hooks().len(), before, "nothing is sent");
+        let resumed = shop.weir.command(&[kind, "resume", name]).await;
+        assert_eq!((resumed.code, resumed.stderr.as_str()), (Some(0), ""), "{resumed:?}");
+        eventually("it goes on", async || {
+            (shop.receiver.hooks().len() > before).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(shop.took("o1", 3).await, ["first", "route", "sink"]);
+    let told: Vec<String> = shop.told().await.into_iter().map(|(what, _)| what).collect();
+    assert_eq!(told, ["route-paused", "route-resumed", "sink-paused", "sink-resumed"]);
+
+    let unknown = shop.weir.command(&["route", "pause", "al", "--reason", "typo"]).await;
+    assert_eq!(
+        (unknown.code, unknown.stderr.trim()),
+        (Some(1), "weir: there is no route \"al\"; there are: all")
+    );
+    shop.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_is_away_is_shown_with_the_reason() {
+    let shop = Shop::open("").await;
+    shop.receiver.answers(&[503; 200]);
+    shop.put("o1", "first");
+    let shown = shop.shows(&["sink", "ls"], "TAKES NOTHING since").await.stdout;
+    assert!(shown.contains("503"), "{shown}");
+    let routes = shop.weir.command(&["route", "ls"]).await.stdout;
+    assert!(routes.contains("entries behind"), "{routes}");
+    shop.receiver.answers(&[]);
+    shop.took("o1", 1).await;
+    shop.shows(&["sink", "ls"], "hook  of all  takes events").await;
+    shop.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_is_shown_and_sent_again_with_the_same_bytes_under_the_same_id_or_thrown_away() {
+    let shop = Shop::open("").await;
+    shop.receiver.answers_about("big", 413);
+    for note in ["a", "b"] {
+        shop.put("big", note);
+    }
+    eventually("two dead letters", async || {
+        let listed = shop.weir.command(&["dlq", "ls"]).await.stdout;
+        (listed.matches("refused: the endpoint answered 413").count() == 2).then_some(())
+    })
+    .await;
+    let hooks = shop.receiver.hooks();
+    let (first, second) = (hooks[0].delivery(), hooks[1].delivery());
+    let shown = shop.weir.command(&["dlq", "show", first]).await.stdout;
+    assert!(
+        shown.contains("1 attempts, given up at") && shown.contains(r#""note":"a""#),
+        "{shown}"
+    );
+
+    shop.receiver.answers_about("big", 204);
+    let redriven = shop
+        .weir
+        .command(&["dlq", "redrive", first, "--reason", "it is larger now"])
+        .await;
+    assert_eq!(
+        (redriven.code, redriven.stdout.trim()),
+        (Some(0), "1 dead letters are sent again"),
+        "{redriven:?}"
+    );
+    assert_eq!(shop.took("big", 1).await, ["a"]);
+    let again = shop.receiver.hooks().pop().unwrap();
+    assert_eq!((again.delivery(), again.body.as_str()), (first, hooks[0].body.as_str()));
+
+    let dropped = shop
+        .weir
+        .command(&["dlq", "drop", second, "--reason", "nobody wants it"])
+        .await;
+    assert_eq!(
+        (dropped.code, dropped.stdout.trim()),
+        (Some(0), "1 dead letters are thrown away"),
+        "{dropped:?}"
+    );
+    shop.shows(&["dlq", "ls"], "no dead letters").await;
+    assert_eq!(
+        shop.told().await,
+        [
+            (
+                "dead-letters-redriven".to_owned(),
+                json!({ "deliveries": [first], "reason": "it is larger now" })
+            ),
+            (
+                "dead-letters-dropped".to_owned(),
+                json!({ "deliveries": [second], "reason": "nobody wants it" })
+            )
+        ]
+    );
+    let nothing = shop.weir.command(&["dlq", "redrive", second]).await;
+    assert_eq!(
+        (nothing.code, nothing.stdout.trim()),
+        (Some(1), "0 dead letters are sent again")
+    );
+    shop.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_plugin_failed_on_is_sent_again_by_the_version_that_runs_then() {
+    let plugin = component("poison");
+    let mut shop = Shop::open(&format!("plugin = {:?}", plugin.display())).await;
+    let trap = [("note", json!({ "S": "bad" })), ("poison", json!({ "S": "trap" }))];
+    shop.simulator.put("orders", item("o1", &trap)).unwrap();
+    shop.put("o2", "fine");
+    shop.took("o2", 1).await;
+    let letter = shop.shows(&["dlq", "ls"], "plugin-").await.stdout;
+    assert_eq!(
+        letter.lines().filter(|line| line.starts_with("position")).count(),
+        1,
+        "{letter}"
+    );
+
+    shop.running.stop().await;
+    let config = std::fs::read_to_string(shop.weir.path("weir.toml")).unwrap();
+    let without = config.lines().filter(|line| !line.starts_with("plugin ="));
+    shop.weir.write("weir.toml", &without.collect::<Vec<_>>().join("\n"));
+    shop.running = shop.weir.run(None);
+    shop.weir.answers().await;
+    let redriven = shop.weir.command(&["dlq", "redrive", "--all"]).await;
+    assert_eq!(redriven.code, Some(0), "{redriven:?}");
+    assert_eq!(shop.took("o1", 1).await, ["bad"]);
+    shop.shows(&["dlq", "ls"], "no dead letters").await;
+    shop.running.stop().await;
+}

@@ -1,0 +1,168 @@
+//! Sinks that are down, slow, throttle, take and do not tell, or fail parts of requests, while the route is killed again and
+//! again: nothing is lost, repeats come under the same id, the changes of an item come in order.
+//!
+//! A seed that fails prints itself; `WEIR_ROUTE_SEED=<seed>` runs it alone.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use weir_simulator::Random;
+use weir_tests::eventually;
+
+use crate::sink::Fate;
+use crate::stage::{Stage, TABLE, id};
+
+const FIRST_SEED: u64 = 5000;
+const SEEDS: u64 = 4;
+
+/// What is done to a route, one after the other.
+const TICKS: usize = 120;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_is_down_gets_one_request_at_a_time_and_nothing_is_parked_or_lost() {
+    let mut stage = Stage::begin().await;
+    stage.sink.does(|_| Fate::Away);
+    for number in 0..3000 {
+        stage.put(&format!("item-{}", number % 700), number);
+    }
+    stage.site.arrives().await;
+    let begins = stage.cursor().await;
+    stage.start();
+    eventually("it was asked for an hour", async || {
+        stage.step(Duration::from_secs(60));
+        (stage.sink.attempts() >= 100).then_some(())
+    })
+    .await;
+    assert_eq!(stage.parked().await, 0);
+    assert_eq!(
+        stage.cursor().await,
+        begins.max(stage.cursor().await),
+        "the cursor waits"
+    );
+    assert!(stage.dead_letters().await.is_empty());
+    stage.sink.does(|_| Fate::Taken);
+    stage.all_done().await;
+    assert_eq!(stage.sink.count(), 3000);
+    assert_eq!(stage.findings().await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_refuses_everything_is_not_sent_everything() {
+    let mut stage = Stage::begin().await;
+    stage.sink.does(|_| Fate::Refused);
+    for number in 0..3000 {
+        stage.put(&format!("item-{number}"), number);
+    }
+    stage.site.arrives().await;
+    stage.start();
+    eventually("the first are refused", async || {
+        (stage.sink.attempts() >= 50).then_some(())
+    })
+    .await;
+    for _ in 0..20 {
+        stage.step(Duration::from_secs(60));
+        tokio::task::yield_now().await;
+    }
+    assert!(stage.sink.attempts() < 200, "{} were sent", stage.sink.attempts());
+    stage.sink.does(|_| Fate::Taken);
+    stage.all_done().await;
+    assert_eq!(stage.findings().await, [""; 0]);
+    assert!(stage.sink.count() > 2800);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_a_sink_does_and_whenever_the_route_is_killed_nothing_is_lost_or_out_of_order() {
+    let one = std::env::var("WEIR_ROUTE_SEED").ok().map(|seed| seed.parse().unwrap());
+    let seeds: Vec<u64> = one.map_or_else(|| (FIRST_SEED..FIRST_SEED + SEEDS).collect(), |seed| vec![seed]);
+    let mut parked = Vec::new();
+    for seed in seeds {
+        let (findings, most) = storm(seed).await;
+        assert!(findings.is_empty(), "WEIR_ROUTE_SEED={seed}: {findings:#?}");
+        parked.push(most);
+    }
+    assert!(one.is_some() || parked.iter().any(|most| *most > 0), "nothing was ever parked");
+}
+
+/// How a sink is, for a while.
+#[derive(Clone, Copy)]
+enum Mood {
+    Well,
+    Away,
+    Throttling,
+    Silent,
+    SomeItemsFail,
+    NothingWorks,
+    RefusesSome,
+}
+
+const MOODS: [Mood; 7] = [
+    Mood::Well,
+    Mood::Away,
+    Mood::Throttling,
+    Mood::Silent,
+    Mood::SomeItemsFail,
+    Mood::NothingWorks,
+    Mood::RefusesSome,
+];
+
+/// What is wrong, and how much was parked at most.
+async fn storm(seed: u64) -> (Vec<String>, usize) {
+    let mut random = Random::new(seed);
+    let mut stage = Stage::begin().await;
+    stage.parked_max = 40;
+    let mood = Arc::new(Mutex::new(Mood::Well));
+    let current = Arc::clone(&mood);
+    let mut dice = Random::new(seed.rotate_left(32));
+    stage.sink.does(move |event| match *current.lock().unwrap() {
+        Mood::Well => Fate::Taken,
+        Mood::Away => Fate::Away,
+        Mood::Throttling if dice.chance(0.5) => Fate::Fails,
+        Mood::Silent if dice.chance(0.3) => Fate::TakenAndSilent,
+        Mood::SomeItemsFail if id(event).ends_with('3') => Fate::Fails,
+        Mood::NothingWorks => Fate::Fails,
+        Mood::RefusesSome if dice.chance(0.1) => Fate::Refused,
+        _ => Fate::Taken,
+    });
+    let mut findings = Vec::new();
+    let mut most = 0;
+    stage.start();
+    for _ in 0..TICKS {
+        stage.site.simulator.change_some(TABLE, 30, 10).unwrap();
+        if random.chance(0.2) {
+            *mood.lock().unwrap() = MOODS[random.index(MOODS.len())];
+        }
+        if random.chance(0.1) {
+            stage.sink.takes_so_long(Duration::from_millis(random.below(40)));
+        }
+        stage.step(Duration::from_millis(random.below(4000)));
+        tokio::time::sleep(Duration::from_millis(random.below(30))).await;
+        if random.chance(0.1) {
+            stage.redrive_all().await;
+        }
+        most = most.max(stage.parked().await);
+        if random.chance(0.1) {
+            stage.kill();
+            stage.start();
+        } else if random.chance(0.05) {
+            // The one before goes on until it learns that it was fenced.
+            stage.start();
+        }
+    }
+    if most > stage.parked_max {
+        findings.push(format!("{most} were parked"));
+    }
+    *mood.lock().unwrap() = Mood::Well;
+    stage.sink.takes_so_long(Duration::ZERO);
+    stage.site.arrives().await;
+    if !stage.is_running() {
+        findings.push("the route ended by itself".to_owned());
+    }
+    stage.all_done().await;
+    stage.redrive_all().await;
+    stage.all_done().await;
+    if !stage.dead_letters().await.is_empty() {
+        findings.push("what was sent again is still a dead letter".to_owned());
+    }
+    findings.extend(stage.findings().await);
+    (findings, most)
+}
