@@ -12,11 +12,12 @@ const ORDER: [&str; 11] = [
 ];
 
 /// Where outside libraries may be used, by the beginning of their name.
-const HOMES: [(&str, &[&str]); 6] = [
+const HOMES: [(&str, &[&str]); 7] = [
     ("sqlx", &["ledger"]),
     ("aws-", &["streams", "sinks", "dev"]),
     ("wasmtime", &["runtime"]),
     ("axum", &["api"]),
+    ("lettre", &["sinks"]),
     ("clap", &["cli"]),
     ("dynoxide", &["dev"]),
 ];

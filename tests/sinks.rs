@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde_json::{Value, json};
 use weir_simulator::{Setup, Simulator, TableSetup, item};
-use weir_tests::{Moto, RETRY_AFTER, Receiver, Weir, eventually, verified};
+use weir_tests::{MailServer, Moto, RETRY_AFTER, Receiver, Weir, eventually, verified};
 
 const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
@@ -239,4 +239,54 @@ async fn a_sink_that_cannot_be_used_is_said_at_the_start() {
         assert_eq!(ended.ended().await.code(), Some(1), "{sink}");
         assert!(ended.log().contains(said), "{sink}: {}", ended.log());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_goes_over_tls_with_a_password_to_a_server_of_others_and_after_a_kill_again_under_the_same_id() {
+    let server = MailServer::start().await;
+    let (simulator, source) = source().await;
+    let weir = Weir::configure(&format!(
+        "{source}{}subject = \"Order <$.detail.keys.id>, round <$.detail.new.round>\"\n\
+         text = \"<$.detail.operation> at <$.time>\\n\"\n\
+         [route.all]\nsource = \"shop\"\nsinks = [\"mail\"]\n",
+        server.sink()
+    ));
+    weir.write("mail.secret", "wrong\n");
+    change(&simulator, 3);
+    let running = weir.run(None);
+    eventually("the wrong password is said", async || {
+        let sinks = weir.command(&["sink", "ls"]).await.stdout;
+        (sinks.contains("TAKES NOTHING since") && sinks.contains("535")).then_some(())
+    })
+    .await;
+    running.stop().await;
+    assert!(server.mails().is_empty());
+
+    weir.write("mail.secret", &format!("{}\n", MailServer::USER.1));
+    weir.run(Some("after-send:1")).ended().await;
+    let running = weir.run(None);
+    let header = |mail: &str, name: &str| {
+        let found = mail
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        found.unwrap_or_default().to_owned()
+    };
+    let mails = eventually("all mails, and some again", async || {
+        let mails = server.mails();
+        let ids: BTreeSet<String> = mails.iter().map(|mail| header(mail, "Message-ID")).collect();
+        (ids.len() == 9 && mails.len() > 9).then_some(mails)
+    })
+    .await;
+    running.stop().await;
+    let said: BTreeSet<(String, String, &str)> = mails
+        .iter()
+        .map(|mail| {
+            let (_, body) = mail.split_once("\n\n").unwrap();
+            (header(mail, "Message-ID"), header(mail, "Subject"), body)
+        })
+        .collect();
+    assert_eq!(said.len(), 9, "an id has two messages: {said:?}");
+    let subjects: BTreeSet<&str> = said.iter().map(|(_, subject, _)| subject.as_str()).collect();
+    assert!(subjects.contains("Order o2, round 2"), "{subjects:?}");
+    assert!(said.iter().all(|(_, _, body)| body.contains(" at 2")), "{said:?}");
 }

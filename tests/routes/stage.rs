@@ -60,6 +60,7 @@ impl Stage {
             plugin: None,
             plugin_config: "{}".to_owned(),
             lookups: BTreeMap::new(),
+            template: None,
             sinks: vec![SINK.to_owned()],
             failure: FailurePolicy::DeadLetter,
         };

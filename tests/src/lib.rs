@@ -10,6 +10,7 @@
 mod bus;
 mod database;
 mod footprint;
+mod mail;
 mod moto;
 pub mod oracle;
 mod process;
@@ -21,6 +22,7 @@ mod witness;
 pub use bus::{Bus, Received};
 pub use database::TestDatabase;
 pub use footprint::Footprint;
+pub use mail::MailServer;
 pub use moto::Moto;
 pub use process::{Answer, WeirProcess, ask, binary, component, target_folder, weir};
 pub use receiver::{Hook, RETRY_AFTER, Receiver, verified};

@@ -7,7 +7,7 @@ mod load;
 mod sink;
 
 pub(crate) use load::{ConfigPath, Loaded};
-pub(crate) use sink::{SinkConfig, SinkKind, WebhookConfig};
+pub(crate) use sink::{EmailConfig, SinkConfig, SinkKind, TlsConfig, WebhookConfig};
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -308,6 +308,10 @@ pub(crate) struct RouteConfig {
     /// rejects is a dead letter in any case.
     #[serde(default)]
     pub(crate) failure: FailurePolicy,
+
+    /// Template of what events say in `detail` beside `id`, `delivery`, `ledger`, `position` and `plugin`: an object of JSON with
+    /// places for what the event, or a plugin's output, says: `{"order": <$.detail.keys.order_id>}`. Without it all is sent.
+    pub(crate) template: Option<String>,
 
     /// Names of the sinks that every event goes to.
     pub(crate) sinks: Vec<String>,

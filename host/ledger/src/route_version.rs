@@ -40,6 +40,9 @@ pub struct RouteDefinition {
     /// Digests of the tables that the plugin looks things up in, as hexadecimal digits, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lookups: BTreeMap<String, String>,
+    /// Template of the events' detail; `None` sends it as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
     /// Names of the sinks that every event goes to.
     pub sinks: Vec<String>,
     /// What becomes of a change that the plugin fails on.
@@ -105,6 +108,7 @@ impl RouteDefinition {
             plugin,
             plugin_config: pick(&self.plugin_config, &before.plugin_config, &configured.plugin_config),
             lookups,
+            template: pick(&self.template, &before.template, &configured.template),
             sinks: pick(&self.sinks, &before.sinks, &configured.sinks),
             failure: pick(&self.failure, &before.failure, &configured.failure),
         }

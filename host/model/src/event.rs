@@ -52,6 +52,12 @@ pub struct Event {
 /// Members of `detail` that say which delivery an event is, and what made it. Plugins cannot set them.
 const RESERVED: [&str; 5] = ["id", "delivery", "ledger", "position", "plugin"];
 
+/// Whether only Weir may set this member of `detail`.
+#[must_use]
+pub fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name)
+}
+
 impl Event {
     /// The event of a change as it is. It has no delivery id yet: a change has one event and many deliveries.
     #[must_use]

@@ -11,6 +11,7 @@
 //! - Every request ends, whatever the other side does.
 
 mod aws;
+mod email;
 mod eventbridge;
 mod log;
 mod message;
@@ -18,6 +19,7 @@ mod sns;
 mod sqs;
 mod webhook;
 
+pub use email::{Email, EmailContent, EmailError, EmailSettings};
 pub use eventbridge::EventBridge;
 pub use ipnet::IpNet;
 pub use log::Log;

@@ -75,6 +75,7 @@ impl RouteHandle {
                 .as_ref()
                 .map(|checked| checked.lookups.clone())
                 .unwrap_or_default(),
+            template: route.template.clone(),
             sinks: route.sinks.clone(),
             failure: route.failure,
         };

@@ -6,8 +6,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use weir_api::{Token, TrustedKey};
 use weir_evidence::{LedgerSecret, SignatureType, VerifierKey, WithholdKey};
+use weir_model::is_reserved;
 use weir_pipeline::{Guard, PublisherSettings, Witness};
-use weir_routing::Pattern;
+use weir_routing::{DetailTemplate, Pattern};
 use zeroize::Zeroizing;
 
 use super::Config;
@@ -244,6 +245,9 @@ impl Loaded {
                     "[route.{name}] sends to the sink {sink:?}, but there is no [sink.{sink}]"
                 );
             }
+            if let Some(template) = &route.template {
+                check_template(template).with_context(|| format!("the template of [route.{name}] cannot be used"))?;
+            }
             if let Some(pattern) = &route.pattern {
                 Pattern::parse(pattern)
                     .with_context(|| format!("the event pattern of [route.{name}] cannot be read"))?;
@@ -251,6 +255,17 @@ impl Loaded {
         }
         Ok(())
     }
+}
+
+fn check_template(text: &str) -> Result<()> {
+    let template = DetailTemplate::parse(text)?;
+    let taken = template.names().find(|name| is_reserved(name));
+    ensure!(
+        taken.is_none(),
+        "it sets {:?}, which Weir sets itself; give it another name",
+        taken.unwrap_or_default()
+    );
+    Ok(())
 }
 
 fn is_name(name: &str) -> bool {
@@ -360,6 +375,23 @@ mod tests {
             expect![[
                 r#"the configuration weir.toml cannot be used: "Shop" cannot be a name: use 1 to 64 lower-case letters, digits and hyphens"#
             ]],
+        );
+    }
+
+    #[test]
+    fn a_template_that_cannot_be_used_is_said() {
+        const ROUTE: &str = "[source.s]\ntable = \"t\"\n[sink.l]\ntype = \"log\"\nfile = \"f\"\n[route.r]\nsource = \"s\"\nsinks = [\"l\"]\n";
+        check(
+            &format!("{ROUTE}template = '{{\"position\": <$.detail.position>}}'\n"),
+            expect![[
+                r#"the configuration weir.toml cannot be used: the template of [route.r] cannot be used: it sets "position", which Weir sets itself; give it another name"#
+            ]],
+        );
+        check(
+            &format!("{ROUTE}template = '[<$.detail>]'\n"),
+            expect![
+                "the configuration weir.toml cannot be used: the template of [route.r] cannot be used: byte 0 of the template: the template is an object of JSON, with places as values or inside of texts"
+            ],
         );
     }
 }

@@ -33,6 +33,8 @@ pub(crate) enum SinkKind {
     Sqs(SqsConfig),
     /// An HTTP endpoint.
     Webhook(WebhookConfig),
+    /// E-mail.
+    Email(EmailConfig),
     /// A file: each event is a line of JSON.
     Log(LogConfig),
 }
@@ -105,6 +107,61 @@ pub(crate) struct WebhookConfig {
     /// address that is not public, whatever the name service says.
     #[serde(default)]
     pub(crate) allow_networks: Vec<String>,
+}
+
+/// `type = "email"`: a message for each event, by SMTP. Templates say what the event says at `<$.detail.keys.id>`, as
+/// `EventBridge` Pipes have it; where it says nothing, nothing.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EmailConfig {
+    /// `smtps://smtp.example.com` (TLS from the beginning, port 465) or `smtp://smtp.example.com` (STARTTLS, port 587). A port may
+    /// follow.
+    pub(crate) server: String,
+
+    /// `required` (default), or `none` for a relay on this machine or in a network of your own.
+    #[serde(default)]
+    pub(crate) tls: TlsConfig,
+
+    /// File with certificates (PEM) to trust beside those that everybody trusts.
+    pub(crate) ca_file: Option<PathBuf>,
+
+    /// User name. The password is in `<name>.secret`, in the file that `secret_file` names, or in the environment variable
+    /// `WEIR_SINK_<NAME>_SECRET`.
+    pub(crate) username: Option<String>,
+
+    /// File with the password.
+    pub(crate) secret_file: Option<PathBuf>,
+
+    /// Sender: `Weir <weir@example.com>`.
+    pub(crate) from: String,
+
+    /// Who gets it: addresses.
+    pub(crate) to: Vec<String>,
+
+    /// Template of the subject.
+    #[serde(default = "default_subject")]
+    pub(crate) subject: String,
+
+    /// Template of the message as plain text. Without `text` and `html` it is the event as JSON.
+    pub(crate) text: Option<String>,
+
+    /// Template of the message as HTML, in place of `text`. What events say is escaped.
+    pub(crate) html: Option<String>,
+}
+
+/// Whether others can read what is sent.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum TlsConfig {
+    /// They cannot, or nothing is sent.
+    #[default]
+    Required,
+    /// They can.
+    None,
+}
+
+fn default_subject() -> String {
+    "<$.detail-type>".to_owned()
 }
 
 /// `type = "log"`

@@ -115,6 +115,7 @@ impl Ledger {
                 "config": hex::encode(Sha256::digest(&definition.plugin_config)),
                 "lookups": definition.lookups,
                 "granted": configured.granted,
+                "template": definition.template.as_ref().map(|template| hex::encode(Sha256::digest(template))),
                 "sinks": definition.sinks,
                 "failure": definition.failure,
             });

@@ -42,6 +42,7 @@ fn configured(plugin: Option<&StoredPlugin>, plugin_config: &str, sink: &str) ->
         plugin: plugin.map(|plugin| hex::encode(plugin.digest)),
         plugin_config: plugin_config.to_owned(),
         lookups: std::collections::BTreeMap::new(),
+        template: None,
         sinks: vec![sink.to_owned()],
         failure: FailurePolicy::default(),
     }

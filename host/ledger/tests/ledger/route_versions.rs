@@ -16,6 +16,7 @@ fn to(sink: &str) -> RouteDefinition {
         plugin: None,
         plugin_config: "{}".to_owned(),
         lookups: std::collections::BTreeMap::new(),
+        template: None,
         sinks: vec![sink.to_owned()],
         failure: FailurePolicy::default(),
     }
@@ -84,6 +85,10 @@ async fn every_part_of_a_definition_makes_a_version() {
         },
         RouteDefinition {
             failure: FailurePolicy::Halt,
+            ..base.clone()
+        },
+        RouteDefinition {
+            template: Some("{}".to_owned()),
             ..base.clone()
         },
         RouteDefinition {

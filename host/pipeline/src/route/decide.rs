@@ -214,10 +214,10 @@ struct Settlement<'a> {
 impl Settlement<'_> {
     fn plan(&self, decision: Decision, decided: &mut Decided) {
         if decision.keep {
-            self.deliver(0, None, &self.candidate.event, decided);
+            self.deliver(0, None, &self.templated(self.candidate.event.clone()), decided);
         }
         for (number, output) in (1..).zip(decision.outputs) {
-            match self.output_event(&output) {
+            match self.output_event(&output).map(|event| self.templated(event)) {
                 Ok(event) => self.deliver(number, output.sink.as_deref(), &event, decided),
                 Err(reason) => decided.dead_letters.push(self.invalid_output(number, &output, reason)),
             }
@@ -239,6 +239,16 @@ impl Settlement<'_> {
                 });
             }
         }
+    }
+
+    /// The event as the route's template has it.
+    fn templated(&self, event: Event) -> Event {
+        let Some(template) = &self.version.template else {
+            return event;
+        };
+        let detail = template.render(&event.to_json());
+        let templated = event.with_output(event.detail_type.clone(), detail);
+        templated.expect("a template that sets what only Weir sets is refused when it is configured")
     }
 
     fn output_event(&self, output: &Output) -> Result<Event, String> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use weir_ledger::{DatabaseError, Ledger, RouteVersion};
 use weir_model::Position;
-use weir_routing::{Pattern, PatternError};
+use weir_routing::{DetailTemplate, Pattern, PatternError, TemplateError};
 use weir_runtime::{DescribeError, LoadError, Manifest, Plugin, Runtime};
 
 use super::tables::{TableError, give_tables};
@@ -26,6 +26,7 @@ pub(super) struct LoadedVersion {
     pub(super) stored: RouteVersion,
     pub(super) pattern: Option<Pattern>,
     pub(super) plugin: Option<(Plugin, Arc<Manifest>)>,
+    pub(super) template: Option<DetailTemplate>,
 }
 
 /// Why a version that the ledger names cannot route here.
@@ -33,6 +34,8 @@ pub(super) struct LoadedVersion {
 pub(super) enum VersionError {
     #[error("its event pattern cannot be read")]
     Pattern(#[from] PatternError),
+    #[error("its template cannot be read")]
+    Template(#[from] TemplateError),
     #[error("its plugin cannot be loaded")]
     Load(#[from] LoadError),
     #[error("its plugin cannot be asked")]
@@ -111,10 +114,12 @@ impl Versions {
             }
             None => None,
         };
+        let template = stored.definition.template.as_deref();
         Ok(LoadedVersion {
             stored: stored.clone(),
             pattern,
             plugin,
+            template: template.map(DetailTemplate::parse).transpose()?,
         })
     }
 }

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod email;
 mod peer;
+mod smtp;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "other tests need the rest of it")]
 mod support;
@@ -12,13 +14,14 @@ use weir_sinks::Outcome;
 use self::peer::{Kind, Peer, Trouble};
 use self::support::{delivery, event, kinds, message, messages, show};
 
-const ALL: [Kind; 7] = [
+const ALL: [Kind; 8] = [
     Kind::EventBridge,
     Kind::Sns,
     Kind::SnsFifo,
     Kind::Sqs,
     Kind::SqsFifo,
     Kind::Webhook,
+    Kind::Email,
     Kind::Log,
 ];
 

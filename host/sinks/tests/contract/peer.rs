@@ -1,12 +1,15 @@
-//! The other side of each sink: the simulated services of AWS, a receiver of webhooks, a file.
+//! The other side of each sink: the simulated services of AWS, a receiver of webhooks, an SMTP server, a file.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 use weir_simulator::{EntryFailure, Fate, Fault, FaultRule, Setup, Simulator};
-use weir_sinks::{AwsAccess, EventBridge, Log, Sink, Sns, Sqs, Webhook, WebhookSettings};
+use weir_sinks::{
+    AwsAccess, Email, EmailContent, EmailSettings, EventBridge, Log, Sink, Sns, Sqs, Webhook, WebhookSettings,
+};
 
+use crate::smtp::{self, Mails};
 use crate::support::delivery;
 use crate::support::http::{Reply, Request, Server};
 
@@ -18,6 +21,7 @@ pub(crate) enum Kind {
     Sqs,
     SqsFifo,
     Webhook,
+    Email,
     Log,
 }
 
@@ -62,6 +66,7 @@ enum Side {
         hooks: Arc<Mutex<Hooks>>,
         _server: Server,
     },
+    Smtp(Arc<Mutex<Mails>>),
     File(tempfile::TempDir),
 }
 
@@ -104,6 +109,24 @@ impl Peer {
                     side: Side::Http { hooks, _server: server },
                 }
             }
+            Kind::Email => {
+                let mails: Arc<Mutex<Mails>> = Arc::default();
+                let settings = EmailSettings {
+                    server: smtp::start(Arc::clone(&mails)).await,
+                    without_tls: true,
+                    ca: None,
+                    credentials: None,
+                    from: "Weir <weir@example.com>".to_owned(),
+                    to: vec!["ops@example.com".to_owned()],
+                    subject: "<$.detail-type>".to_owned(),
+                    content: EmailContent::Text("<$.detail>".to_owned()),
+                };
+                Self {
+                    kind,
+                    sink: Arc::new(Email::new(settings).unwrap()),
+                    side: Side::Smtp(mails),
+                }
+            }
             _ => Self::in_aws(kind).await,
         }
     }
@@ -143,6 +166,7 @@ impl Peer {
         match &self.side {
             Side::Aws(simulator) => self.trouble_aws(simulator, trouble),
             Side::Http { hooks, .. } => hooks.lock().unwrap().trouble(trouble),
+            Side::Smtp(mails) => mails.lock().unwrap().trouble(trouble),
             Side::File(_) => panic!("a file has no trouble"),
         }
     }
@@ -193,6 +217,7 @@ impl Peer {
         match &self.side {
             Side::Aws(simulator) => simulator.clear_faults(),
             Side::Http { hooks, .. } => hooks.lock().unwrap().always = None,
+            Side::Smtp(mails) => mails.lock().unwrap().calm(),
             Side::File(_) => {}
         }
     }
@@ -202,6 +227,7 @@ impl Peer {
         match &self.side {
             Side::Aws(simulator) => simulator.calls().values().map(|count| count.calls).sum(),
             Side::Http { hooks, .. } => hooks.lock().unwrap().requests,
+            Side::Smtp(mails) => mails.lock().unwrap().requests,
             Side::File(_) => self.received().len() as u64,
         }
     }
@@ -231,6 +257,7 @@ impl Peer {
                 let hooks = hooks.lock().unwrap();
                 hooks.taken.iter().map(read_hook).collect()
             }
+            Side::Smtp(mails) => mails.lock().unwrap().taken.iter().map(|mail| read_mail(mail)).collect(),
             Side::File(folder) => {
                 let text = std::fs::read_to_string(folder.path().join("events.jsonl")).unwrap();
                 text.lines().map(read_line).collect()
@@ -307,6 +334,19 @@ fn read_hook(request: &Request) -> Received {
     let received = read_cloud_event(request.text.clone());
     assert_eq!(received.delivery, request.headers["webhook-id"]);
     received
+}
+
+fn read_mail(mail: &str) -> Received {
+    let delivery = smtp::header(mail, "X-Weir-Delivery");
+    assert_eq!(smtp::header(mail, "Message-ID"), format!("<{delivery}@weir>"));
+    Received {
+        delivery,
+        detail_type: smtp::header(mail, "Subject"),
+        detail: serde_json::from_str(&smtp::content(mail)).unwrap(),
+        body: mail.to_owned(),
+        group_and_deduplication: None,
+        attributes: BTreeMap::new(),
+    }
 }
 
 fn read_cloud_event(body: String) -> Received {
