@@ -25,3 +25,4 @@ grant select on pause, sink_state to weir_reader, weir_writer, weir_eraser;
 grant insert, delete on pause, sink_state to weir_writer;
 grant update (reason, paused_at) on pause to weir_writer;
 grant update (state, reason, since) on sink_state to weir_writer;
+grant update (reason) on sink_state to weir_eraser;

@@ -143,6 +143,47 @@ async fn what_is_parked_and_erased_is_not_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_waits_in_memory_for_a_paused_sink_and_is_erased_is_not_sent() {
+    let shop = Shop::open("").await;
+    shop.put("o1", "first");
+    shop.took("o1", 1).await;
+    shop.shows(&["sink", "ls"], "hook  of all").await;
+    let paused = shop
+        .weir
+        .command(&["sink", "pause", "hook", "--reason", "release"])
+        .await;
+    assert_eq!(paused.code, Some(0), "{paused:?}");
+    shop.shows(&["sink", "ls"], "PAUSED since").await;
+    // Until it is heard of, something may still be sent.
+    eventually("nothing is sent any more", async || {
+        let before = shop.receiver.hooks().len();
+        shop.put("o2", "probe");
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        (shop.receiver.hooks().len() == before).then_some(())
+    })
+    .await;
+    shop.put("o1", "private");
+    shop.shows(&["history", "orders", "o1"], "private").await;
+    let order = [
+        "erasure",
+        "order",
+        "orders",
+        "o1",
+        "--basis",
+        "GDPR 17",
+        "--approver",
+        "ann",
+    ];
+    let erased = shop.weir.command(&order).await;
+    assert!(erased.stdout.contains("2 bodies  done"), "{erased:?}");
+    let resumed = shop.weir.command(&["sink", "resume", "hook"]).await;
+    assert_eq!(resumed.code, Some(0), "{resumed:?}");
+    shop.put("o1", "later");
+    assert_eq!(shop.took("o1", 2).await, ["first", "later"]);
+    shop.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_route_and_a_sink_stand_still_while_they_are_paused_also_across_a_restart_and_the_ledger_says_so() {
     let mut shop = Shop::open("").await;
     shop.put("o1", "first");
@@ -284,4 +325,19 @@ async fn what_a_plugin_failed_on_is_sent_again_by_the_version_that_runs_then() {
     assert_eq!(shop.took("o1", 1).await, ["bad"]);
     shop.shows(&["dlq", "ls"], "no dead letters").await;
     shop.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_says_what_events_say_beside_which_they_are() {
+    let template = r#"template = '{"order": <$.detail.keys.id>, "say": "<$.detail.operation> by <$.detail.actor>"}'"#;
+    let shop = Shop::open(template).await;
+    shop.put("o1", "secret");
+    let hook = eventually("an event", async || shop.receiver.hooks().pop()).await;
+    shop.running.stop().await;
+    assert!(!hook.body.contains("secret"), "{}", hook.body);
+    let event = hook.event();
+    let names: Vec<&str> = event["data"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(names, ["delivery", "id", "ledger", "order", "position", "say"]);
+    assert_eq!(event["data"]["order"], "o1");
+    assert_eq!(event["data"]["say"], "insert by ");
 }

@@ -46,6 +46,29 @@ async fn a_sink_that_is_down_gets_one_request_at_a_time_and_nothing_is_parked_or
     assert_eq!(stage.findings().await, [""; 0]);
 }
 
+/// An endpoint that hangs on one item, and on nothing else, is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_is_away_for_one_item_only_keeps_that_one_waiting_and_no_other() {
+    let mut stage = Stage::begin().await;
+    stage
+        .sink
+        .does(|event| if id(event) == "item-0" { Fate::Away } else { Fate::Taken });
+    for number in 0..100 {
+        stage.put(&format!("item-{}", number % 10), number);
+    }
+    stage.site.arrives().await;
+    stage.start();
+    eventually("the others are delivered, and that one is parked", async || {
+        stage.step(Duration::from_secs(1));
+        (stage.sink.count() == 90 && stage.parked().await == 10).then_some(())
+    })
+    .await;
+    stage.sink.does(|_| Fate::Taken);
+    stage.all_done().await;
+    assert_eq!(stage.sink.count(), 100);
+    assert_eq!(stage.findings().await, [""; 0]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sink_that_refuses_everything_is_not_sent_everything() {
     let mut stage = Stage::begin().await;
@@ -60,8 +83,12 @@ async fn a_sink_that_refuses_everything_is_not_sent_everything() {
     })
     .await;
     for _ in 0..20 {
-        stage.step(Duration::from_secs(60));
-        tokio::task::yield_now().await;
+        let before = stage.sink.attempts();
+        eventually("it is asked once more", async || {
+            stage.step(Duration::from_millis(100));
+            (stage.sink.attempts() > before).then_some(())
+        })
+        .await;
     }
     assert!(stage.sink.attempts() < 200, "{} were sent", stage.sink.attempts());
     stage.sink.does(|_| Fate::Taken);
@@ -80,7 +107,10 @@ async fn whatever_a_sink_does_and_whenever_the_route_is_killed_nothing_is_lost_o
         assert!(findings.is_empty(), "WEIR_ROUTE_SEED={seed}: {findings:#?}");
         parked.push(most);
     }
-    assert!(one.is_some() || parked.iter().any(|most| *most > 0), "nothing was ever parked");
+    assert!(
+        one.is_some() || parked.iter().any(|most| *most > 0),
+        "nothing was ever parked"
+    );
 }
 
 /// How a sink is, for a while.

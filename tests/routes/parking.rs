@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use serde_json::Value;
+use weir_ledger::Pausable;
 use weir_tests::eventually;
 
 use crate::sink::Fate;
@@ -185,4 +187,71 @@ async fn no_more_is_parked_than_the_budget_allows_and_then_the_cursor_waits() {
         .map(|event| event["detail"]["delivery"].to_string())
         .collect();
     assert_eq!(ids.len(), 800);
+}
+
+/// A budget of one, and a position with more than one delivery that fails, has to come to an end all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_smallest_budget_parks_one_item_after_the_other() {
+    let mut stage = Stage::begin().await;
+    stage.parked_max = 1;
+    let healed = sick(&stage);
+    for number in 0..5 {
+        stage.put(SICK, number);
+        stage.put("well", number);
+    }
+    stage.site.arrives().await;
+    stage.start();
+    eventually("one is parked", async || {
+        stage.step(Duration::from_secs(1));
+        (stage.parked().await == 1).then_some(())
+    })
+    .await;
+    healed.store(true, Ordering::SeqCst);
+    stage.all_done().await;
+    assert_eq!(numbers(&stage.sink.taken(), SICK), [0, 1, 2, 3, 4]);
+    assert_eq!(stage.findings().await, [""; 0]);
+}
+
+/// What is sent again of an item goes before what is parked of it, also when both became due while the sink was paused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_of_an_item_that_is_parked_goes_first_and_nothing_is_counted_twice() {
+    let mut stage = Stage::begin().await;
+    stage
+        .sink
+        .does(|event| match event["detail"]["new"]["number"].as_u64() {
+            Some(0) => Fate::Refused,
+            _ => Fate::Fails,
+        });
+    for number in 0..3 {
+        stage.put(SICK, number);
+    }
+    stage.site.arrives().await;
+    stage.start();
+    eventually("one is dead and two are parked", async || {
+        stage.step(Duration::from_secs(1));
+        (stage.parked().await == 2 && stage.dead_letters().await.len() == 1).then_some(())
+    })
+    .await;
+    let ledger = stage.site.ledger.clone();
+    ledger
+        .pause(Pausable::Sink, "sink", "test", Timestamp::now())
+        .await
+        .unwrap();
+    // Within a second the route knows.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    stage.step(Duration::from_secs(1000));
+    stage.redrive_all().await;
+    eventually("it is parked", async || (stage.parked().await == 3).then_some(())).await;
+    stage.sink.does(|_| Fate::Taken);
+    ledger
+        .resume(Pausable::Sink, "sink", "test", Timestamp::now())
+        .await
+        .unwrap();
+    stage.all_done().await;
+    assert_eq!(numbers(&stage.sink.taken(), SICK), [0, 1, 2]);
+    assert!(stage.dead_letters().await.is_empty());
+    stage.put(SICK, 3);
+    stage.site.arrives().await;
+    stage.took(4).await;
+    assert_eq!(numbers(&stage.sink.taken(), SICK), [0, 1, 2, 3]);
 }

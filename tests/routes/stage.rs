@@ -1,7 +1,7 @@
 //! A simulated table, a ledger, and one route from there to a sink.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,7 +97,7 @@ impl Stage {
         let settings = RouteSettings {
             name: ROUTE.to_owned(),
             retry: self.retry.clone(),
-            parked_max: self.parked_max,
+            parked_max: NonZeroUsize::new(self.parked_max).unwrap(),
         };
         let task = RouteTask::new(
             settings,

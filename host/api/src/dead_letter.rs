@@ -33,7 +33,7 @@ pub(crate) struct DeadLetterQuery {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeadLetterOrder {
-    /// Ids of deliveries; none for all.
+    /// Ids of deliveries.
     #[serde(default)]
     pub deliveries: Vec<String>,
     /// Their route.
@@ -42,6 +42,9 @@ pub struct DeadLetterOrder {
     /// What happened: `refused`, `attempts-exhausted`, `plugin-trap`, ...
     #[serde(default)]
     pub code: Option<String>,
+    /// All there are: needed where nothing else says which.
+    #[serde(default)]
+    pub all: bool,
     /// Why. Recorded.
     #[serde(default)]
     pub reason: String,
@@ -104,6 +107,11 @@ fn read(order: DeadLetterOrder) -> Result<(DeadLetterSelection, String), ApiErro
     let texts = order.deliveries.iter().chain(&order.route).chain(&order.code);
     for text in texts {
         check_text(Some(text))?;
+    }
+    let is_said = !order.deliveries.is_empty() || order.route.is_some() || order.code.is_some();
+    if is_said == order.all {
+        let message = "say which dead letters: `deliveries`, `route` or `code`, or else `all`";
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad-selection", message));
     }
     let selection = DeadLetterSelection {
         deliveries: order.deliveries,

@@ -72,7 +72,7 @@ pub struct SinkState {
     /// Why it opened.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
-    /// Since when it is in this state.
+    /// Since when everything is sent to it, or not.
     pub since: Timestamp,
     /// Routes that lead to it.
     pub routes: Vec<String>,

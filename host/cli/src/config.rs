@@ -11,6 +11,7 @@ pub(crate) use sink::{EmailConfig, SinkConfig, SinkKind, TlsConfig, WebhookConfi
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -323,9 +324,9 @@ pub(crate) struct RouteConfig {
     /// Deliveries that may be parked at a time: what fails at a sink that works waits with all that comes of its item, and the
     /// route goes on. Past that number the route waits where it is. Default: 10000.
     #[serde(default = "default_parked_max")]
-    pub(crate) parked_max: usize,
+    pub(crate) parked_max: NonZeroUsize,
 }
 
-fn default_parked_max() -> usize {
-    10_000
+fn default_parked_max() -> NonZeroUsize {
+    NonZeroUsize::new(10_000).expect("not zero")
 }

@@ -124,6 +124,7 @@ impl Ledger {
         Ok(letters.collect())
     }
 
+    /// `hold_erasures` goes before it.
     pub(crate) async fn insert_dead_letters(
         &self,
         conn: &mut PgConnection,
@@ -132,7 +133,7 @@ impl Ledger {
         if letters.is_empty() {
             return Ok(());
         }
-        let erased = self.erased_while_held(&mut *conn, letters).await?;
+        let erased = self.ordered_now(letters.iter().map(|letter| letter.position)).await?;
         for letter in letters {
             let is_erased = erased.contains(&letter.position);
             self.insert_dead_letter(&mut *conn, letter, is_erased).await?;
@@ -155,20 +156,16 @@ impl Ledger {
         Ok(())
     }
 
-    /// Those of the letters' positions that are ordered to be erased. None is carried out before this transaction ends: a
-    /// letter that is written now is found by whoever erases later.
-    async fn erased_while_held(
-        &self,
-        conn: &mut PgConnection,
-        letters: &[DeadLetter],
-    ) -> Result<Vec<Position>, ConsumerError> {
+    /// No order to erase is carried out before this transaction ends: a letter that is written now is found by whoever erases
+    /// later.
+    pub(crate) async fn hold_erasures(&self, conn: &mut PgConnection) -> sqlx::Result<()> {
         sqlx::query!(
             "select pg_advisory_xact_lock_shared(hashtext('weir/erasure'), $1)",
             self.shared.id
         )
         .fetch_one(conn)
         .await?;
-        Ok(self.ordered_now(letters.iter().map(|letter| letter.position)).await?)
+        Ok(())
     }
 
     async fn insert_dead_letter(

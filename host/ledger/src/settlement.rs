@@ -58,6 +58,10 @@ impl Ledger {
     ) -> Result<(), ConsumerError> {
         in_time(async {
             let mut tx = self.begin().await?;
+            if !settlement.dead_letters.is_empty() || !settlement.redriven.is_empty() {
+                // Before any row of a letter: whoever erases has it first, too.
+                self.hold_erasures(&mut tx).await?;
+            }
             // First, for a letter may be written again under the same id.
             self.delete_redriven(&mut tx, &settlement.redriven).await?;
             self.insert_dead_letters(&mut tx, &settlement.dead_letters).await?;

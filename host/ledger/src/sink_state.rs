@@ -14,7 +14,7 @@ pub struct SinkState {
     pub state: String,
     /// Why it opened; empty while closed.
     pub reason: String,
-    /// Since when it is in this state.
+    /// Since when everything is sent to it, or not.
     pub since: Timestamp,
 }
 
@@ -29,7 +29,11 @@ impl Ledger {
             "
             insert into sink_state (ledger_id, sink, state, reason) values ($1, $2, $3, $4)
             on conflict (ledger_id, sink) do update
-            set state = excluded.state, reason = excluded.reason, since = excluded.since
+            set state = excluded.state, reason = excluded.reason,
+                since = case
+                    when sink_state.state <> 'closed' and excluded.state <> 'closed' then sink_state.since
+                    else excluded.since
+                end
             where (sink_state.state, sink_state.reason) <> (excluded.state, excluded.reason)
             ",
             self.shared.id,

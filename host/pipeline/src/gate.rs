@@ -62,6 +62,8 @@ struct GateState {
     breaker: Breaker,
     reason: String,
     is_paused: bool,
+    /// Deliveries that it accepted.
+    accepted: u64,
 }
 
 /// Whether a request may be sent.
@@ -182,14 +184,17 @@ impl Gates {
 
     /// The sink accepted a delivery.
     pub(crate) fn accepted(&self, gate: &Gate) {
-        self.change(gate, |state| state.breaker.accepted());
+        self.change(gate, |state| {
+            state.accepted += 1;
+            state.breaker.accepted();
+        });
     }
 
-    /// The sink answered that it does not take a delivery, now or ever.
-    pub(crate) fn failed(&self, gate: &Gate, delivery: u64, reason: &str) {
+    /// The sink answered that it does not take a delivery: now, if `may_pass`, or ever.
+    pub(crate) fn failed(&self, gate: &Gate, delivery: u64, may_pass: bool, reason: &str) {
         let now = self.clock.now();
         self.change(gate, |state| {
-            state.breaker.failed(delivery, now, random());
+            state.breaker.failed(delivery, may_pass, now, random());
             reason.clone_into(&mut state.reason);
         });
     }
@@ -246,6 +251,11 @@ impl Gate {
         };
         state.breaker.sent(now);
         Pass::Send(messages)
+    }
+
+    /// How many deliveries it accepted so far.
+    pub(crate) fn accepted(&self) -> u64 {
+        self.lock().accepted
     }
 
     /// Whether a request would be sent, were there one.

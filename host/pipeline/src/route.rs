@@ -25,7 +25,8 @@ mod tables;
 mod trial;
 mod version;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,7 +80,7 @@ pub struct RouteSettings {
     /// When a failed delivery is tried again, and when it is given up.
     pub retry: RetrySchedule,
     /// Deliveries that may wait behind their item, at most. Past that the route waits at its cursor.
-    pub parked_max: usize,
+    pub parked_max: NonZeroUsize,
 }
 
 /// Routes the changes of a ledger, by whatever versions of the route the ledger names.
@@ -88,7 +89,7 @@ pub struct RouteTask {
     ledger: Ledger,
     reader: Reader,
     rules: Rules,
-    parked_max: usize,
+    parked_max: NonZeroUsize,
 }
 
 /// Why a route ended by itself.
@@ -171,6 +172,13 @@ struct Router {
     parked_is_next: bool,
     /// When to look whether dead letters are to be sent again.
     redrive_at: Instant,
+    /// When to look whether what is in memory is to be erased, and when that was last known.
+    erase_at: Instant,
+    erasures_known_at: Instant,
+    /// The ledger grew since it was read last.
+    has_grown: bool,
+    /// The sink whose parked deliveries were made again last.
+    asked_last: String,
     /// `None` while it is being moved.
     consumer: Option<Consumer>,
     settling: Option<BoxFuture<'static, Settled>>,
@@ -189,6 +197,7 @@ enum Read {
         made: Result<Vec<MadeAgain>, Hindrance>,
     },
     Redriven(Result<Vec<Resent>, Hindrance>),
+    Erasing(Result<HashSet<Position>, Hindrance>),
 }
 
 /// What became of a settlement.
@@ -204,7 +213,7 @@ impl Router {
     fn new(task: RouteTask, consumer: Consumer, parked: &[ParkedItem]) -> Self {
         let count = parked.iter().map(|item| item.count).sum();
         let mut router = Self {
-            books: Books::new(task.name, consumer.next, count, task.parked_max),
+            books: Books::new(task.name, consumer.next, count, task.parked_max.get()),
             ledger: task.ledger,
             rules: task.rules,
             lines: BTreeMap::new(),
@@ -215,6 +224,10 @@ impl Router {
             look_at: Instant::now(),
             parked_is_next: false,
             redrive_at: Instant::now(),
+            erase_at: Instant::now(),
+            erasures_known_at: Instant::now(),
+            has_grown: false,
+            asked_last: String::new(),
             consumer: Some(consumer),
             settling: None,
             settle_backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(10)),
@@ -243,7 +256,9 @@ impl Router {
             let is_stopping = stop.is_cancelled();
             let is_paused = self.rules.gates.is_route_paused(&self.rules.route);
             if !is_stopping && !is_paused {
-                self.send();
+                if self.knows_erasures() {
+                    self.send();
+                }
                 self.read();
             }
             self.settle(is_stopping);
@@ -251,7 +266,11 @@ impl Router {
                 return Ok(());
             }
             let works = !is_stopping && !is_paused;
-            let due = if works { self.next_due() } else { None };
+            let due = if works && self.knows_erasures() {
+                self.next_due()
+            } else {
+                None
+            };
             let clock = self.rules.gates.clock().clone();
             tokio::select! {
                 Some((request, sink, outcomes)) = self.requests.next() => {
@@ -272,8 +291,12 @@ impl Router {
                 () = clock.sleep_until(due) => {}
                 () = tokio::time::sleep_until(self.settle_at), if self.has_to_settle() => {}
                 () = tokio::time::sleep_until(self.look_at), if works && self.looks_later() => {}
+                () = tokio::time::sleep_until(self.erase_at), if works && self.erases_later() => {}
                 () = tokio::time::sleep_until(self.redrive_at), if works && self.redrives_later() => {}
-                _ = size.changed(), if works && !self.read_backoff.is_failing() => self.look_at = Instant::now(),
+                _ = size.changed(), if works && !self.read_backoff.is_failing() => {
+                    self.look_at = Instant::now();
+                    self.has_grown = true;
+                }
                 _ = news.changed() => {}
                 () = stop.cancelled(), if !is_stopping => {}
             }
@@ -295,6 +318,16 @@ impl Router {
         let Some(mut reader) = self.reader.take() else {
             return;
         };
+        if let Some(positions) = self.asks_for_erasures() {
+            self.reading = Some(
+                async move {
+                    let erasing = reader.erasing(positions).await;
+                    (reader, Read::Erasing(erasing))
+                }
+                .boxed(),
+            );
+            return;
+        }
         if self.redrives() {
             let count_max = u16::try_from(self.books.room()).unwrap_or(u16::MAX).min(REDRIVEN_MAX);
             self.reading = Some(
@@ -322,6 +355,7 @@ impl Router {
             );
         } else if self.may_read() {
             let next = self.books.next();
+            self.has_grown = false;
             self.reading = Some(
                 async move {
                     let window = reader.window(next).await;
@@ -348,6 +382,28 @@ impl Router {
             && Instant::now() >= self.look_at
     }
 
+    /// Whether what is in memory was not to be erased a moment ago. What waited for long, or came out of a pause, is looked at
+    /// first.
+    fn knows_erasures(&self) -> bool {
+        self.erasures_known_at.elapsed() < LOOK_INTERVAL * 3
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lines.values().all(|line| line.load().0 == 0)
+    }
+
+    /// Positions of what is in memory, if it is time to look whether they are to be erased: what waits in memory, for a sink that
+    /// is away or paused, may wait for long.
+    fn asks_for_erasures(&self) -> Option<Vec<Position>> {
+        if Instant::now() < self.erase_at {
+            return None;
+        }
+        let mut positions: Vec<Position> = self.lines.values().flat_map(Line::positions).collect();
+        positions.sort_unstable();
+        positions.dedup();
+        (!positions.is_empty()).then_some(positions)
+    }
+
     /// Whether it is time to look for dead letters that are to be sent again, and there is room for them.
     fn redrives(&self) -> bool {
         Instant::now() >= self.redrive_at && !self.books.is_redriving() && self.books.room() > 0
@@ -358,6 +414,10 @@ impl Router {
         self.reader.is_some() && Instant::now() < self.look_at
     }
 
+    fn erases_later(&self) -> bool {
+        self.reader.is_some() && !self.is_empty() && Instant::now() < self.erase_at
+    }
+
     fn redrives_later(&self) -> bool {
         self.reader.is_some() && Instant::now() < self.redrive_at
     }
@@ -365,7 +425,8 @@ impl Router {
     /// Whether parked deliveries may be made again: Postgres answers, and has the rows that are known here.
     fn may_ask(&self) -> bool {
         let is_failing = self.read_backoff.is_failing() && Instant::now() < self.look_at;
-        self.books.agrees_with_rows() && !is_failing
+        let bytes: usize = self.lines.values().map(|line| line.load().1).sum();
+        self.books.agrees_with_rows() && !is_failing && bytes < BYTES_MAX
     }
 
     /// Parked items that are due, of one sink.
@@ -374,10 +435,16 @@ impl Router {
             return None;
         }
         let now = self.rules.gates.clock().now();
-        self.lines.iter_mut().find_map(|(sink, line)| {
+        // In turns: one whose items are always due does not keep the others from it.
+        let mut lines: Vec<(&String, &mut Line)> = self.lines.iter_mut().collect();
+        let after_last = lines.partition_point(|(sink, _)| **sink <= self.asked_last);
+        lines.rotate_left(after_last);
+        let asked = lines.into_iter().find_map(|(sink, line)| {
             let items = line.ask_for_parked(now);
             (!items.is_empty()).then(|| (sink.clone(), items))
-        })
+        })?;
+        self.asked_last.clone_from(&asked.0);
+        Some(asked)
     }
 
     /// Takes over what was read.
@@ -385,6 +452,11 @@ impl Router {
         match read {
             Read::Window(Ok(Some(window))) => {
                 self.read_backoff.succeeded();
+                if self.is_empty() {
+                    // What was just read was there.
+                    self.erasures_known_at = Instant::now();
+                    self.erase_at = Instant::now() + LOOK_INTERVAL;
+                }
                 self.books.scanned(window.next);
                 self.books.bury_all(window.dead_letters);
                 self.halting = window.halt;
@@ -400,18 +472,38 @@ impl Router {
             }
             Read::Window(Ok(None)) => {
                 self.read_backoff.succeeded();
-                self.look_at = Instant::now() + LOOK_INTERVAL;
+                let wait = if self.has_grown { Duration::ZERO } else { LOOK_INTERVAL };
+                self.look_at = Instant::now() + wait;
             }
             Read::Window(Err(hindrance)) => self.hinder(&hindrance),
             Read::Parked { sink, items, made } => {
+                let was_empty = self.is_empty();
                 let (line, books) = (self.lines.get_mut(&sink), &mut self.books);
                 match (line, made) {
-                    (Some(line), Ok(made)) => line.take_back(&items, made, &self.rules, books),
+                    (Some(line), Ok(made)) => {
+                        if was_empty {
+                            self.erasures_known_at = Instant::now();
+                        }
+                        line.take_back(&items, made, &self.rules, books);
+                    }
                     (Some(line), Err(hindrance)) => {
-                        line.ask_again_for(&items);
+                        let later = self.rules.gates.clock().now() + LOOK_INTERVAL * 5;
+                        line.ask_again_for(&items, later);
                         self.hinder(&hindrance);
                     }
                     (None, _) => {}
+                }
+            }
+            Read::Erasing(erasing) => {
+                self.erase_at = Instant::now() + LOOK_INTERVAL;
+                match erasing {
+                    Ok(erasing) => {
+                        self.erasures_known_at = Instant::now();
+                        for line in self.lines.values_mut() {
+                            line.forget_erased(&erasing, &self.rules, &mut self.books);
+                        }
+                    }
+                    Err(hindrance) => self.hinder(&hindrance),
                 }
             }
             Read::Redriven(resent) => {
@@ -467,7 +559,7 @@ impl Router {
             return;
         };
         let cursor = self.books.cursor();
-        let is_idle = self.lines.values().all(|line| line.load().0 == 0);
+        let is_idle = self.is_empty();
         let is_worth_it =
             is_idle || is_stopping && self.requests.is_empty() || cursor.0 - consumer.next.0 >= SETTLE_POSITIONS;
         if Instant::now() < self.settle_at && (!is_worth_it || self.settle_backoff.is_failing()) {

@@ -21,6 +21,9 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 /// Longest wait, unless the sink asks for more.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
+/// Longest wait where the sink answers, and refuses one delivery after the other for what it is.
+const LONGEST_WAIT_REFUSED: Duration = Duration::from_secs(1);
+
 /// How long the answer to that one request is waited for. Longer than any request takes: whoever sent it is gone.
 const ANSWER_WAIT: Duration = Duration::from_mins(2);
 
@@ -30,6 +33,8 @@ pub struct Breaker {
     phase: Phase,
     /// Hashes of the deliveries that failed since the last one that was accepted.
     failing: HashSet<u64>,
+    /// Whether any of them may be taken another time.
+    some_may_pass: bool,
     /// Requests that failed in a row while nothing else was sent.
     openings: u32,
 }
@@ -83,18 +88,28 @@ impl Breaker {
     /// The sink accepted something.
     pub fn accepted(&mut self) {
         self.failing.clear();
+        self.some_may_pass = false;
         // What was under way when the sink went away says nothing new about it.
         if !matches!(self.phase, Phase::Open { .. }) {
             self.close();
         }
     }
 
-    /// The sink answered that it does not take a delivery, now or ever. `delivery` tells deliveries apart.
-    pub fn failed(&mut self, delivery: u64, now: Duration, random: u64) {
-        self.failing.insert(delivery);
+    /// The sink answered that it does not take a delivery: now, if `may_pass`, or ever. `delivery` tells deliveries apart.
+    pub fn failed(&mut self, delivery: u64, may_pass: bool, now: Duration, random: u64) {
+        self.some_may_pass |= may_pass;
+        // As many as matter.
+        if self.failing.len() < FAILING_MAX {
+            self.failing.insert(delivery);
+        }
+        let longest = if self.some_may_pass {
+            LONGEST_WAIT
+        } else {
+            LONGEST_WAIT_REFUSED
+        };
         match self.phase {
             Phase::Open { .. } => {}
-            _ if self.failing.len() >= FAILING_MAX => self.open(now, Duration::ZERO, random),
+            _ if self.failing.len() >= FAILING_MAX => self.open(now, Duration::ZERO, longest, random),
             // It answers, so it is there.
             _ => self.close(),
         }
@@ -104,7 +119,7 @@ impl Breaker {
     pub fn unavailable(&mut self, now: Duration, asked: Duration, random: u64) {
         match &mut self.phase {
             Phase::Open { until } => *until = (*until).max(now + asked),
-            Phase::Closed | Phase::HalfOpen { .. } => self.open(now, asked, random),
+            Phase::Closed | Phase::HalfOpen { .. } => self.open(now, asked, LONGEST_WAIT, random),
         }
     }
 
@@ -126,8 +141,8 @@ impl Breaker {
     }
 
     /// Waits between half and all of a bound that doubles each time, so that many do not come back at once.
-    fn open(&mut self, now: Duration, asked: Duration, random: u64) {
-        let bound = FIRST_WAIT.saturating_mul(1 << self.openings.min(16)).min(LONGEST_WAIT);
+    fn open(&mut self, now: Duration, asked: Duration, longest: Duration, random: u64) {
+        let bound = FIRST_WAIT.saturating_mul(1 << self.openings.min(16)).min(longest);
         #[expect(clippy::cast_precision_loss, reason = "a fraction needs no more digits")]
         let fraction = random as f64 / u64::MAX as f64;
         let wait = bound / 2 + bound.mul_f64(fraction / 2.0);
@@ -184,7 +199,7 @@ mod tests {
         let mut breaker = Breaker::default();
         breaker.unavailable(ms(0), ms(1000), 0);
         breaker.accepted();
-        breaker.failed(1, ms(1), 0);
+        breaker.failed(1, true, ms(1), 0);
         assert_eq!(breaker.admission(ms(2)), Admission::NotBefore(ms(1000)));
     }
 
@@ -192,11 +207,11 @@ mod tests {
     fn a_few_deliveries_that_fail_however_often_do_not_open_it() {
         let mut breaker = Breaker::default();
         for attempt in 0..1000 {
-            breaker.failed(attempt % 49, ms(attempt), MAX);
+            breaker.failed(attempt % 49, true, ms(attempt), MAX);
         }
         assert!(breaker.is_closed());
         breaker.accepted();
-        breaker.failed(50, ms(1), MAX);
+        breaker.failed(50, true, ms(1), MAX);
         assert!(breaker.is_closed(), "something was accepted in between");
     }
 
@@ -205,11 +220,11 @@ mod tests {
         let mut breaker = Breaker::default();
         for delivery in 0..50 {
             assert!(breaker.is_closed());
-            breaker.failed(delivery, ms(0), MAX);
+            breaker.failed(delivery, true, ms(0), MAX);
         }
         assert_eq!(breaker.admission(ms(0)), Admission::NotBefore(ms(250)));
         breaker.sent(ms(250));
-        breaker.failed(50, ms(250), MAX);
+        breaker.failed(50, true, ms(250), MAX);
         assert_eq!(breaker.admission(ms(250)), Admission::NotBefore(ms(750)));
         breaker.sent(ms(750));
         breaker.accepted();
@@ -217,11 +232,26 @@ mod tests {
     }
 
     #[test]
+    fn one_that_refuses_all_for_what_they_are_is_asked_again_within_a_second() {
+        let mut breaker = Breaker::default();
+        let mut now = ms(0);
+        for delivery in 0..60 {
+            if let Admission::NotBefore(until) = breaker.admission(now) {
+                assert!(until - now <= ms(1000));
+                now = until;
+            }
+            breaker.sent(now);
+            breaker.failed(delivery, false, now, MAX);
+        }
+        assert!(!breaker.is_closed());
+    }
+
+    #[test]
     fn a_sink_that_is_back_and_refuses_one_delivery_is_back() {
         let mut breaker = Breaker::default();
         breaker.unavailable(ms(0), Duration::ZERO, MAX);
         breaker.sent(ms(250));
-        breaker.failed(1, ms(250), MAX);
+        breaker.failed(1, true, ms(250), MAX);
         assert!(breaker.is_closed());
     }
 }

@@ -15,8 +15,8 @@ pub struct Outbox<Key, Delivery> {
     queued: BTreeMap<Ticket, Queued<Key, Delivery>>,
     /// Unsettled deliveries by key, in order. Only the first of each may be attempted.
     by_key: HashMap<Key, VecDeque<Ticket>>,
-    /// Firsts of their key that may be attempted at once, in order.
-    ready: BTreeSet<Ticket>,
+    /// Firsts of their key that may be attempted at once, by turn: one that failed goes behind all that was there then.
+    ready: BTreeSet<(u64, Ticket)>,
     /// Firsts of their key that wait for their next attempt.
     waiting: BTreeSet<(Duration, Ticket)>,
     pushed: u64,
@@ -64,7 +64,7 @@ impl<Key: Clone + Eq + Hash, Delivery> Outbox<Key, Delivery> {
         self.bytes += bytes;
         let queue = self.by_key.entry(key.clone()).or_default();
         if queue.is_empty() {
-            self.ready.insert(ticket);
+            self.ready.insert((ticket.0, ticket));
         }
         queue.push_back(ticket);
         self.queued.insert(ticket, Queued { key, bytes, delivery });
@@ -75,7 +75,7 @@ impl<Key: Clone + Eq + Hash, Delivery> Outbox<Key, Delivery> {
         self.wake(now);
         let mut taken = Vec::new();
         let mut bytes = 0;
-        while let Some(ticket) = self.ready.first().copied() {
+        while let Some((_, ticket)) = self.ready.first().copied() {
             let size = self.queued[&ticket].bytes;
             if taken.len() >= limits.deliveries_max || (!taken.is_empty() && bytes + size > limits.bytes_max) {
                 break;
@@ -117,13 +117,47 @@ impl<Key: Clone + Eq + Hash, Delivery> Outbox<Key, Delivery> {
         assert_eq!(queue.pop_front(), Some(ticket), "only the first of a key is ever taken");
         match queue.front() {
             Some(next) => {
-                self.ready.insert(*next);
+                self.ready.insert((next.0, *next));
             }
             None => {
                 self.by_key.remove(&settled.key);
             }
         }
         settled.delivery
+    }
+
+    /// Takes out what is not to be sent any more, in order, unless it is under way.
+    ///
+    /// # Panics
+    ///
+    /// Never: what is queued is in the queue of its key.
+    pub fn remove_if(&mut self, mut is_unwanted: impl FnMut(&Delivery) -> bool) -> Vec<Delivery> {
+        let unwanted = self.queued.iter().filter(|(_, queued)| is_unwanted(&queued.delivery));
+        let unwanted: Vec<(Ticket, Key)> = unwanted.map(|(ticket, queued)| (*ticket, queued.key.clone())).collect();
+        let mut removed = Vec::new();
+        for (ticket, key) in unwanted {
+            let queue = self.by_key.get_mut(&key);
+            let queue = queue.expect("an unsettled delivery is in the queue of its key");
+            let is_first = queue.front() == Some(&ticket);
+            let before = self.ready.len() + self.waiting.len();
+            self.ready.retain(|(_, ready)| *ready != ticket);
+            self.waiting.retain(|(_, waiting)| *waiting != ticket);
+            if is_first && before == self.ready.len() + self.waiting.len() {
+                continue;
+            }
+            queue.retain(|queued| *queued != ticket);
+            match queue.front() {
+                Some(next) if is_first => {
+                    self.ready.insert((next.0, *next));
+                }
+                Some(_) => {}
+                None => {
+                    self.by_key.remove(&key);
+                }
+            }
+            removed.push(self.remove(ticket).delivery);
+        }
+        removed
     }
 
     /// A delivery that was taken failed, and may be attempted again at `due`.
@@ -142,6 +176,11 @@ impl<Key: Clone + Eq + Hash, Delivery> Outbox<Key, Delivery> {
         let queue = queue.expect("an unsettled delivery is in the queue of its key");
         assert_eq!(queue.front(), Some(&ticket), "only the first of a key is ever taken");
         queue.into_iter().map(|ticket| self.remove(ticket).delivery).collect()
+    }
+
+    /// Everything that is not settled, in order.
+    pub fn deliveries(&self) -> impl Iterator<Item = &Delivery> {
+        self.queued.values().map(|queued| &queued.delivery)
     }
 
     /// When the next waiting delivery is due, if any waits.
@@ -173,7 +212,7 @@ impl<Key: Clone + Eq + Hash, Delivery> Outbox<Key, Delivery> {
             && due <= now
         {
             self.waiting.pop_first();
-            self.ready.insert(ticket);
+            self.ready.insert((self.pushed, ticket));
         }
     }
 
@@ -263,6 +302,29 @@ mod tests {
         assert_eq!((outbox.len(), outbox.bytes()), (1, 10));
         outbox.push('a', 10, 7);
         assert_eq!(take(&mut outbox, 0), [7]);
+    }
+
+    #[test]
+    fn one_that_failed_goes_behind_what_is_there() {
+        let mut outbox = outbox("abcdef");
+        let taken = outbox.take(at(0), LIMITS);
+        outbox.retry_at(taken[0], at(0));
+        assert_eq!(take(&mut outbox, 0), [3, 4, 5]);
+        assert_eq!(take(&mut outbox, 0), [0]);
+    }
+
+    #[test]
+    fn what_is_unwanted_is_taken_out_unless_it_is_under_way() {
+        let mut outbox = outbox("abab");
+        let one = RequestLimits {
+            deliveries_max: 1,
+            ..LIMITS
+        };
+        let under_way = outbox.take(at(0), one)[0];
+        assert_eq!(outbox.remove_if(|place| *place != 3), [1, 2]);
+        assert_eq!(take(&mut outbox, 0), [3]);
+        assert_eq!(outbox.settle(under_way), 0);
+        assert_eq!(outbox.len(), 1);
     }
 
     #[test]

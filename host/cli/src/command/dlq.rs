@@ -95,6 +95,7 @@ async fn order(client: &Client, what: &str, letters: LetterArgs, json: bool) -> 
         deliveries: letters.deliveries,
         route: letters.route,
         code: letters.code,
+        all: letters.all,
         reason: letters.reason.unwrap_or_default(),
     };
     let mut count = 0;

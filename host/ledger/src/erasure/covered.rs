@@ -52,6 +52,18 @@ impl Ledger {
         Ok(positions.filter(is_covered).collect())
     }
 
+    /// Those of these positions that an order covers, wholly or in part, as of now.
+    ///
+    /// # Errors
+    ///
+    /// Postgres failed, or an order cannot be read.
+    pub async fn erasing<C: FromIterator<Position>>(
+        &self,
+        positions: impl Iterator<Item = Position>,
+    ) -> Result<C, ReadError> {
+        Ok(self.ordered_now(positions).await?.into_iter().collect())
+    }
+
     /// Orders that were announced at this position or behind it.
     pub(crate) async fn orders_since(&self, from: Position) -> Result<Vec<Ordered>, ReadError> {
         let rows = sqlx::query!(

@@ -97,7 +97,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Index rows of bodies that are gone, what dead letters say of them, and that they are withheld.
+    /// Index rows of bodies that are gone, what dead letters and sinks say of them, and that they are withheld.
     pub(super) async fn remove_copies(
         &self,
         conn: &mut PgConnection,
@@ -128,6 +128,13 @@ impl Ledger {
             ",
             self.shared.id,
             &positions,
+        )
+        .execute(&mut *conn)
+        .await?;
+        // What a sink answered may quote what it was sent, and nobody knows of which change.
+        sqlx::query!(
+            "update sink_state set reason = '(erased)' where ledger_id = $1 and reason <> ''",
+            self.shared.id,
         )
         .execute(conn)
         .await?;

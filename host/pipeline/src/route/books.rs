@@ -35,8 +35,8 @@ pub(super) struct Books {
 /// What is being written.
 #[derive(Default)]
 struct Closing {
-    /// Rows of parked deliveries that go.
-    unparked: usize,
+    /// Rows of parked deliveries that go or change.
+    changed: usize,
     /// Rows that come.
     parked: usize,
     /// Whether dead letters go that are sent again.
@@ -122,10 +122,15 @@ impl Books {
         self.settlement.tried.push((delivery, tried));
     }
 
+    /// So many deliveries were thought to be parked and are not.
+    pub(super) fn forget_parked(&mut self, count: usize) {
+        self.parked = self.parked.saturating_sub(count);
+    }
+
     /// A parked delivery is parked no more.
     pub(super) fn unpark(&mut self, delivery: String) {
         self.has_accepted = true;
-        self.parked -= 1;
+        self.parked = self.parked.saturating_sub(1);
         self.settlement.unparked.push(delivery);
     }
 
@@ -186,10 +191,20 @@ impl Books {
     /// Everything below this is dealt with.
     pub(super) fn cursor(&self) -> Position {
         let done = Position(self.watermark.cursor());
-        // Before the first that does not fit.
+        // Before the first that does not fit; where nothing is parked, one position does, whatever it has.
         let room = self.parked_max.saturating_sub(self.parked);
-        let first = self.parking.keys().nth(room).map(|(position, _, _)| *position);
-        first.map_or(done, |first| first.min(done))
+        let position = |place: &(Position, u32, String)| place.0;
+        let unfit = self.parking.keys().nth(room).map(position);
+        let first = self.parking.keys().next().map(position);
+        let unfit = if self.parked == 0 && unfit == first {
+            self.parking
+                .keys()
+                .map(position)
+                .find(|position| Some(*position) != first)
+        } else {
+            unfit
+        };
+        unfit.map_or(done, |unfit| unfit.min(done))
     }
 
     /// Whether more waits than may be parked. Nothing more is read then.
@@ -204,7 +219,8 @@ impl Books {
 
     /// Whether the rows of what is parked are those that are known here.
     pub(super) fn agrees_with_rows(&self) -> bool {
-        self.settlement.unparked.is_empty() && self.closing.unparked == 0
+        let is_written = self.settlement.unparked.is_empty() && self.settlement.tried.is_empty();
+        is_written && self.closing.changed == 0
     }
 
     /// Whether something can be written besides the cursor.
@@ -238,7 +254,7 @@ impl Books {
             redriven: all.redriven,
         };
         self.closing = Closing {
-            unparked: settlement.unparked.len(),
+            changed: settlement.unparked.len() + settlement.tried.len(),
             parked: settlement.parked.len(),
             redriven: !settlement.redriven.is_empty(),
         };

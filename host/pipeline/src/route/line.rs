@@ -12,7 +12,7 @@
 //! - At most one delivery of an item is under way, and each only after every earlier one was accepted or given up.
 //! - While anything of an item is parked, whatever comes of it is parked too, behind it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,12 +20,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use weir_ledger::{ParkedItem, TokenBytes, Tried};
+use weir_model::Position;
 use weir_routing::{Outbox, RequestLimits, RetrySchedule, Ticket};
 use weir_sinks::{Limits, Message, Outcome};
 
 use super::books::Books;
 use super::decide::Delivery;
-use super::reader::{MadeAgain, Remade};
+use super::reader::{MadeAgain, PARKED_OF_ITEM_MAX, Remade};
 use crate::gate::{Gate, Gates, Pass};
 use crate::pace::random;
 use crate::{Activities, Activity};
@@ -73,9 +74,13 @@ struct Queue {
     unwritten: usize,
     /// Deliveries, of those that are written down, that are in memory.
     in_memory: usize,
-    /// Whether some are on their way into memory.
+    /// Whether some are on their way into memory, and how many were written down when they were asked for.
     is_asked_for: bool,
+    written_then: usize,
+    /// When the first of them may be sent.
     due: Duration,
+    /// When they are made again, as it stands in the line's list.
+    listed: Option<Duration>,
 }
 
 /// A delivery in memory.
@@ -87,6 +92,8 @@ struct Outgoing {
     failures: u32,
     failed_at: Option<Timestamp>,
     is_parked: bool,
+    /// How much the sink had accepted when it was away for this one last.
+    away_at: Option<u64>,
 }
 
 /// Messages on their way.
@@ -125,7 +132,7 @@ impl Line {
         let queue = self.parked.entry(item.token).or_default();
         queue.written = item.count;
         queue.due = due;
-        self.due.insert((due, item.token));
+        self.look_after(item.token);
     }
 
     /// Takes a delivery over.
@@ -214,19 +221,22 @@ impl Line {
             && due <= now
         {
             self.due.pop_first();
-            if let Some(queue) = self.parked.get_mut(&token).filter(|queue| queue.in_memory == 0) {
+            if let Some(queue) = self.parked.get_mut(&token) {
+                queue.listed = None;
                 queue.is_asked_for = true;
+                queue.written_then = queue.written;
                 asked.push(token);
             }
         }
         asked
     }
 
-    /// Parked deliveries of these items could not be made again. They are asked for once more.
-    pub(super) fn ask_again_for(&mut self, items: &[TokenBytes]) {
+    /// Parked deliveries of these items could not be made again. Others go first.
+    pub(super) fn ask_again_for(&mut self, items: &[TokenBytes], due: Duration) {
         for token in items {
             if let Some(queue) = self.parked.get_mut(token) {
                 queue.is_asked_for = false;
+                queue.due = queue.due.max(due);
             }
             self.look_after(*token);
         }
@@ -237,7 +247,9 @@ impl Line {
         // Those that were being written while this was read are not known to be there yet. They stand behind the others.
         let mut known: HashMap<TokenBytes, usize> = HashMap::new();
         for token in items {
-            known.insert(*token, self.parked.get(token).map_or(0, |queue| queue.written));
+            let found = made.iter().filter(|made| made.parked.token == *token).count();
+            let written = self.correct(*token, found, books);
+            known.insert(*token, written);
         }
         for MadeAgain { parked, remade } in made {
             match known.get_mut(&parked.token) {
@@ -258,20 +270,31 @@ impl Line {
                 (Remade::Delivery(delivery), None) => {
                     books.bury(&delivery, "no-sink", "the sink is not configured", attempts);
                 }
-                (Remade::Erased, _) => {
-                    tracing::info!(
-                        route = rules.route,
-                        position = %parked.position,
-                        delivery = parked.delivery,
-                        "what was parked was erased, and is not sent"
-                    );
-                }
+                (Remade::Erased, _) => tell_erased(rules, parked.position, &parked.delivery),
                 (Remade::Lost, _) => books.bury_lost(&parked, attempts),
             }
             self.forget_written(parked.token);
             books.unpark(parked.delivery);
         }
-        self.ask_again_for(items);
+        self.ask_again_for(items, Duration::ZERO);
+    }
+
+    /// How many deliveries of an item are written down, now that so many were found: where more were thought to be there when they
+    /// were asked for, that is corrected.
+    fn correct(&mut self, token: TokenBytes, found: usize, books: &mut Books) -> usize {
+        let Some(queue) = self.parked.get_mut(&token) else {
+            return 0;
+        };
+        if found < queue.written_then.min(usize::from(PARKED_OF_ITEM_MAX)) {
+            let missing = queue.written_then - found;
+            books.forget_parked(missing);
+            queue.written = queue.written.saturating_sub(missing);
+        }
+        let written = queue.written;
+        if written + queue.unwritten == 0 {
+            self.remove_queue(token);
+        }
+        written
     }
 
     /// What was parked is written down now.
@@ -291,6 +314,29 @@ impl Line {
         self.look_after(token);
     }
 
+    /// Positions of what is in memory.
+    pub(super) fn positions(&self) -> impl Iterator<Item = Position> {
+        self.outbox.deliveries().map(|outgoing| outgoing.delivery.position)
+    }
+
+    /// What is ordered to be erased is not sent, unless it is under way.
+    pub(super) fn forget_erased(&mut self, erased: &HashSet<Position>, rules: &Rules, books: &mut Books) {
+        let removed = self
+            .outbox
+            .remove_if(|outgoing| erased.contains(&outgoing.delivery.position));
+        for outgoing in removed {
+            let delivery = &outgoing.delivery;
+            tell_erased(rules, delivery.position, &delivery.id.to_string());
+            if outgoing.is_parked {
+                books.unpark(delivery.id.to_string());
+                self.leaves_memory(delivery.item.token, 1);
+                self.forget_written(delivery.item.token);
+            } else {
+                books.accepted(delivery);
+            }
+        }
+    }
+
     /// What became of the messages of a request.
     pub(super) fn settle(&mut self, request: &Request, outcomes: Vec<Outcome>, rules: &Rules, books: &mut Books) {
         self.requests -= 1;
@@ -302,25 +348,36 @@ impl Line {
                     self.accepted(*ticket, rules, books);
                 }
                 Outcome::Refused { reason } => {
-                    self.tell_failure(*ticket, request, &reason, rules);
+                    self.tell_failure(*ticket, request, false, &reason, rules);
                     self.give_up(*ticket, "refused", &reason, books);
                 }
                 Outcome::Retry { reason, after } => {
-                    self.tell_failure(*ticket, request, &reason, rules);
+                    self.tell_failure(*ticket, request, true, &reason, rules);
                     self.failed(*ticket, now, &reason, after.unwrap_or_default(), rules, books);
                 }
                 Outcome::Unavailable { reason, after } => {
-                    rules.gates.unavailable(&request.gate, &reason, after);
-                    self.outbox.retry_at(*ticket, now);
+                    if self.is_away_for_this_one(*ticket, &request.gate) {
+                        self.failed(*ticket, now, &reason, after.unwrap_or_default(), rules, books);
+                    } else {
+                        rules.gates.unavailable(&request.gate, &reason, after);
+                        self.outbox.retry_at(*ticket, now);
+                    }
                 }
             }
         }
     }
 
-    fn tell_failure(&mut self, ticket: Ticket, request: &Request, reason: &str, rules: &Rules) {
+    /// Whether the sink was away for this delivery before, and took others since: then it is this one that it fails on.
+    fn is_away_for_this_one(&mut self, ticket: Ticket, gate: &Gate) -> bool {
+        let accepted = gate.accepted();
+        let before = self.outbox.get_mut(ticket).away_at.replace(accepted);
+        before.is_some_and(|before| before < accepted)
+    }
+
+    fn tell_failure(&mut self, ticket: Ticket, request: &Request, may_pass: bool, reason: &str, rules: &Rules) {
         let mut hasher = DefaultHasher::new();
         self.outbox.get_mut(ticket).delivery.id.hash(&mut hasher);
-        rules.gates.failed(&request.gate, hasher.finish(), reason);
+        rules.gates.failed(&request.gate, hasher.finish(), may_pass, reason);
     }
 
     fn accepted(&mut self, ticket: Ticket, rules: &Rules, books: &mut Books) {
@@ -401,7 +458,6 @@ impl Line {
             %position,
             delivery = %first.delivery.id,
             attempts = tried.attempts,
-            reason,
             "a delivery fails; its item is parked and the route goes on"
         );
         rules.activities.tell(|| Activity::Parked {
@@ -446,21 +502,35 @@ impl Line {
         queue.written -= 1;
         queue.due = Duration::ZERO;
         if queue.written + queue.unwritten == 0 {
-            self.parked.remove(&token);
+            self.remove_queue(token);
         } else {
             self.look_after(token);
         }
     }
 
-    /// Has an item made again when it is due, if that is not under way.
-    fn look_after(&mut self, token: TokenBytes) {
-        if let Some(queue) = self.parked.get(&token)
-            && queue.written > 0
-            && queue.in_memory == 0
-            && !queue.is_asked_for
-        {
-            self.due.insert((queue.due, token));
+    fn remove_queue(&mut self, token: TokenBytes) {
+        if let Some(listed) = self.parked.remove(&token).and_then(|queue| queue.listed) {
+            self.due.remove(&(listed, token));
         }
+    }
+
+    /// Lists an item to be made again when it is due, unless that is under way.
+    fn look_after(&mut self, token: TokenBytes) {
+        let Some(queue) = self.parked.get_mut(&token) else {
+            return;
+        };
+        let waits = queue.written > 0 && queue.in_memory == 0 && !queue.is_asked_for;
+        let due = waits.then_some(queue.due);
+        if queue.listed == due {
+            return;
+        }
+        if let Some(listed) = queue.listed {
+            self.due.remove(&(listed, token));
+        }
+        if let Some(due) = due {
+            self.due.insert((due, token));
+        }
+        queue.listed = due;
     }
 }
 
@@ -481,8 +551,13 @@ impl Outgoing {
             failures: tried.map_or(0, |tried| tried.failures),
             failed_at: tried.map(|tried| tried.failed_at),
             is_parked: parked.is_some(),
+            away_at: None,
         }
     }
+}
+
+fn tell_erased(rules: &Rules, position: Position, delivery: &str) {
+    tracing::info!(route = rules.route, %position, delivery, "what waited was erased, and is not sent");
 }
 
 /// What receivers know the messages of an item by. The token itself stays in the ledger, where it links entries.

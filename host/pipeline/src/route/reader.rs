@@ -1,22 +1,29 @@
 //! From the ledger to deliveries: what stands behind the cursor, and once more what is parked.
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use weir_evidence::EntryKind;
 use weir_ledger::{DatabaseError, DeadLetter, Ledger, Parked, ReadError, RecordedEntry, Stream, TokenBytes};
-use weir_model::Position;
+use weir_model::{DeliveryId, Position};
 use weir_runtime::{HostError, Runtime};
 
 use super::decide::{self, Decided, Delivery};
 use super::version::{LoadedVersion, VersionError, Versions};
+use crate::problem::error_chain;
 use crate::{Activities, fault};
 
 /// Entries routed at a time, at most. A plugin batch has at most as many (design, "Plugins").
 const WINDOW_ENTRIES_MAX: u16 = 1000;
 
 /// Parked deliveries of one item that are made again at a time, at most.
-const PARKED_OF_ITEM_MAX: u16 = 50;
+pub(super) const PARKED_OF_ITEM_MAX: u16 = 20;
+
+/// Changes that parked deliveries are made again of at a time, at most.
+const AGAIN_AT_ONCE: usize = 100;
+
+/// Outputs of one change that are looked for, at most. More than any plugin may make.
+const OUTPUTS_MAX: u32 = 1000;
 
 /// Reads and decides. What it decides about a change depends on the change and the route's version at its position, on nothing
 /// else.
@@ -171,28 +178,25 @@ impl Reader {
             positions.push(delivery.position.0.cast_signed());
         }
         let mut made = HashMap::new();
-        let mut erased = Vec::new();
         for (number, mut positions) in by_version {
             let Some(version) = self.versions.numbered(number).await? else {
                 continue;
             };
             positions.sort_unstable();
             positions.dedup();
-            let entries = self.ledger.read_all_at(&positions).await?;
-            erased.extend(
-                entries
-                    .iter()
-                    .filter(|entry| entry.is_erased)
-                    .map(|entry| entry.position),
-            );
-            // Whoever watches was told when it was decided first.
-            let decided = self.decide(&version, entries, &Activities::new()).await?;
-            made.extend(decided.deliveries.into_iter().map(|made| (made.id.to_string(), made)));
+            for deliveries in self.decide_again(&version, positions).await? {
+                made.extend(deliveries.into_iter().map(|made| (made.id.to_string(), made)));
+            }
         }
+        let positions = parked.iter().map(|parked| parked.position);
+        let erasing: HashSet<Position> = self.ledger.erasing(positions).await?;
         let remade = parked.into_iter().map(|parked| {
+            let is_erasing = erasing.contains(&parked.position);
             let remade = match made.remove(&parked.delivery) {
+                // Without what was erased of it, it would be another payload under the id that was sent.
+                Some(_) if is_erasing && parked.tried.is_some() => Remade::Erased,
                 Some(delivery) => Remade::Delivery(delivery),
-                None if erased.contains(&parked.position) => Remade::Erased,
+                None if is_erasing => Remade::Erased,
                 None => Remade::Lost,
             };
             MadeAgain { parked, remade }
@@ -200,14 +204,61 @@ impl Reader {
         Ok(remade.collect())
     }
 
+    /// What a version makes of these positions, in parts: where the plugin fails on too many of a part, of its halves.
+    async fn decide_again(
+        &mut self,
+        version: &Arc<LoadedVersion>,
+        positions: Vec<i64>,
+    ) -> Result<Vec<Vec<Delivery>>, Hindrance> {
+        let mut parts: Vec<Vec<i64>> = positions.chunks(AGAIN_AT_ONCE).map(<[i64]>::to_vec).collect();
+        let mut made = Vec::new();
+        while let Some(mut part) = parts.pop() {
+            let entries = self.ledger.read_all_at(&part).await?;
+            // Whoever watches was told when it was decided first.
+            match self.decide(version, entries, &Activities::new()).await {
+                Ok(decided) => made.push(decided.deliveries),
+                Err(Hindrance::Plugin(HostError::TooMuchPoison)) if part.len() > 1 => {
+                    let half = part.split_off(part.len() / 2);
+                    parts.extend([part, half]);
+                }
+                Err(hindrance) => return Err(hindrance),
+            }
+        }
+        Ok(made)
+    }
+
     /// Makes what is sent of dead letters that were ordered to be sent again, of at most so many.
     pub(super) async fn redriven(&mut self, count_max: u16) -> Result<Vec<Resent>, Hindrance> {
         let letters = self.ledger.ordered_redrives(&self.route, count_max).await?;
-        let mut resent = Vec::with_capacity(letters.len());
+        let mut all = Vec::with_capacity(letters.len());
+        let mut seen = HashSet::new();
         for letter in letters {
-            resent.push(self.resend(letter).await?);
+            let (position, delivery) = (letter.position, letter.delivery.clone());
+            match self.resend(letter).await {
+                Ok(mut resent) => {
+                    // Several letters of a change may each lead to all that comes of it.
+                    resent.deliveries.retain(|delivery| seen.insert(delivery.id.clone()));
+                    all.push(resent);
+                }
+                Err(hindrance) if all.is_empty() => return Err(hindrance),
+                Err(hindrance) => {
+                    tracing::warn!(
+                        route = %self.route,
+                        %position,
+                        delivery,
+                        problem = error_chain(&hindrance),
+                        "this dead letter cannot be sent again now"
+                    );
+                    break;
+                }
+            }
         }
-        Ok(resent)
+        Ok(all)
+    }
+
+    /// Of these positions, those that are ordered to be erased, wholly or in part.
+    pub(super) async fn erasing(&self, positions: Vec<Position>) -> Result<HashSet<Position>, Hindrance> {
+        Ok(self.ledger.erasing(positions.into_iter()).await?)
     }
 
     async fn resend(&mut self, letter: DeadLetter) -> Result<Resent, Hindrance> {
@@ -224,9 +275,14 @@ impl Reader {
             resent.deliveries.extend(decided.deliveries.into_iter().find(is_it));
         }
         if resent.deliveries.is_empty() {
+            let number = output_of(&resent.letter, &entries);
             let version = self.versions.newest().await?.ok_or(Hindrance::NoVersion(position))?;
             let decided = self.decide(&version, entries, &self.activities.clone()).await?;
             resent.deliveries = decided.deliveries;
+            // The others of its outputs were sent when it failed.
+            if let Some(number) = number {
+                resent.deliveries.retain(|delivery| delivery.output == number);
+            }
             resent.dead_letters = decided.dead_letters;
             if let Some((_, code)) = decided.halt {
                 // A route halts before what it has not passed; here it is given up once more.
@@ -264,4 +320,16 @@ impl Reader {
         }
         Ok(())
     }
+}
+
+/// The output of the plugin that a letter is about, if it is about a single one.
+fn output_of(letter: &DeadLetter, entries: &[RecordedEntry]) -> Option<u32> {
+    let EntryKind::Change { origin, sequence, .. } = &entries.first()?.entry.kind else {
+        return None;
+    };
+    let id = |output| {
+        let (stream, shard) = (&origin.stream, &origin.shard);
+        DeliveryId::derive(stream, shard, sequence, &letter.route, letter.version, output, "")
+    };
+    (1..=OUTPUTS_MAX).find(|output| id(*output).to_string() == letter.delivery)
 }
