@@ -12,7 +12,9 @@
 //! - At most one delivery of an item is under way, and each only after every earlier one was accepted or given up.
 //! - While anything of an item is parked, whatever comes of it is parked too, behind it.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+mod parked;
+
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,21 +26,16 @@ use weir_model::Position;
 use weir_routing::{Outbox, RequestLimits, RetrySchedule, Ticket};
 use weir_sinks::{Limits, Message, Outcome};
 
+use self::parked::ParkedItems;
 use super::books::Books;
 use super::decide::Delivery;
-use super::reader::{MadeAgain, PARKED_OF_ITEM_MAX, Remade};
+use super::reader::{MadeAgain, Remade};
 use crate::gate::{Gate, Gates, Pass};
 use crate::pace::random;
 use crate::{Activities, Activity};
 
 /// The longest that a delivery which failed is kept in memory. What takes longer is parked: the route goes on without it.
 const WAIT_IN_MEMORY_MAX: Duration = Duration::from_secs(2);
-
-/// Parked deliveries in memory, at most.
-const MADE_AGAIN_MAX: usize = 500;
-
-/// Parked items that are made again at a time, at most.
-const ITEMS_AT_A_TIME: usize = 25;
 
 /// What all lines of a route share.
 pub(super) struct Rules {
@@ -54,33 +51,11 @@ pub(super) struct Line {
     gate: Option<Arc<Gate>>,
     limits: Limits,
     outbox: Outbox<TokenBytes, Outgoing>,
-    parked: HashMap<TokenBytes, Queue>,
-    /// Items whose first parked delivery is neither in memory nor on its way there, by when it is due.
-    due: BTreeSet<(Duration, TokenBytes)>,
-    /// Parked deliveries that are in memory.
-    made_again: usize,
+    parked: ParkedItems,
     /// Requests under way.
     requests: usize,
     /// When the sink's rate leaves room for another one.
     not_before: Duration,
-}
-
-/// What is parked of one item.
-#[derive(Default)]
-struct Queue {
-    /// Deliveries that are written down.
-    written: usize,
-    /// Deliveries that are not yet.
-    unwritten: usize,
-    /// Deliveries, of those that are written down, that are in memory.
-    in_memory: usize,
-    /// Whether some are on their way into memory, and how many were written down when they were asked for.
-    is_asked_for: bool,
-    written_then: usize,
-    /// When the first of them may be sent.
-    due: Duration,
-    /// When they are made again, as it stands in the line's list.
-    listed: Option<Duration>,
 }
 
 /// A delivery in memory.
@@ -114,9 +89,7 @@ impl Line {
             limits: gate.as_ref().map_or(nothing, |gate| gate.sink.limits()),
             gate,
             outbox: Outbox::new(),
-            parked: HashMap::new(),
-            due: BTreeSet::new(),
-            made_again: 0,
+            parked: ParkedItems::default(),
             requests: 0,
             not_before: Duration::ZERO,
         }
@@ -129,10 +102,7 @@ impl Line {
 
     /// Knows of what was parked before.
     pub(super) fn know(&mut self, item: &ParkedItem, due: Duration) {
-        let queue = self.parked.entry(item.token).or_default();
-        queue.written = item.count;
-        queue.due = due;
-        self.look_after(item.token);
+        self.parked.know(item.token, item.count, due);
     }
 
     /// Takes a delivery over.
@@ -145,8 +115,8 @@ impl Line {
             );
             return books.give_up(&delivery, "no-sink", "the sink is not configured", 0);
         };
-        if let Some(queue) = self.parked.get_mut(&delivery.item.token) {
-            queue.unwritten += 1;
+        if self.parked.holds(&delivery.item.token) {
+            self.parked.follow(delivery.item.token);
             books.park(&delivery, None);
         } else {
             let outgoing = Outgoing::new(gate, delivery, None);
@@ -199,8 +169,7 @@ impl Line {
     pub(super) fn next_due(&mut self, now: Duration, may_ask: bool) -> Option<Duration> {
         let is_ready = self.outbox.ready(now) > 0 && self.requests < self.limits.requests_max;
         let sends = if is_ready { Some(now) } else { self.outbox.next_due() };
-        let parked = self.due.first().map(|(due, _)| *due);
-        let parked = parked.filter(|_| may_ask && self.made_again < MADE_AGAIN_MAX);
+        let parked = self.parked.next_due().filter(|_| may_ask);
         let due = [sends, parked].into_iter().flatten().min()?;
         match &self.gate {
             Some(gate) if gate.is_open_to(now) => Some(due.max(self.not_before)),
@@ -212,33 +181,13 @@ impl Line {
     /// Parked items whose first delivery is due.
     pub(super) fn ask_for_parked(&mut self, now: Duration) -> Vec<TokenBytes> {
         let may_send = self.gate.as_ref().is_none_or(|gate| gate.is_open_to(now));
-        if !may_send || self.made_again >= MADE_AGAIN_MAX {
-            return Vec::new();
-        }
-        let mut asked = Vec::new();
-        while asked.len() < ITEMS_AT_A_TIME
-            && let Some((due, token)) = self.due.first().copied()
-            && due <= now
-        {
-            self.due.pop_first();
-            if let Some(queue) = self.parked.get_mut(&token) {
-                queue.listed = None;
-                queue.is_asked_for = true;
-                queue.written_then = queue.written;
-                asked.push(token);
-            }
-        }
-        asked
+        if may_send { self.parked.ask(now) } else { Vec::new() }
     }
 
     /// Parked deliveries of these items could not be made again. Others go first.
     pub(super) fn ask_again_for(&mut self, items: &[TokenBytes], due: Duration) {
         for token in items {
-            if let Some(queue) = self.parked.get_mut(token) {
-                queue.is_asked_for = false;
-                queue.due = queue.due.max(due);
-            }
-            self.look_after(*token);
+            self.parked.answered(*token, due);
         }
     }
 
@@ -248,7 +197,8 @@ impl Line {
         let mut known: HashMap<TokenBytes, usize> = HashMap::new();
         for token in items {
             let found = made.iter().filter(|made| made.parked.token == *token).count();
-            let written = self.correct(*token, found, books);
+            let (written, missing) = self.parked.found(*token, found);
+            books.forget_parked(missing);
             known.insert(*token, written);
         }
         for MadeAgain { parked, remade } in made {
@@ -259,10 +209,7 @@ impl Line {
             let attempts = parked.tried.map_or(0, |tried| tried.attempts);
             match (remade, &self.gate) {
                 (Remade::Delivery(delivery), Some(gate)) => {
-                    if let Some(queue) = self.parked.get_mut(&parked.token) {
-                        queue.in_memory += 1;
-                        self.made_again += 1;
-                    }
+                    self.parked.enters_memory(parked.token);
                     let outgoing = Outgoing::new(gate, delivery, Some(parked.tried));
                     self.push(outgoing);
                     continue;
@@ -273,45 +220,20 @@ impl Line {
                 (Remade::Erased, _) => tell_erased(rules, parked.position, &parked.delivery),
                 (Remade::Lost, _) => books.bury_lost(&parked, attempts),
             }
-            self.forget_written(parked.token);
+            self.parked.done(parked.token);
             books.unpark(parked.delivery);
         }
         self.ask_again_for(items, Duration::ZERO);
     }
 
-    /// How many deliveries of an item are written down, now that so many were found: where more were thought to be there when they
-    /// were asked for, that is corrected.
-    fn correct(&mut self, token: TokenBytes, found: usize, books: &mut Books) -> usize {
-        let Some(queue) = self.parked.get_mut(&token) else {
-            return 0;
-        };
-        if found < queue.written_then.min(usize::from(PARKED_OF_ITEM_MAX)) {
-            let missing = queue.written_then - found;
-            books.forget_parked(missing);
-            queue.written = queue.written.saturating_sub(missing);
-        }
-        let written = queue.written;
-        if written + queue.unwritten == 0 {
-            self.remove_queue(token);
-        }
-        written
-    }
-
     /// What was parked is written down now.
     pub(super) fn written(&mut self, token: TokenBytes) {
-        if let Some(queue) = self.parked.get_mut(&token) {
-            queue.unwritten -= 1;
-            queue.written += 1;
-            self.look_after(token);
-        }
+        self.parked.written(token);
     }
 
     /// A delivery is parked, due at once, and written down already.
     pub(super) fn redriven(&mut self, token: TokenBytes) {
-        let queue = self.parked.entry(token).or_default();
-        queue.written += 1;
-        queue.due = Duration::ZERO;
-        self.look_after(token);
+        self.parked.redriven(token);
     }
 
     /// Positions of what is in memory.
@@ -329,8 +251,7 @@ impl Line {
             tell_erased(rules, delivery.position, &delivery.id.to_string());
             if outgoing.is_parked {
                 books.unpark(delivery.id.to_string());
-                self.leaves_memory(delivery.item.token, 1);
-                self.forget_written(delivery.item.token);
+                self.parked.done_in_memory(delivery.item.token);
             } else {
                 books.accepted(delivery);
             }
@@ -357,6 +278,7 @@ impl Line {
                 }
                 Outcome::Unavailable { reason, after } => {
                     if self.is_away_for_this_one(*ticket, &request.gate) {
+                        self.tell_failure(*ticket, request, true, &reason, rules);
                         self.failed(*ticket, now, &reason, after.unwrap_or_default(), rules, books);
                     } else {
                         rules.gates.unavailable(&request.gate, &reason, after);
@@ -385,8 +307,7 @@ impl Line {
         let delivery = &outgoing.delivery;
         if outgoing.is_parked {
             books.unpark(delivery.id.to_string());
-            self.leaves_memory(delivery.item.token, 1);
-            self.forget_written(delivery.item.token);
+            self.parked.done_in_memory(delivery.item.token);
         } else {
             books.accepted(delivery);
         }
@@ -403,8 +324,7 @@ impl Line {
         if outgoing.is_parked {
             books.bury(delivery, code, reason, outgoing.attempts);
             books.unpark(delivery.id.to_string());
-            self.leaves_memory(delivery.item.token, 1);
-            self.forget_written(delivery.item.token);
+            self.parked.done_in_memory(delivery.item.token);
         } else {
             books.give_up(delivery, code, reason, outgoing.attempts);
         }
@@ -438,8 +358,8 @@ impl Line {
             books.tried(outgoing.delivery.id.to_string(), tried);
             let token = outgoing.delivery.item.token;
             let withdrawn = self.outbox.withdraw(ticket).len();
-            self.leaves_memory(token, withdrawn);
-            self.wait(token, due);
+            self.parked.wait(token, due);
+            self.parked.leave_memory(token, withdrawn);
         } else if age + delay <= WAIT_IN_MEMORY_MAX {
             self.outbox.retry_at(ticket, due);
         } else {
@@ -467,70 +387,14 @@ impl Line {
         });
         // Behind it may be one that was redriven: that has its row.
         let is_parked = |outgoing: &&Outgoing| outgoing.is_parked;
-        self.leaves_memory(token, withdrawn.iter().filter(is_parked).count());
-        let new = withdrawn.iter().filter(|outgoing| !outgoing.is_parked);
+        self.parked
+            .leave_memory(token, withdrawn.iter().filter(is_parked).count());
+        let new: Vec<&Outgoing> = withdrawn.iter().filter(|outgoing| !outgoing.is_parked).collect();
+        self.parked.park(token, new.len(), due);
         let tried = std::iter::once(Some(tried)).chain(std::iter::repeat(None));
-        let queue = self.parked.entry(token).or_default();
-        queue.due = due;
-        for (outgoing, tried) in new.zip(tried) {
-            queue.unwritten += 1;
+        for (outgoing, tried) in new.into_iter().zip(tried) {
             books.park(&outgoing.delivery, tried);
         }
-        self.look_after(token);
-    }
-
-    /// The first parked delivery of an item is due then.
-    fn wait(&mut self, token: TokenBytes, due: Duration) {
-        if let Some(queue) = self.parked.get_mut(&token) {
-            queue.due = due;
-            self.look_after(token);
-        }
-    }
-
-    fn leaves_memory(&mut self, token: TokenBytes, count: usize) {
-        if let Some(queue) = self.parked.get_mut(&token) {
-            queue.in_memory -= count;
-            self.made_again -= count;
-        }
-    }
-
-    /// One delivery fewer is parked of an item. Whatever stands behind it may go at once.
-    fn forget_written(&mut self, token: TokenBytes) {
-        let Some(queue) = self.parked.get_mut(&token) else {
-            return;
-        };
-        queue.written -= 1;
-        queue.due = Duration::ZERO;
-        if queue.written + queue.unwritten == 0 {
-            self.remove_queue(token);
-        } else {
-            self.look_after(token);
-        }
-    }
-
-    fn remove_queue(&mut self, token: TokenBytes) {
-        if let Some(listed) = self.parked.remove(&token).and_then(|queue| queue.listed) {
-            self.due.remove(&(listed, token));
-        }
-    }
-
-    /// Lists an item to be made again when it is due, unless that is under way.
-    fn look_after(&mut self, token: TokenBytes) {
-        let Some(queue) = self.parked.get_mut(&token) else {
-            return;
-        };
-        let waits = queue.written > 0 && queue.in_memory == 0 && !queue.is_asked_for;
-        let due = waits.then_some(queue.due);
-        if queue.listed == due {
-            return;
-        }
-        if let Some(listed) = queue.listed {
-            self.due.remove(&(listed, token));
-        }
-        if let Some(due) = due {
-            self.due.insert((due, token));
-        }
-        queue.listed = due;
     }
 }
 

@@ -1,0 +1,281 @@
+//! What is parked at a sink, by item, and when it is made again.
+//!
+//! ```text
+//! unwritten ──▶ written ──▶ listed by when it is due ──▶ asked for ──▶ in memory ──▶ gone, or listed again
+//! ```
+//!
+//! # Invariants
+//!
+//! - An item stands in the list once, and only while none of its deliveries is in memory or on its way there.
+//! - Counts are those of the rows that are known to be there.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use weir_ledger::TokenBytes;
+
+use crate::route::reader::PARKED_OF_ITEM_MAX;
+
+/// Parked deliveries in memory beyond which no more are asked for.
+const IN_MEMORY_MAX: usize = 500;
+
+/// Items that are asked for at a time, at most.
+const ITEMS_AT_A_TIME: usize = 25;
+
+/// The items of which something is parked.
+#[derive(Default)]
+pub(super) struct ParkedItems {
+    queues: HashMap<TokenBytes, Queue>,
+    /// Items whose first delivery is neither in memory nor on its way there, by when it is due.
+    due: BTreeSet<(Duration, TokenBytes)>,
+    /// Deliveries that are in memory.
+    in_memory: usize,
+}
+
+/// What is parked of one item.
+#[derive(Default)]
+struct Queue {
+    /// Deliveries that are written down.
+    written: usize,
+    /// Deliveries that are not yet.
+    unwritten: usize,
+    /// Deliveries, of those that are written down, that are in memory.
+    in_memory: usize,
+    /// Whether some are on their way into memory, and how many were written down when they were asked for.
+    is_asked_for: bool,
+    written_then: usize,
+    /// When the first of them may be sent.
+    due: Duration,
+    /// When that is, as it stands in the list.
+    listed: Option<Duration>,
+}
+
+impl ParkedItems {
+    /// So many deliveries of an item were written down before.
+    pub(super) fn know(&mut self, token: TokenBytes, count: usize, due: Duration) {
+        let queue = self.queues.entry(token).or_default();
+        queue.written = count;
+        queue.due = due;
+        self.look_after(token);
+    }
+
+    /// Whether anything is parked of an item.
+    pub(super) fn holds(&self, token: &TokenBytes) -> bool {
+        self.queues.contains_key(token)
+    }
+
+    /// One more of an item that has something parked.
+    pub(super) fn follow(&mut self, token: TokenBytes) {
+        self.queues.entry(token).or_default().unwritten += 1;
+    }
+
+    /// So many of an item, of which the first is due then.
+    pub(super) fn park(&mut self, token: TokenBytes, count: usize, due: Duration) {
+        let queue = self.queues.entry(token).or_default();
+        queue.unwritten += count;
+        queue.due = due;
+        self.look_after(token);
+    }
+
+    /// One that was parked is written down now.
+    pub(super) fn written(&mut self, token: TokenBytes) {
+        if let Some(queue) = self.queues.get_mut(&token) {
+            queue.unwritten -= 1;
+            queue.written += 1;
+            self.look_after(token);
+        }
+    }
+
+    /// One more, due at once, and written down already.
+    pub(super) fn redriven(&mut self, token: TokenBytes) {
+        let queue = self.queues.entry(token).or_default();
+        queue.written += 1;
+        queue.due = Duration::ZERO;
+        self.look_after(token);
+    }
+
+    /// When the first is due, if any may be asked for.
+    pub(super) fn next_due(&self) -> Option<Duration> {
+        let first = self.due.first().map(|(due, _)| *due);
+        first.filter(|_| self.in_memory < IN_MEMORY_MAX)
+    }
+
+    /// Items whose first delivery is due. They are on their way into memory.
+    pub(super) fn ask(&mut self, now: Duration) -> Vec<TokenBytes> {
+        let mut asked = Vec::new();
+        while asked.len() < ITEMS_AT_A_TIME
+            && self.next_due().is_some_and(|due| due <= now)
+            && let Some((_, token)) = self.due.pop_first()
+        {
+            if let Some(queue) = self.queues.get_mut(&token) {
+                queue.listed = None;
+                queue.is_asked_for = true;
+                queue.written_then = queue.written;
+                asked.push(token);
+            }
+        }
+        asked
+    }
+
+    /// So many deliveries of an item that was asked for were found. Says how many are known to be written down, and how many
+    /// were thought to be and are not: that is corrected.
+    pub(super) fn found(&mut self, token: TokenBytes, count: usize) -> (usize, usize) {
+        let Some(queue) = self.queues.get_mut(&token) else {
+            return (0, 0);
+        };
+        let is_short = count < queue.written_then.min(usize::from(PARKED_OF_ITEM_MAX));
+        let missing = if is_short { queue.written_then - count } else { 0 };
+        queue.written = queue.written.saturating_sub(missing);
+        let written = queue.written;
+        self.remove_if_empty(token);
+        (written, missing)
+    }
+
+    /// One came into memory.
+    pub(super) fn enters_memory(&mut self, token: TokenBytes) {
+        if let Some(queue) = self.queues.get_mut(&token) {
+            queue.in_memory += 1;
+            self.in_memory += 1;
+        }
+    }
+
+    /// Whatever was asked for of an item is in memory, or not to be had before `due`.
+    pub(super) fn answered(&mut self, token: TokenBytes, due: Duration) {
+        if let Some(queue) = self.queues.get_mut(&token) {
+            queue.is_asked_for = false;
+            queue.due = queue.due.max(due);
+            self.look_after(token);
+        }
+    }
+
+    /// So many left memory, and are parked still.
+    pub(super) fn leave_memory(&mut self, token: TokenBytes, count: usize) {
+        if let Some(queue) = self.queues.get_mut(&token) {
+            queue.in_memory -= count;
+            self.in_memory -= count;
+            self.look_after(token);
+        }
+    }
+
+    /// The first of an item is due then.
+    pub(super) fn wait(&mut self, token: TokenBytes, due: Duration) {
+        if let Some(queue) = self.queues.get_mut(&token) {
+            queue.due = due;
+            self.look_after(token);
+        }
+    }
+
+    /// One of an item that is in memory is parked no more. Whatever stands behind it may go at once.
+    pub(super) fn done_in_memory(&mut self, token: TokenBytes) {
+        if let Some(queue) = self.queues.get_mut(&token) {
+            queue.in_memory -= 1;
+            self.in_memory -= 1;
+        }
+        self.done(token);
+    }
+
+    /// One of an item is parked no more. Whatever stands behind it may go at once.
+    pub(super) fn done(&mut self, token: TokenBytes) {
+        if let Some(queue) = self.queues.get_mut(&token) {
+            queue.written -= 1;
+            queue.due = Duration::ZERO;
+            self.remove_if_empty(token);
+            self.look_after(token);
+        }
+    }
+
+    fn remove_if_empty(&mut self, token: TokenBytes) {
+        let is_empty = |queue: &Queue| queue.written + queue.unwritten == 0;
+        if self.queues.get(&token).is_some_and(is_empty)
+            && let Some(listed) = self.queues.remove(&token).and_then(|queue| queue.listed)
+        {
+            self.due.remove(&(listed, token));
+        }
+    }
+
+    /// Lists an item by when it is due, unless it is under way.
+    fn look_after(&mut self, token: TokenBytes) {
+        let Some(queue) = self.queues.get_mut(&token) else {
+            return;
+        };
+        let waits = queue.written > 0 && queue.in_memory == 0 && !queue.is_asked_for;
+        let due = waits.then_some(queue.due);
+        if queue.listed == due {
+            return;
+        }
+        if let Some(listed) = queue.listed {
+            self.due.remove(&(listed, token));
+        }
+        if let Some(due) = due {
+            self.due.insert((due, token));
+        }
+        queue.listed = due;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: TokenBytes = [1; 16];
+    const B: TokenBytes = [2; 16];
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn an_item_is_asked_for_once_when_it_is_due_and_again_when_what_came_is_done() {
+        let mut items = ParkedItems::default();
+        items.know(A, 3, at(10));
+        assert!(items.ask(at(9)).is_empty());
+        assert_eq!(items.ask(at(10)), [A]);
+        assert!(items.ask(at(99)).is_empty(), "it is on its way");
+        assert_eq!(items.found(A, 2), (2, 1), "one of them was not there");
+        items.enters_memory(A);
+        items.enters_memory(A);
+        items.answered(A, at(0));
+        items.done_in_memory(A);
+        assert!(items.ask(at(99)).is_empty(), "one is in memory");
+        items.done_in_memory(A);
+        assert!(!items.holds(&A));
+    }
+
+    #[test]
+    fn what_becomes_due_earlier_is_listed_once() {
+        let mut items = ParkedItems::default();
+        items.know(A, 1, at(100));
+        items.redriven(A);
+        assert_eq!(items.ask(at(200)), [A]);
+        assert_eq!(items.found(A, 2), (2, 0));
+    }
+
+    #[test]
+    fn what_is_not_written_down_is_not_asked_for() {
+        let mut items = ParkedItems::default();
+        items.park(A, 2, at(5));
+        items.follow(A);
+        items.know(B, 1, at(7));
+        assert_eq!(items.ask(at(9)), [B]);
+        items.written(A);
+        assert_eq!(items.ask(at(9)), [A]);
+        // Another was written down meanwhile: it may have been found or not.
+        items.written(A);
+        assert_eq!(items.found(A, 1), (2, 0));
+        items.enters_memory(A);
+        items.leave_memory(A, 1);
+        items.wait(A, at(20));
+        items.answered(A, at(0));
+        assert_eq!(items.next_due(), Some(at(20)));
+    }
+
+    #[test]
+    fn what_cannot_be_had_is_asked_for_later() {
+        let mut items = ParkedItems::default();
+        items.know(A, 1, at(0));
+        items.know(B, 1, at(1));
+        assert_eq!(items.ask(at(0)), [A]);
+        items.answered(A, at(30));
+        assert_eq!(items.ask(at(30)), [B, A]);
+    }
+}

@@ -1,0 +1,206 @@
+//! The loop of a route: reads, sends and writes side by side.
+//!
+//! # Invariants
+//!
+//! - At most one read and one settlement are under way; each is a future that this loop owns, so that whoever drops the loop ends all.
+//! - The loop waits for what was begun, for what becomes due, or for news; it never turns without one of them.
+
+mod reading;
+mod settling;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use weir_ledger::{Consumer, Ledger, ParkedItem};
+use weir_sinks::Outcome;
+
+use self::reading::Read;
+use self::settling::Settled;
+use super::books::Books;
+use super::line::{Line, Request, Rules};
+use super::reader::{Halt, Reader};
+use super::{RouteError, RouteTask};
+use crate::fault;
+use crate::pace::Backoff;
+
+/// Longest request, above the time limit of any single call of a sink. A request that ran into it may have been taken, in parts
+/// if it was sent in parts.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(90);
+
+/// A route at work.
+pub(super) struct Router {
+    ledger: Ledger,
+    rules: Rules,
+    books: Books,
+    lines: BTreeMap<String, Line>,
+    requests: FuturesUnordered<BoxFuture<'static, (Request, String, Vec<Outcome>)>>,
+    /// `None` while it is at work.
+    reader: Option<Reader>,
+    reading: Option<BoxFuture<'static, (Reader, Read)>>,
+    read_backoff: Backoff,
+    /// When to look for entries again, at the latest.
+    look_at: Instant,
+    /// What was read last was not parked, so that is next.
+    parked_is_next: bool,
+    /// When to look whether dead letters are to be sent again.
+    redrive_at: Instant,
+    /// When to look whether what is in memory is to be erased, and when that was last known.
+    erase_at: Instant,
+    erasures_known_at: Instant,
+    /// The ledger grew since it was read last.
+    has_grown: bool,
+    /// The sink whose parked deliveries were made again last.
+    asked_last: String,
+    /// `None` while it is being moved.
+    consumer: Option<Consumer>,
+    settling: Option<BoxFuture<'static, Settled>>,
+    settle_backoff: Backoff,
+    settle_at: Instant,
+    /// The route halts once everything before is settled.
+    halting: Option<Halt>,
+}
+
+impl Router {
+    pub(super) fn new(task: RouteTask, consumer: Consumer, parked: &[ParkedItem]) -> Self {
+        let count = parked.iter().map(|item| item.count).sum();
+        let mut router = Self {
+            books: Books::new(task.name, consumer.next, count, task.parked_max.get()),
+            ledger: task.ledger,
+            rules: task.rules,
+            lines: BTreeMap::new(),
+            requests: FuturesUnordered::new(),
+            reader: Some(task.reader),
+            reading: None,
+            read_backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(10)),
+            look_at: Instant::now(),
+            parked_is_next: false,
+            redrive_at: Instant::now(),
+            erase_at: Instant::now(),
+            erasures_known_at: Instant::now(),
+            has_grown: false,
+            asked_last: String::new(),
+            consumer: Some(consumer),
+            settling: None,
+            settle_backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(10)),
+            settle_at: Instant::now(),
+            halting: None,
+        };
+        for item in parked {
+            let clock = router.rules.gates.clock();
+            let due = item.due_at.map_or(Duration::ZERO, |due| clock.time_of(due));
+            router.line(&item.sink).know(item, due);
+        }
+        router
+    }
+
+    fn line(&mut self, sink: &str) -> &mut Line {
+        let gates = &self.rules.gates;
+        self.lines
+            .entry(sink.to_owned())
+            .or_insert_with(|| Line::new(gates.get(sink).cloned()))
+    }
+
+    pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<(), RouteError> {
+        let mut size = self.ledger.watch_size();
+        let mut news = self.rules.gates.news();
+        loop {
+            let is_stopping = stop.is_cancelled();
+            let is_paused = self.rules.gates.is_route_paused(&self.rules.route);
+            if !is_stopping && !is_paused {
+                if self.knows_erasures() {
+                    self.send();
+                }
+                self.read();
+            }
+            self.settle(is_stopping);
+            if is_stopping && self.requests.is_empty() && self.settling.is_none() {
+                return Ok(());
+            }
+            let works = !is_stopping && !is_paused;
+            let due = if works && self.knows_erasures() {
+                self.next_due()
+            } else {
+                None
+            };
+            let clock = self.rules.gates.clock().clone();
+            tokio::select! {
+                Some((request, sink, outcomes)) = self.requests.next() => {
+                    fault::point("after-request");
+                    if let Some(line) = self.lines.get_mut(&sink) {
+                        line.settle(&request, outcomes, &self.rules, &mut self.books);
+                    }
+                }
+                Some((reader, read)) = at_work(&mut self.reading) => {
+                    self.reading = None;
+                    self.reader = Some(reader);
+                    self.take(read);
+                }
+                Some(settled) = at_work(&mut self.settling) => {
+                    self.settling = None;
+                    self.settled(settled)?;
+                }
+                () = clock.sleep_until(due) => {}
+                () = tokio::time::sleep_until(self.settle_at), if self.has_to_settle() => {}
+                () = tokio::time::sleep_until(self.look_at), if works && self.looks_later() => {}
+                () = tokio::time::sleep_until(self.erase_at), if works && self.erases_later() => {}
+                () = tokio::time::sleep_until(self.redrive_at), if works && self.redrives_later() => {}
+                _ = size.changed(), if works && !self.read_backoff.is_failing() => {
+                    self.look_at = Instant::now();
+                    self.has_grown = true;
+                }
+                _ = news.changed() => {}
+                () = stop.cancelled(), if !is_stopping => {}
+            }
+        }
+    }
+
+    /// Sends whatever may be sent now.
+    fn send(&mut self) {
+        let now = self.rules.gates.clock().now();
+        for (name, line) in &mut self.lines {
+            while let Some(request) = line.request(now) {
+                self.requests.push(send(request, name.clone()).boxed());
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lines.values().all(|line| line.load().0 == 0)
+    }
+
+    /// When there is something to do, if nothing happens before.
+    fn next_due(&mut self) -> Option<Duration> {
+        let now = self.rules.gates.clock().now();
+        let may_ask = self.reader.is_some() && self.may_ask();
+        self.lines
+            .values_mut()
+            .filter_map(|line| line.next_due(now, may_ask))
+            .min()
+    }
+}
+
+/// Sends a request, and says what became of each message, whatever the sink does.
+async fn send(request: Request, sink: String) -> (Request, String, Vec<Outcome>) {
+    let outcomes = tokio::time::timeout(REQUEST_TIMEOUT, request.gate.sink.send(&request.messages)).await;
+    let outcomes = outcomes.unwrap_or_else(|_| {
+        let unavailable = Outcome::Unavailable {
+            reason: "the sink did not answer in time".to_owned(),
+            after: None,
+        };
+        vec![unavailable; request.messages.len()]
+    });
+    (request, sink, outcomes)
+}
+
+/// What becomes of something that is at work; nothing, if nothing is.
+async fn at_work<T>(work: &mut Option<BoxFuture<'static, T>>) -> Option<T> {
+    match work {
+        Some(work) => Some(work.await),
+        None => None,
+    }
+}

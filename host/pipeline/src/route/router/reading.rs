@@ -1,0 +1,254 @@
+//! What the loop reads: entries behind the cursor, parked deliveries that are due, dead letters that are sent again, and what is to
+//! be erased of what it has in memory.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use tokio::time::Instant;
+use weir_ledger::TokenBytes;
+use weir_model::Position;
+
+use super::Router;
+use crate::problem::error_chain;
+use crate::route::line::Line;
+use crate::route::reader::{Hindrance, MadeAgain, Resent, Window};
+
+/// How often the ledger is looked at for what other processes appended.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Deliveries in memory beyond which nothing more is read.
+const DELIVERIES_MAX: usize = 2000;
+
+/// Bytes of their messages beyond which nothing more is read.
+const BYTES_MAX: usize = 16 << 20;
+
+/// Dead letters that are sent again at a time, at most.
+const REDRIVEN_MAX: u16 = 100;
+
+/// What was read.
+pub(super) enum Read {
+    Window(Result<Option<Window>, Hindrance>),
+    Parked {
+        sink: String,
+        items: Vec<TokenBytes>,
+        made: Result<Vec<MadeAgain>, Hindrance>,
+    },
+    Redriven(Result<Vec<Resent>, Hindrance>),
+    Erasing(Result<HashSet<Position>, Hindrance>),
+}
+
+impl Router {
+    /// Reads on, if there is room for it and nobody is reading.
+    pub(super) fn read(&mut self) {
+        let Some(mut reader) = self.reader.take() else {
+            return;
+        };
+        if let Some(positions) = self.asks_for_erasures() {
+            self.reading = Some(
+                async move {
+                    let erasing = reader.erasing(positions).await;
+                    (reader, Read::Erasing(erasing))
+                }
+                .boxed(),
+            );
+            return;
+        }
+        if self.redrives() {
+            let count_max = u16::try_from(self.books.room()).unwrap_or(u16::MAX).min(REDRIVEN_MAX);
+            self.reading = Some(
+                async move {
+                    let resent = reader.redriven(count_max).await;
+                    (reader, Read::Redriven(resent))
+                }
+                .boxed(),
+            );
+            return;
+        }
+        let asked = if self.parked_is_next || !self.may_read() {
+            self.ask_for_parked()
+        } else {
+            None
+        };
+        self.parked_is_next = !self.parked_is_next;
+        if let Some((sink, items)) = asked {
+            self.reading = Some(
+                async move {
+                    let made = reader.parked(&sink, &items).await;
+                    (reader, Read::Parked { sink, items, made })
+                }
+                .boxed(),
+            );
+        } else if self.may_read() {
+            let next = self.books.next();
+            self.has_grown = false;
+            self.reading = Some(
+                async move {
+                    let window = reader.window(next).await;
+                    (reader, Read::Window(window))
+                }
+                .boxed(),
+            );
+        } else {
+            self.reader = Some(reader);
+        }
+    }
+
+    /// Whether entries may be read: it is time to look, and there is room for what they make.
+    fn may_read(&self) -> bool {
+        let (deliveries, bytes) = self
+            .lines
+            .values()
+            .map(Line::load)
+            .fold((0, 0), |sum, line| (sum.0 + line.0, sum.1 + line.1));
+        self.halting.is_none()
+            && !self.books.is_full()
+            && deliveries + self.books.parking() < DELIVERIES_MAX
+            && bytes < BYTES_MAX
+            && Instant::now() >= self.look_at
+    }
+
+    /// Whether what is in memory was not to be erased a moment ago. What waited for long, or came out of a pause, is looked at
+    /// first.
+    pub(super) fn knows_erasures(&self) -> bool {
+        self.is_empty() || self.erasures_known_at.elapsed() < LOOK_INTERVAL * 3
+    }
+
+    /// Positions of what is in memory, if it is time to look whether they are to be erased: what waits in memory, for a sink that
+    /// is away or paused, may wait for long.
+    fn asks_for_erasures(&self) -> Option<Vec<Position>> {
+        if Instant::now() < self.erase_at {
+            return None;
+        }
+        let mut positions: Vec<Position> = self.lines.values().flat_map(Line::positions).collect();
+        positions.sort_unstable();
+        positions.dedup();
+        (!positions.is_empty()).then_some(positions)
+    }
+
+    /// Whether it is time to look for dead letters that are to be sent again, and there is room for them.
+    fn redrives(&self) -> bool {
+        Instant::now() >= self.redrive_at && !self.books.is_redriving() && self.books.room() > 0
+    }
+
+    /// Whether nothing is read because it is not time to look.
+    pub(super) fn looks_later(&self) -> bool {
+        self.reader.is_some() && Instant::now() < self.look_at
+    }
+
+    pub(super) fn erases_later(&self) -> bool {
+        self.reader.is_some() && !self.is_empty() && Instant::now() < self.erase_at
+    }
+
+    pub(super) fn redrives_later(&self) -> bool {
+        self.reader.is_some() && Instant::now() < self.redrive_at
+    }
+
+    /// Whether parked deliveries may be made again: Postgres answers, and has the rows that are known here.
+    pub(super) fn may_ask(&self) -> bool {
+        let is_failing = self.read_backoff.is_failing() && Instant::now() < self.look_at;
+        let bytes: usize = self.lines.values().map(|line| line.load().1).sum();
+        self.books.agrees_with_rows() && !is_failing && bytes < BYTES_MAX
+    }
+
+    /// Parked items that are due, of one sink.
+    fn ask_for_parked(&mut self) -> Option<(String, Vec<TokenBytes>)> {
+        if !self.may_ask() {
+            return None;
+        }
+        let now = self.rules.gates.clock().now();
+        // In turns: one whose items are always due does not keep the others from it.
+        let mut lines: Vec<(&String, &mut Line)> = self.lines.iter_mut().collect();
+        let after_last = lines.partition_point(|(sink, _)| **sink <= self.asked_last);
+        lines.rotate_left(after_last);
+        let asked = lines.into_iter().find_map(|(sink, line)| {
+            let items = line.ask_for_parked(now);
+            (!items.is_empty()).then(|| (sink.clone(), items))
+        })?;
+        self.asked_last.clone_from(&asked.0);
+        Some(asked)
+    }
+
+    /// Takes over what was read.
+    pub(super) fn take(&mut self, read: Read) {
+        match read {
+            Read::Window(Ok(Some(window))) => {
+                self.read_backoff.succeeded();
+                if self.is_empty() {
+                    // What was just read was there.
+                    self.erasures_known_at = Instant::now();
+                    self.erase_at = Instant::now() + LOOK_INTERVAL;
+                }
+                self.books.scanned(window.next);
+                self.books.bury_all(window.dead_letters);
+                self.halting = window.halt;
+                for delivery in window.deliveries {
+                    self.books.begun(&delivery);
+                    let gates = &self.rules.gates;
+                    let line = self
+                        .lines
+                        .entry(delivery.sink.clone())
+                        .or_insert_with(|| Line::new(gates.get(&delivery.sink).cloned()));
+                    line.place(delivery, &self.rules, &mut self.books);
+                }
+            }
+            Read::Window(Ok(None)) => {
+                self.read_backoff.succeeded();
+                let wait = if self.has_grown { Duration::ZERO } else { LOOK_INTERVAL };
+                self.look_at = Instant::now() + wait;
+            }
+            Read::Window(Err(hindrance)) => self.hinder(&hindrance),
+            Read::Parked { sink, items, made } => {
+                let was_empty = self.is_empty();
+                let (line, books) = (self.lines.get_mut(&sink), &mut self.books);
+                match (line, made) {
+                    (Some(line), Ok(made)) => {
+                        if was_empty {
+                            self.erasures_known_at = Instant::now();
+                        }
+                        line.take_back(&items, made, &self.rules, books);
+                    }
+                    (Some(line), Err(hindrance)) => {
+                        let later = self.rules.gates.clock().now() + LOOK_INTERVAL * 5;
+                        line.ask_again_for(&items, later);
+                        self.hinder(&hindrance);
+                    }
+                    (None, _) => {}
+                }
+            }
+            Read::Erasing(erasing) => {
+                self.erase_at = Instant::now() + LOOK_INTERVAL;
+                match erasing {
+                    Ok(erasing) => {
+                        self.erasures_known_at = Instant::now();
+                        for line in self.lines.values_mut() {
+                            line.forget_erased(&erasing, &self.rules, &mut self.books);
+                        }
+                    }
+                    Err(hindrance) => self.hinder(&hindrance),
+                }
+            }
+            Read::Redriven(resent) => {
+                self.redrive_at = Instant::now() + LOOK_INTERVAL;
+                match resent {
+                    Ok(resent) => resent.into_iter().for_each(|resent| self.books.redrive(resent)),
+                    Err(hindrance) => tracing::warn!(
+                        route = %self.rules.route,
+                        problem = error_chain(&hindrance),
+                        "dead letters cannot be sent again now"
+                    ),
+                }
+            }
+        }
+    }
+
+    fn hinder(&mut self, hindrance: &Hindrance) {
+        tracing::warn!(
+            route = %self.rules.route,
+            position = %self.books.next(),
+            problem = error_chain(hindrance),
+            "the route waits at its cursor"
+        );
+        self.look_at = Instant::now() + self.read_backoff.next();
+    }
+}
