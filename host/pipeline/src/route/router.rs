@@ -51,7 +51,7 @@ pub(super) struct Router {
     redrive_at: Instant,
     /// When to look whether what is in memory is to be erased, and when that was last known.
     erase_at: Instant,
-    erasures_known_at: Instant,
+    erasures_known_at: Option<Instant>,
     /// The ledger grew since it was read last.
     has_grown: bool,
     /// The sink whose parked deliveries were made again last.
@@ -81,7 +81,7 @@ impl Router {
             parked_is_next: false,
             redrive_at: Instant::now(),
             erase_at: Instant::now(),
-            erasures_known_at: Instant::now(),
+            erasures_known_at: None,
             has_grown: false,
             asked_last: String::new(),
             consumer: Some(consumer),
@@ -111,6 +111,10 @@ impl Router {
         loop {
             let is_stopping = stop.is_cancelled();
             let is_paused = self.rules.gates.is_route_paused(&self.rules.route);
+            if news.has_changed().unwrap_or(false) {
+                news.mark_unchanged();
+                self.doubt_erasures();
+            }
             if !is_stopping && !is_paused {
                 if self.knows_erasures() {
                     self.send();
@@ -153,7 +157,7 @@ impl Router {
                     self.look_at = Instant::now();
                     self.has_grown = true;
                 }
-                _ = news.changed() => {}
+                _ = news.changed() => self.doubt_erasures(),
                 () = stop.cancelled(), if !is_stopping => {}
             }
         }

@@ -111,7 +111,14 @@ impl Router {
     /// Whether what is in memory was not to be erased a moment ago. What waited for long, or came out of a pause, is looked at
     /// first.
     pub(super) fn knows_erasures(&self) -> bool {
-        self.is_empty() || self.erasures_known_at.elapsed() < LOOK_INTERVAL * 3
+        let is_fresh = |known: Instant| known.elapsed() < LOOK_INTERVAL * 3;
+        self.is_empty() || self.erasures_known_at.is_some_and(is_fresh)
+    }
+
+    /// A sink takes events again, or an operator resumed something: what waited for that is looked at before it is sent.
+    pub(super) fn doubt_erasures(&mut self) {
+        self.erasures_known_at = None;
+        self.erase_at = Instant::now();
     }
 
     /// Positions of what is in memory, if it is time to look whether they are to be erased: what waits in memory, for a sink that
@@ -176,7 +183,7 @@ impl Router {
                 self.read_backoff.succeeded();
                 if self.is_empty() {
                     // What was just read was there.
-                    self.erasures_known_at = Instant::now();
+                    self.erasures_known_at = Some(Instant::now());
                     self.erase_at = Instant::now() + LOOK_INTERVAL;
                 }
                 self.books.scanned(window.next);
@@ -204,7 +211,7 @@ impl Router {
                 match (line, made) {
                     (Some(line), Ok(made)) => {
                         if was_empty {
-                            self.erasures_known_at = Instant::now();
+                            self.erasures_known_at = Some(Instant::now());
                         }
                         line.take_back(&items, made, &self.rules, books);
                     }
@@ -220,7 +227,7 @@ impl Router {
                 self.erase_at = Instant::now() + LOOK_INTERVAL;
                 match erasing {
                     Ok(erasing) => {
-                        self.erasures_known_at = Instant::now();
+                        self.erasures_known_at = Some(Instant::now());
                         for line in self.lines.values_mut() {
                             line.forget_erased(&erasing, &self.rules, &mut self.books);
                         }
