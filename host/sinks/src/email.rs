@@ -1,48 +1,40 @@
-//! E-mail by SMTP (RFC 5321): a message for each event.
+//! E-mail by SMTP: a message for each event.
 //!
 //! # Invariants
 //!
 //! - Every attempt has the same bytes: `Message-ID` is the delivery, `Date` the change's time.
 //! - Nothing of an event gets into a header as more than one line, nor into HTML as markup.
-//! - A password is not sent over a line that others can read.
+
+mod server;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use lettre::address::Envelope;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, SinglePart};
-use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
-use lettre::transport::smtp::extension::ClientId;
-use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
-use reqwest::Url;
 use weir_model::Event;
 use weir_routing::{Template, TemplateError};
 use zeroize::Zeroizing;
 
+use self::server::Server;
+use crate::outcome::one_line;
 use crate::{Limits, Message, Outcome, Sink};
 
-/// Ports of submission: with TLS from the beginning (RFC 8314), and with STARTTLS (RFC 6409).
-const SUBMISSIONS_PORT: u16 = 465;
-const SUBMISSION_PORT: u16 = 587;
-
-/// Longest wait for an answer to a command.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(20);
+/// Connections of a sink and route, at most.
+const CONNECTIONS_MAX: usize = 4;
 
 /// Longest that a message takes, connection and all.
 const MESSAGE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Connections of a sink, at most.
-const CONNECTIONS_MAX: u32 = 4;
+/// Longest wait for the end of a connection that is not needed any more.
+const QUIT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Longest subject, in characters: what is more helps nobody, and some servers refuse it.
 const SUBJECT_CHARS_MAX: usize = 200;
-
-/// Characters of an answer that are told.
-const TOLD_CHARS_MAX: usize = 200;
 
 /// How a sink of e-mail is configured.
 #[derive(Clone)]
@@ -80,8 +72,8 @@ pub enum EmailContent {
 #[derive(Debug, thiserror::Error)]
 pub enum EmailError {
     /// No server.
-    #[error("{0:?} is no server: write `smtps://smtp.example.com`, or `smtp://smtp.example.com` for STARTTLS")]
-    Server(String),
+    #[error("`server` names none: write `smtps://smtp.example.com`, or `smtp://smtp.example.com` for STARTTLS")]
+    Server,
     /// No address.
     #[error("{text:?} is no address: write `ops@example.com` or `Operations <ops@example.com>`")]
     Address {
@@ -111,7 +103,7 @@ pub enum EmailError {
 
 /// An SMTP server, and what it is sent.
 pub struct Email {
-    transport: AsyncSmtpTransport<Tokio1Executor>,
+    server: Server,
     envelope: Envelope,
     from: Mailbox,
     to: Vec<Mailbox>,
@@ -144,7 +136,7 @@ impl Email {
             EmailContent::Html(html) => Content::Html(template("html", html)?),
         };
         Ok(Self {
-            transport: transport(settings)?,
+            server: Server::new(&settings)?,
             envelope,
             from,
             to,
@@ -159,8 +151,9 @@ impl Email {
         let delivery = value["detail"]["delivery"].as_str().unwrap_or_default();
         let mut builder = lettre::Message::builder()
             .from(self.from.clone())
-            .subject(one_line(&self.subject.render(&value, str::to_owned)))
-            .date(SystemTime::from(event.time))
+            .subject(one_line(&self.subject.render(&value, str::to_owned), SUBJECT_CHARS_MAX))
+            // The header knows no time before 1970; a source may.
+            .date(SystemTime::from(event.time.max(Timestamp::UNIX_EPOCH)))
             .message_id(Some(format!("<{delivery}@weir>")))
             .raw_header(header("X-Weir-Delivery", delivery))
             // RFC 3834, section 5: nobody's holidays are answered to.
@@ -176,16 +169,30 @@ impl Email {
             Content::Text(template) => (ContentType::TEXT_PLAIN, template.render(&value, str::to_owned)),
             Content::Html(template) => (ContentType::TEXT_HTML, template.render(&value, escape)),
         };
+        // A line may only end as lines do: what some server takes for an end of the message would begin another one. No NUL either
+        // (RFC 5322, section 2.2 and 4).
+        let text = text.replace("\r\n", "\n").replace('\r', "\n").replace('\0', "\u{fffd}");
         let part = SinglePart::builder().header(kind).body(text);
         let message = builder.singlepart(part).expect("it has a sender and somebody gets it");
         String::from_utf8(message.formatted()).expect("what is not ASCII is encoded")
     }
 
     async fn send_one(&self, message: &Message) -> Outcome {
-        let sending = self.transport.send_raw(&self.envelope, message.body.as_bytes());
+        let sending = async {
+            match self.server.connect().await {
+                Ok(mut conversation) => {
+                    let outcome = conversation.send(&self.envelope, &message.body).await;
+                    Ok((outcome, conversation))
+                }
+                Err(unavailable) => Err(unavailable),
+            }
+        };
         match tokio::time::timeout(MESSAGE_TIMEOUT, sending).await {
-            Ok(Ok(_)) => Outcome::Accepted,
-            Ok(Err(error)) => outcome(&error),
+            Ok(Ok((outcome, conversation))) => {
+                let _ = tokio::time::timeout(QUIT_TIMEOUT, conversation.quit()).await;
+                outcome
+            }
+            Ok(Err(unavailable)) => unavailable,
             Err(_) => Outcome::unavailable("the server did not answer in time"),
         }
     }
@@ -196,7 +203,7 @@ impl Sink for Email {
         Limits {
             messages_max: 1,
             bytes_max: usize::MAX,
-            requests_max: CONNECTIONS_MAX as usize,
+            requests_max: CONNECTIONS_MAX,
         }
     }
 
@@ -221,72 +228,6 @@ impl Sink for Email {
     }
 }
 
-/// What an error says of the message. Sender and recipients are the same for every message: that a server does not take those is
-/// no fault of one.
-fn outcome(error: &lettre::transport::smtp::Error) -> Outcome {
-    let reason = explain(error);
-    match error.status().map(u16::from) {
-        // RFC 5321, section 4.2.3: too much of it, and "transaction failed": its content is refused.
-        Some(552 | 554) => Outcome::refused(reason),
-        // The server has trouble of its own with this one, or is full.
-        Some(450..=452) => Outcome::retry(reason),
-        _ => Outcome::unavailable(reason),
-    }
-}
-
-fn explain(error: &lettre::transport::smtp::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        let said = cause.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        source = cause.source();
-    }
-    one_line(&format!("the server: {text}"))
-        .chars()
-        .take(TOLD_CHARS_MAX)
-        .collect()
-}
-
-fn transport(settings: EmailSettings) -> Result<AsyncSmtpTransport<Tokio1Executor>, EmailError> {
-    let no_server = || EmailError::Server(settings.server.clone());
-    let url = Url::parse(&settings.server).map_err(|_| no_server())?;
-    let host = url.host_str().ok_or_else(no_server)?.to_owned();
-    let has_more = !matches!(url.path(), "" | "/") || url.query().is_some() || !url.username().is_empty();
-    if has_more || url.password().is_some() {
-        return Err(no_server());
-    }
-    if settings.without_tls && settings.credentials.is_some() {
-        return Err(EmailError::Readable);
-    }
-    let parameters = || {
-        let mut parameters = TlsParameters::builder(host.clone());
-        if let Some(pem) = &settings.ca {
-            parameters = parameters.add_root_certificate(Certificate::from_pem(pem)?);
-        }
-        parameters.build_rustls()
-    };
-    let (tls, port) = match (url.scheme(), settings.without_tls) {
-        ("smtps", false) => (Tls::Wrapper(parameters().map_err(EmailError::Tls)?), SUBMISSIONS_PORT),
-        ("smtp", false) => (Tls::Required(parameters().map_err(EmailError::Tls)?), SUBMISSION_PORT),
-        ("smtp", true) => (Tls::None, SUBMISSION_PORT),
-        _ => return Err(no_server()),
-    };
-    let pool = lettre::transport::smtp::PoolConfig::new().max_size(CONNECTIONS_MAX);
-    let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&host)
-        .port(url.port().unwrap_or(port))
-        .tls(tls)
-        .hello_name(ClientId::Domain("weir.invalid".to_owned()))
-        .timeout(Some(COMMAND_TIMEOUT))
-        .pool_config(pool);
-    if let Some((user, password)) = settings.credentials {
-        builder = builder.credentials(Credentials::new(user, password.to_string()));
-    }
-    Ok(builder.build())
-}
-
 fn mailbox(text: &str) -> Result<Mailbox, EmailError> {
     text.parse().map_err(|source| EmailError::Address {
         text: text.to_owned(),
@@ -296,11 +237,6 @@ fn mailbox(text: &str) -> Result<Mailbox, EmailError> {
 
 fn header(name: &'static str, value: &str) -> HeaderValue {
     HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
-}
-
-fn one_line(text: &str) -> String {
-    let printable = |character: char| if character.is_control() { ' ' } else { character };
-    text.chars().map(printable).take(SUBJECT_CHARS_MAX).collect()
 }
 
 /// Text as HTML has it.

@@ -15,6 +15,7 @@ mod email;
 mod eventbridge;
 mod log;
 mod message;
+mod outcome;
 mod sns;
 mod sqs;
 mod webhook;
@@ -24,6 +25,7 @@ pub use eventbridge::EventBridge;
 pub use ipnet::IpNet;
 pub use log::Log;
 pub use message::Message;
+pub use outcome::Outcome;
 pub use sns::Sns;
 pub use sqs::Sqs;
 pub use webhook::{Webhook, WebhookError, WebhookSettings};
@@ -31,7 +33,6 @@ pub use webhook::{Webhook, WebhookError, WebhookSettings};
 pub use weir_streams::AwsAccess;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use weir_model::Event;
@@ -64,51 +65,4 @@ pub struct Limits {
     pub bytes_max: usize,
     /// Most requests of one route at a time.
     pub requests_max: usize,
-}
-
-/// What became of one message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It was taken.
-    Accepted,
-    /// This message was not taken, and may be tried again.
-    Retry {
-        /// Why.
-        reason: String,
-        /// How long the sink asks to be left alone with it.
-        after: Option<Duration>,
-    },
-    /// The sink could not be asked, or takes nothing at all now. Nobody knows whether it took this message; it may be tried
-    /// again, and says nothing against the message.
-    Unavailable {
-        /// Why.
-        reason: String,
-        /// How long the sink asks to be left alone.
-        after: Option<Duration>,
-    },
-    /// It will never be taken as it is.
-    Refused {
-        /// Why.
-        reason: String,
-    },
-}
-
-impl Outcome {
-    pub(crate) fn retry(reason: impl Into<String>) -> Self {
-        Self::Retry {
-            reason: reason.into(),
-            after: None,
-        }
-    }
-
-    pub(crate) fn unavailable(reason: impl Into<String>) -> Self {
-        Self::Unavailable {
-            reason: reason.into(),
-            after: None,
-        }
-    }
-
-    pub(crate) fn refused(reason: impl Into<String>) -> Self {
-        Self::Refused { reason: reason.into() }
-    }
 }

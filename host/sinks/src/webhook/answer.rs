@@ -8,6 +8,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 
 use crate::Outcome;
+use crate::outcome::one_line;
 
 /// Bytes of an answer that are read. What is short is read to its end, so that its connection can be used again.
 const ANSWER_BYTES_MAX: usize = 16 << 10;
@@ -46,8 +47,7 @@ async fn read_body(mut response: Response) -> Vec<u8> {
 
 fn describe(status: StatusCode, body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(4 * TOLD_CHARS_MAX)]);
-    let printable = |character: char| if character.is_control() { ' ' } else { character };
-    let told: String = text.trim().chars().map(printable).take(TOLD_CHARS_MAX).collect();
+    let told = one_line(text.trim(), TOLD_CHARS_MAX);
     let hint = if status.is_redirection() {
         "; redirects are not followed"
     } else {

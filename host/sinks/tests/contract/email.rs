@@ -7,7 +7,7 @@ use weir_model::Event;
 use weir_sinks::{Email, EmailContent, EmailSettings, Sink as _};
 
 use crate::smtp::{self, Mails};
-use crate::support::{event, message};
+use crate::support::{event, kinds, message, messages, show};
 
 fn settings() -> EmailSettings {
     EmailSettings {
@@ -79,6 +79,57 @@ async fn what_an_event_says_gets_into_a_subject_as_one_line_and_into_html_as_tex
     assert!(content.contains("<p>&lt;b&gt;Zoë&lt;/b&gt;"), "{content}");
 }
 
+/// Sender, recipients and the place itself are the same for every message.
+#[tokio::test]
+async fn what_a_server_does_not_take_of_anybody_costs_no_message() {
+    for (command, answer) in [
+        ("EHLO", "554 5.3.2 no service for you"),
+        ("MAIL", "550 5.7.1 not from you"),
+        ("RCPT", "554 5.7.1 relay access denied"),
+        ("RCPT", "450 4.2.0 greylisted"),
+        ("DATA", "554 5.5.1 no valid recipients"),
+    ] {
+        let mails: Arc<Mutex<Mails>> = Arc::default();
+        mails.lock().unwrap().says.insert(command, answer);
+        let sink = Email::new(EmailSettings {
+            server: smtp::start(Arc::clone(&mails)).await,
+            without_tls: true,
+            ..settings()
+        });
+        let sink = sink.unwrap();
+        let outcomes = sink.send(&messages(&sink, 2)).await;
+        assert_eq!(kinds(&outcomes), ["unavailable"; 2], "{command}: {answer}");
+        let told = answer.split_once(' ').unwrap().1;
+        assert!(show(&outcomes)[0].contains(told), "{:?}", show(&outcomes));
+    }
+}
+
+/// A source says what it likes of the time.
+#[tokio::test]
+async fn a_change_of_before_1970_is_told_as_of_then() {
+    let mut event = event(0);
+    event.time = "-009999-01-02T01:59:59Z".parse().unwrap();
+    let mail = sent(&event, |_| {}).await;
+    assert_eq!(smtp::header(&mail, "Date"), "Thu, 01 Jan 1970 00:00:00 +0000");
+    event.time = jiff::Timestamp::MAX;
+    let mail = sent(&event, |_| {}).await;
+    assert_eq!(smtp::header(&mail, "Date"), "Thu, 30 Dec 9999 22:00:00 +0000");
+}
+
+/// What some servers take for the end of a message and the beginning of another is neither.
+#[tokio::test]
+async fn no_event_can_end_a_message_and_begin_another() {
+    let mut event = event(0);
+    let note = "x\r.\r\nMAIL FROM:<a@example.com>\r\n.\r\n\0";
+    event.detail.insert("note".to_owned(), note.into());
+    let mail = sent(&event, |settings| {
+        settings.content = EmailContent::Text("<$.detail.note>".to_owned());
+    })
+    .await;
+    assert!(!mail.replace("\r\n", "").contains(['\r', '\0']), "{mail:?}");
+    assert!(smtp::content(&mail).starts_with("x\r\n.\r\nMAIL FROM"), "{mail:?}");
+}
+
 #[tokio::test]
 async fn lines_that_begin_with_a_dot_arrive_as_they_are() {
     let mail = sent(&event(0), |settings| {
@@ -104,9 +155,7 @@ fn what_cannot_be_used_is_said_before_anything_is_sent() {
     };
     refused(
         |settings| settings.server = "smtp.example.com".to_owned(),
-        expect![[
-            r#""smtp.example.com" is no server: write `smtps://smtp.example.com`, or `smtp://smtp.example.com` for STARTTLS"#
-        ]],
+        expect!["`server` names none: write `smtps://smtp.example.com`, or `smtp://smtp.example.com` for STARTTLS"],
     );
     refused(
         |settings| settings.from = "weir at example".to_owned(),

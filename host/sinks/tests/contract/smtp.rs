@@ -16,6 +16,8 @@ use crate::support::delivery;
 pub(crate) struct Mails {
     pub(crate) requests: u64,
     pub(crate) taken: Vec<String>,
+    /// What it says to a command in place of what is usual.
+    pub(crate) says: HashMap<&'static str, &'static str>,
     /// Until it is calm.
     always: Option<Always>,
     /// For messages of these deliveries, once.
@@ -95,10 +97,14 @@ async fn serve(stream: TcpStream, mails: Arc<Mutex<Mails>>) -> std::io::Result<(
         if stream.read_line(&mut line).await? == 0 {
             return Ok(());
         }
-        let always = mails.lock().unwrap().always;
+        let (always, says) = {
+            let mails = mails.lock().unwrap();
+            (mails.always, mails.says.clone())
+        };
         let command = line.split([' ', '\r']).next().unwrap_or_default().to_uppercase();
         let answer = match (command.as_str(), always) {
             (_, Some(Always::Reset)) => return Ok(()),
+            (command, _) if says.contains_key(command) => says[command],
             ("MAIL", _) => {
                 mails.lock().unwrap().requests += 1;
                 match always {
