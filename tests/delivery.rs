@@ -142,6 +142,32 @@ async fn what_is_parked_and_erased_is_not_sent() {
     shop.running.stop().await;
 }
 
+/// What was sent carries no other payload under its id; what only stood behind it was never sent, and goes without.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_parked_and_erased_in_part_is_a_dead_letter_if_it_was_sent_and_else_goes_without_that_part() {
+    let shop = Shop::open(SOON_PARKED).await;
+    shop.receiver.answers_about("sick", 422);
+    shop.put("sick", "private");
+    shop.put("sick", "also private");
+    shop.shows(&["route", "ls"], "2 deliveries of 1 items are parked").await;
+    let order = ["erasure", "order", "orders", "sick", "--attribute", "note"];
+    let why = ["--basis", "GDPR 17", "--approver", "ann"];
+    let erased = shop.weir.command(&[&order[..], &why[..]].concat()).await;
+    assert!(erased.stdout.contains("2 bodies  done"), "{erased:?}");
+    let attempts = shop.receiver.hooks().len();
+    shop.receiver.answers_about("sick", 204);
+    assert_eq!(shop.took("sick", 1).await, [Value::Null]);
+    let letter = shop.shows(&["dlq", "ls"], "erased-in-part").await.stdout;
+    assert_eq!(letter.lines().count(), 1, "{letter}");
+    assert_eq!(shop.receiver.hooks().len(), attempts + 1);
+    let redriven = shop.weir.command(&["dlq", "redrive", "--all"]).await;
+    assert_eq!(redriven.code, Some(0), "{redriven:?}");
+    shop.put("sick", "later");
+    assert_eq!(shop.took("sick", 2).await, [Value::Null, "later".into()]);
+    shop.shows(&["dlq", "ls"], "erased-in-part").await;
+    shop.running.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_in_memory_for_a_paused_sink_and_is_erased_is_not_sent() {
     let shop = Shop::open("").await;

@@ -26,24 +26,45 @@ async fn a_sink_that_is_down_gets_one_request_at_a_time_and_nothing_is_parked_or
         stage.put(&format!("item-{}", number % 700), number);
     }
     stage.site.arrives().await;
-    let begins = stage.cursor().await;
+    let first = stage.first_change().await;
     stage.start();
-    eventually("it was asked for an hour", async || {
-        stage.step(Duration::from_secs(60));
-        (stage.sink.attempts() >= 100).then_some(())
-    })
-    .await;
+    let mut before = 0;
+    for _ in 0..60 {
+        before = eventually("it is asked once more", async || {
+            stage.step(Duration::from_secs(60));
+            let attempts = stage.sink.attempts();
+            (attempts > before).then_some(attempts)
+        })
+        .await;
+    }
+    // Four requests of ten were under way when it was found to be away.
+    assert!(before <= 40 + 120, "{before} were sent");
     assert_eq!(stage.parked().await, 0);
-    assert_eq!(
-        stage.cursor().await,
-        begins.max(stage.cursor().await),
-        "the cursor waits"
-    );
+    assert!(stage.cursor().await <= first, "the cursor waits");
     assert!(stage.dead_letters().await.is_empty());
     stage.sink.does(|_| Fate::Taken);
     stage.all_done().await;
     assert_eq!(stage.sink.count(), 3000);
     assert_eq!(stage.findings().await, [""; 0]);
+}
+
+/// A burst of a second's worth, and no more than that in each second after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_gets_no_more_events_in_a_second_than_it_is_meant_to() {
+    let mut stage = Stage::begin().await;
+    stage.messages_per_second = std::num::NonZeroU32::new(20);
+    for number in 0..60 {
+        stage.put(&format!("item-{number}"), number);
+    }
+    stage.site.arrives().await;
+    let begun = std::time::Instant::now();
+    stage.start();
+    eventually("all are delivered", async || {
+        stage.step(Duration::from_millis(50));
+        (stage.sink.count() == 60).then_some(())
+    })
+    .await;
+    assert!(begun.elapsed() >= Duration::from_millis(1900), "{:?}", begun.elapsed());
 }
 
 /// An endpoint that hangs on one item, and on nothing else, is there.
@@ -67,10 +88,36 @@ async fn a_sink_that_is_away_for_one_item_only_keeps_that_one_waiting_and_no_oth
         (stage.parked().await == 10).then_some(())
     })
     .await;
-    stage.took(90 + more).await;
+    eventually("the others are delivered", async || {
+        stage.step(Duration::from_millis(100));
+        (stage.sink.count() == 90 + more).then_some(())
+    })
+    .await;
     stage.sink.does(|_| Fate::Taken);
     stage.all_done().await;
     assert_eq!(stage.sink.count(), 100 + more);
+    assert_eq!(stage.findings().await, [""; 0]);
+}
+
+/// A sink that is away now and then, and says how long it wants to be left alone, fails on nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_goes_away_again_and_again_parks_nothing_that_it_takes_later() {
+    let mut stage = Stage::begin().await;
+    let mut seen = std::collections::HashMap::<String, u32>::new();
+    stage.sink.does(move |event| {
+        let times = seen.entry(event["detail"]["delivery"].to_string()).or_default();
+        *times += 1;
+        if *times < 4 { Fate::AwayForAWhile } else { Fate::Taken }
+    });
+    stage.retry = serde_json::from_str(r#"{"attempts_max": 2}"#).unwrap();
+    for number in 0..200 {
+        stage.put(&format!("item-{}", number % 50), number);
+    }
+    stage.site.arrives().await;
+    stage.start();
+    stage.all_done().await;
+    assert!(stage.dead_letters().await.is_empty());
+    assert_eq!(stage.sink.count(), 200);
     assert_eq!(stage.findings().await, [""; 0]);
 }
 

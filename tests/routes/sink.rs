@@ -23,6 +23,8 @@ pub(crate) enum Fate {
     Refused,
     /// The sink is not there.
     Away,
+    /// The sink asks to be left alone for a second.
+    AwayForAWhile,
 }
 
 type Rule = Box<dyn FnMut(&Value) -> Fate + Send>;
@@ -119,7 +121,7 @@ impl Sink for TestSink {
                 match fate {
                     Fate::Taken | Fate::TakenAndSilent => state.taken.push(event),
                     Fate::Refused => drop(state.refused.insert(event["detail"]["position"].as_u64().unwrap())),
-                    Fate::Fails | Fate::Away => {}
+                    Fate::Fails | Fate::Away | Fate::AwayForAWhile => {}
                 }
                 outcome(&fate)
             })
@@ -145,5 +147,9 @@ fn outcome(fate: &Fate) -> Outcome {
         Fate::Fails => Outcome::Retry { reason, after: None },
         Fate::Refused => Outcome::Refused { reason },
         Fate::Away | Fate::TakenAndSilent => Outcome::Unavailable { reason, after: None },
+        Fate::AwayForAWhile => Outcome::Unavailable {
+            reason,
+            after: Some(Duration::from_secs(1)),
+        },
     }
 }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use weir_evidence::EntryKind;
 use weir_ledger::{ConfiguredRoute, DeadLetter, DeadLetterSelection, FailurePolicy, RouteDefinition};
 use weir_model::Position;
 use weir_pipeline::{Activities, Clock, Gates, RouteError, RouteSettings, RouteTask, SinkSetup, Steps};
@@ -155,6 +156,15 @@ impl Stage {
         eventually("the sink takes them", async || (sink.count() >= messages).then_some(())).await;
     }
 
+    /// Where the first change stands.
+    pub(crate) async fn first_change(&mut self) -> Position {
+        let entries = self.site.entries().await;
+        let change = entries
+            .iter()
+            .find(|entry| matches!(entry.entry.kind, EntryKind::Change { .. }));
+        change.unwrap().position
+    }
+
     /// Deliveries that are parked.
     pub(crate) async fn parked(&self) -> usize {
         let items = self.site.ledger.parked_items(ROUTE).await.unwrap();
@@ -194,7 +204,7 @@ impl Stage {
             .redrive(&all, "as the test says", Timestamp::now())
             .await
             .unwrap()
-            > 0
+            .more
         {}
     }
 

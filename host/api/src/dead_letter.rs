@@ -5,7 +5,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use weir_ledger::{DeadLetter, DeadLetterSelection};
+use weir_ledger::{DeadLetter, DeadLetterSelection, OrderedLetters};
 
 use crate::error::ApiError;
 use crate::route::check_reason;
@@ -14,7 +14,7 @@ use crate::server::Answers;
 /// Dead letters of one answer, unless fewer are asked for.
 const LETTERS_MAX: u16 = 1000;
 
-/// Answer of `GET /v1/dead-letters`.
+/// Answer of `GET /v1/dead-letters`: without payloads and what plugins logged, which `GET /v1/dead-letters/{delivery}` has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DeadLetters {
     /// In order of position.
@@ -53,8 +53,10 @@ pub struct DeadLetterOrder {
 /// Answer to a [`DeadLetterOrder`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLettersOrdered {
-    /// How many: at most 500 at a time. Fewer are all there were.
+    /// How many: at most 500 at a time.
     pub count: usize,
+    /// There may be more: order again.
+    pub more: bool,
 }
 
 /// `GET /v1/dead-letters`
@@ -64,7 +66,10 @@ pub(crate) async fn list(
 ) -> Result<Json<DeadLetters>, ApiError> {
     check_text(query.route.as_deref())?;
     let limit = query.limit.unwrap_or(LETTERS_MAX).min(LETTERS_MAX);
-    let dead_letters = answers.ledger.dead_letters(query.route.as_deref(), limit).await?;
+    let dead_letters = answers
+        .ledger
+        .dead_letters_in_short(query.route.as_deref(), limit)
+        .await?;
     Ok(Json(DeadLetters { dead_letters }))
 }
 
@@ -87,8 +92,8 @@ pub(crate) async fn redrive(
     Json(order): Json<DeadLetterOrder>,
 ) -> Result<Json<DeadLettersOrdered>, ApiError> {
     let (selection, reason) = read(order)?;
-    let count = answers.ledger.redrive(&selection, &reason, Timestamp::now()).await?;
-    Ok(Json(DeadLettersOrdered { count }))
+    let ordered = answers.ledger.redrive(&selection, &reason, Timestamp::now()).await?;
+    Ok(Json(ordered.into()))
 }
 
 /// `POST /v1/dead-letters/drop`
@@ -98,8 +103,16 @@ pub(crate) async fn throw_away(
 ) -> Result<Json<DeadLettersOrdered>, ApiError> {
     let (selection, reason) = read(order)?;
     let dropped = answers.ledger.drop_dead_letters(&selection, &reason, Timestamp::now());
-    let count = dropped.await?;
-    Ok(Json(DeadLettersOrdered { count }))
+    Ok(Json(dropped.await?.into()))
+}
+
+impl From<OrderedLetters> for DeadLettersOrdered {
+    fn from(ordered: OrderedLetters) -> Self {
+        Self {
+            count: ordered.count,
+            more: ordered.more,
+        }
+    }
 }
 
 fn read(order: DeadLetterOrder) -> Result<(DeadLetterSelection, String), ApiError> {

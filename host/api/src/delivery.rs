@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use axum::routing::post;
+use axum::{Json, Router};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use weir_ledger::{Pausable, Pause};
+use weir_ledger::{Parked, ParkedPlace, Pausable, Pause};
+use weir_model::Position;
 
 use crate::error::ApiError;
 use crate::route::{RouteHaltState, check_reason};
@@ -113,6 +115,7 @@ pub struct Paused {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ParkedQuery {
     route: Option<String>,
+    after: Option<String>,
     limit: Option<u16>,
 }
 
@@ -121,6 +124,9 @@ pub(crate) struct ParkedQuery {
 pub struct ParkedDeliveries {
     /// In order of position.
     pub parked: Vec<ParkedDelivery>,
+    /// Ask again with `after` set to this for more; absent at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
 }
 
 /// A delivery that waits behind its item.
@@ -217,9 +223,12 @@ pub(crate) async fn parked(
     if let Some(route) = route {
         known(&answers, Pausable::Route, route).await?;
     }
-    let limit = query.limit.unwrap_or(PARKED_MAX).min(PARKED_MAX);
-    let parked = answers.ledger.parked(route, limit).await?.into_iter();
-    let parked = parked.map(|parked| ParkedDelivery {
+    let limit = query.limit.unwrap_or(PARKED_MAX).clamp(1, PARKED_MAX);
+    let after = query.after.as_deref().map(read_place).transpose()?;
+    let parked = answers.ledger.parked(route, after.as_ref(), limit).await?;
+    let is_full = parked.len() == usize::from(limit);
+    let after = parked.last().filter(|_| is_full).map(write_place);
+    let parked = parked.into_iter().map(|parked| ParkedDelivery {
         delivery: parked.delivery,
         route: parked.route,
         version: parked.version,
@@ -231,69 +240,62 @@ pub(crate) async fn parked(
     });
     Ok(Json(ParkedDeliveries {
         parked: parked.collect(),
+        after,
     }))
 }
 
-/// `POST /v1/routes/{route}/pause`
-pub(crate) async fn pause_route(
-    answers: State<Answers>,
-    Path(route): Path<String>,
-    request: Json<PauseRequest>,
-) -> Result<Json<Paused>, ApiError> {
-    pause(answers, Pausable::Route, &route, request).await
+/// A place, as `after` has it. Names have no `/`.
+fn write_place(parked: &Parked) -> String {
+    format!("{}/{}/{}/{}", parked.position, parked.output, parked.route, parked.sink)
 }
 
-/// `POST /v1/routes/{route}/resume`
-pub(crate) async fn resume_route(
-    answers: State<Answers>,
-    Path(route): Path<String>,
-    request: Json<PauseRequest>,
-) -> Result<Json<Paused>, ApiError> {
-    resume(answers, Pausable::Route, &route, request).await
+fn read_place(text: &str) -> Result<ParkedPlace, ApiError> {
+    let mut parts = text.splitn(4, '/');
+    let mut next = || parts.next().filter(|part| !part.contains('\0'));
+    let place = (|| {
+        Some(ParkedPlace {
+            position: Position(next()?.parse().ok().filter(|position| *position < 1 << 63)?),
+            output: next()?.parse().ok().filter(|output| *output < 1 << 31)?,
+            route: next()?.to_owned(),
+            sink: next()?.to_owned(),
+        })
+    })();
+    place.ok_or_else(|| {
+        let message = "`after` is what the answer before said";
+        ApiError::new(StatusCode::BAD_REQUEST, "bad-place", message)
+    })
 }
 
-/// `POST /v1/sinks/{sink}/pause`
-pub(crate) async fn pause_sink(
-    answers: State<Answers>,
-    Path(sink): Path<String>,
-    request: Json<PauseRequest>,
-) -> Result<Json<Paused>, ApiError> {
-    pause(answers, Pausable::Sink, &sink, request).await
+/// `POST /v1/routes/{route}/pause` and `.../resume`, or those of sinks: below `path`.
+pub(crate) fn pausing(kind: Pausable, path: &str) -> Router<Answers> {
+    let set = |is_paused: bool| {
+        post(
+            move |State(answers): State<Answers>, Path(name): Path<String>, Json(request): Json<PauseRequest>| async move {
+                set(&answers, kind, &name, is_paused, &request).await
+            },
+        )
+    };
+    Router::new()
+        .route(&format!("{path}/pause"), set(true))
+        .route(&format!("{path}/resume"), set(false))
 }
 
-/// `POST /v1/sinks/{sink}/resume`
-pub(crate) async fn resume_sink(
-    answers: State<Answers>,
-    Path(sink): Path<String>,
-    request: Json<PauseRequest>,
-) -> Result<Json<Paused>, ApiError> {
-    resume(answers, Pausable::Sink, &sink, request).await
-}
-
-async fn pause(
-    State(answers): State<Answers>,
+async fn set(
+    answers: &Answers,
     kind: Pausable,
     name: &str,
-    Json(request): Json<PauseRequest>,
+    is_paused: bool,
+    request: &PauseRequest,
 ) -> Result<Json<Paused>, ApiError> {
     check_reason(&request.reason)?;
-    known(&answers, kind, name).await?;
-    let now = Timestamp::now();
-    answers.ledger.pause(kind, name, &request.reason, now).await?;
-    Ok(Json(Paused { paused: true }))
-}
-
-async fn resume(
-    State(answers): State<Answers>,
-    kind: Pausable,
-    name: &str,
-    Json(request): Json<PauseRequest>,
-) -> Result<Json<Paused>, ApiError> {
-    check_reason(&request.reason)?;
-    known(&answers, kind, name).await?;
-    let now = Timestamp::now();
-    answers.ledger.resume(kind, name, &request.reason, now).await?;
-    Ok(Json(Paused { paused: false }))
+    known(answers, kind, name).await?;
+    let (ledger, now) = (&answers.ledger, Timestamp::now());
+    if is_paused {
+        ledger.pause(kind, name, &request.reason, now).await?;
+    } else {
+        ledger.resume(kind, name, &request.reason, now).await?;
+    }
+    Ok(Json(Paused { paused: is_paused }))
 }
 
 fn paused(pauses: &[Pause], kind: Pausable, name: &str) -> Option<PauseState> {

@@ -12,7 +12,7 @@ use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
-use weir_ledger::{Database, Ledger};
+use weir_ledger::{Database, Ledger, Pausable};
 use weir_pipeline::{IntakeStatus, Publication, Scrubbed};
 use weir_runtime::COMPONENT_BYTES_MAX;
 
@@ -119,12 +119,10 @@ impl Api {
             .route("/dead-letters/redrive", post(dead_letter::redrive))
             .route("/dead-letters/drop", post(dead_letter::throw_away))
             .route("/parked", get(delivery::parked))
+            .merge(delivery::pausing(Pausable::Route, "/routes/{route}"))
+            .merge(delivery::pausing(Pausable::Sink, "/sinks/{sink}"))
             .route("/routes", get(delivery::routes))
-            .route("/routes/{route}/pause", post(delivery::pause_route))
-            .route("/routes/{route}/resume", post(delivery::resume_route))
             .route("/sinks", get(delivery::sinks))
-            .route("/sinks/{sink}/pause", post(delivery::pause_sink))
-            .route("/sinks/{sink}/resume", post(delivery::resume_sink))
             .route(
                 "/lookups/{name}",
                 post(lookup::upload).layer(DefaultBodyLimit::max(LOOKUP_BYTES_MAX)),

@@ -1,6 +1,6 @@
 //! Dead letters: deliveries that were given up, with all that is needed to understand and repeat them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use jiff_sqlx::Timestamp as StoredTimestamp;
 use serde::Serialize;
@@ -57,7 +57,17 @@ impl Ledger {
     ///
     /// Postgres failed.
     pub async fn dead_letters(&self, route: Option<&str>, count_max: u16) -> sqlx::Result<Vec<DeadLetter>> {
-        self.list_dead_letters(None, route, count_max).await
+        self.list_dead_letters(None, route, count_max, true).await
+    }
+
+    /// Lists at most `count_max` dead letters, in order of position, without their payloads and what plugins logged: each may be
+    /// megabytes.
+    ///
+    /// # Errors
+    ///
+    /// Postgres failed.
+    pub async fn dead_letters_in_short(&self, route: Option<&str>, count_max: u16) -> sqlx::Result<Vec<DeadLetter>> {
+        self.list_dead_letters(None, route, count_max, false).await
     }
 
     /// How many dead letters each route has; routes without any are not told.
@@ -81,7 +91,7 @@ impl Ledger {
     ///
     /// Postgres failed.
     pub async fn dead_letter(&self, delivery: &str) -> sqlx::Result<Option<DeadLetter>> {
-        Ok(self.list_dead_letters(Some(delivery), None, 1).await?.pop())
+        Ok(self.list_dead_letters(Some(delivery), None, 1, true).await?.pop())
     }
 
     async fn list_dead_letters(
@@ -89,10 +99,12 @@ impl Ledger {
         delivery: Option<&str>,
         route: Option<&str>,
         count_max: u16,
+        in_full: bool,
     ) -> sqlx::Result<Vec<DeadLetter>> {
         let rows = sqlx::query!(
             r#"
-            select delivery, route, version, position, sink, code, reason, attempts, plugin_digest, plugin_log, payload,
+            select delivery, route, version, position, sink, code, reason, attempts, plugin_digest,
+                case when $5 then plugin_log end as plugin_log, case when $5 then payload end as payload,
                 created_at as "created_at: StoredTimestamp", redrive_at is not null as "is_redriven!"
             from dead_letter
             where ledger_id = $1 and ($2::text is null or delivery = $2) and ($3::text is null or route = $3)
@@ -103,6 +115,7 @@ impl Ledger {
             delivery,
             route,
             i64::from(count_max),
+            in_full,
         )
         .fetch_all(&self.shared.pool);
         let rows = in_time::<_, sqlx::Error>(rows).await?;
@@ -141,19 +154,31 @@ impl Ledger {
         Ok(())
     }
 
-    pub(crate) async fn delete_redriven(&self, conn: &mut PgConnection, redriven: &[Redriven]) -> sqlx::Result<()> {
+    /// Takes letters out that are sent again. What was thrown away meanwhile is not among those that it gives back.
+    pub(crate) async fn delete_redriven<'a>(
+        &self,
+        conn: &mut PgConnection,
+        redriven: &'a [Redriven],
+    ) -> sqlx::Result<Vec<&'a Redriven>> {
         if redriven.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let letters: Vec<String> = redriven.iter().map(|redriven| redriven.letter.clone()).collect();
-        sqlx::query!(
-            "delete from dead_letter where ledger_id = $1 and delivery = any($2) and redrive_at is not null",
+        let deleted: HashSet<String> = sqlx::query_scalar!(
+            "
+            delete from dead_letter
+            where ledger_id = $1 and delivery = any($2) and redrive_at is not null
+            returning delivery
+            ",
             self.shared.id,
             &letters,
         )
-        .execute(conn)
-        .await?;
-        Ok(())
+        .fetch_all(conn)
+        .await?
+        .into_iter()
+        .collect();
+        let is_deleted = |redriven: &&Redriven| deleted.contains(&redriven.letter);
+        Ok(redriven.iter().filter(is_deleted).collect())
     }
 
     /// No order to erase is carried out before this transaction ends: a letter that is written now is found by whoever erases

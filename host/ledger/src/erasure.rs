@@ -28,6 +28,7 @@ use crate::{BodyKeyError, Ledger, ReadError, from_stored, in_time};
 
 pub use self::carry_out::CarriedOut;
 pub(crate) use self::covered::Covered;
+pub use self::covered::Erasing;
 pub use self::hold::{Hold, HoldError, NewHold};
 
 /// What an erasure or a hold is about.

@@ -50,6 +50,19 @@ pub struct Tried {
     pub due_at: Timestamp,
 }
 
+/// Where a parked delivery stands among all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ParkedPlace {
+    /// The change.
+    pub position: Position,
+    /// Number of the output.
+    pub output: u32,
+    /// The route.
+    pub route: String,
+    /// The sink.
+    pub sink: String,
+}
+
 /// What is parked of one item at one sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParkedItem {
@@ -87,7 +100,8 @@ impl Ledger {
     pub async fn parked_items(&self, route: &str) -> sqlx::Result<Vec<ParkedItem>> {
         let rows = sqlx::query!(
             r#"
-            select sink, token, count(*) as "count!", min(due_at) as "due_at: StoredTimestamp"
+            select sink, token, count(*) as "count!",
+                (array_agg(due_at order by position, output))[1] as "due_at: StoredTimestamp"
             from parked
             where ledger_id = $1 and route = $2
             group by sink, token
@@ -148,12 +162,20 @@ impl Ledger {
         rows.into_iter().map(StoredParked::read).collect()
     }
 
-    /// Lists at most `count_max` parked deliveries, in order of position.
+    /// Lists at most `count_max` parked deliveries behind a place, in order of place.
     ///
     /// # Errors
     ///
     /// Postgres failed.
-    pub async fn parked(&self, route: Option<&str>, count_max: u16) -> sqlx::Result<Vec<Parked>> {
+    pub async fn parked(
+        &self,
+        route: Option<&str>,
+        after: Option<&ParkedPlace>,
+        count_max: u16,
+    ) -> sqlx::Result<Vec<Parked>> {
+        let nowhere = ParkedPlace::default();
+        let is_first = after.is_none();
+        let after = after.unwrap_or(&nowhere);
         let rows = sqlx::query_as!(
             StoredParked,
             r#"
@@ -161,12 +183,18 @@ impl Ledger {
                 failed_at as "failed_at: _", due_at as "due_at: _"
             from parked
             where ledger_id = $1 and ($2::text is null or route = $2)
-            order by position, output, sink
+                and ($4 or (position, output, route, sink) > ($5, $6, $7, $8))
+            order by position, output, parked.route, sink
             limit $3
             "#,
             self.shared.id,
             route,
             i64::from(count_max),
+            is_first,
+            to_stored(after.position),
+            stored_number(after.output, "output")?,
+            after.route,
+            after.sink,
         )
         .fetch_all(&self.shared.pool);
         let rows = in_time::<_, sqlx::Error>(rows).await?;

@@ -26,6 +26,8 @@ pub struct RecordedEntry {
     pub leaf: Hash,
     /// What was sealed; empty where nothing was, or where it was erased.
     pub body: weir_evidence::Body,
+    /// Number of the key that seals the body. Another one seals what is left of it after a part was erased.
+    pub body_key: Option<i64>,
     /// The body was erased.
     pub is_erased: bool,
 }
@@ -256,6 +258,7 @@ impl Ledger {
             leaf: leaf_hash(&stored.entry),
             bytes: stored.entry,
             body: Body::default(),
+            body_key: stored.body_key,
             is_erased: false,
         };
         if recorded.entry.commitment().is_none() {

@@ -16,7 +16,7 @@ use crate::append::OwnRecord;
 use crate::{DeadLetter, Ledger, in_time};
 
 /// Letters of one order, at most: their ids stand in its entry.
-const LETTERS_MAX: i64 = 500;
+const AT_ONCE_MAX: usize = 500;
 
 /// Others that order the same in the same moment, at most.
 const RACES_MAX: usize = 10;
@@ -32,6 +32,15 @@ pub struct DeadLetterSelection {
     pub code: Option<String>,
 }
 
+/// Dead letters that were ordered about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OrderedLetters {
+    /// How many.
+    pub count: usize,
+    /// There may be more: order again.
+    pub more: bool,
+}
+
 /// What is done to dead letters.
 #[derive(Clone, Copy)]
 enum Order {
@@ -40,18 +49,21 @@ enum Order {
 }
 
 impl Ledger {
-    /// Orders dead letters to be sent again, at most 500 of them, lowest positions first, and records that. Says how many: fewer
-    /// than 500 are all.
+    /// Orders dead letters to be sent again, at most 500 of them, lowest positions first, and records that. Says how many.
     ///
     /// # Errors
     ///
     /// Postgres failed. Asking again is safe.
-    pub async fn redrive(&self, selection: &DeadLetterSelection, reason: &str, now: Timestamp) -> sqlx::Result<usize> {
+    pub async fn redrive(
+        &self,
+        selection: &DeadLetterSelection,
+        reason: &str,
+        now: Timestamp,
+    ) -> sqlx::Result<OrderedLetters> {
         self.order_letters(Order::Redrive, selection, reason, now).await
     }
 
-    /// Throws dead letters away, at most 500 of them, lowest positions first, and records that. Says how many: fewer than 500 are
-    /// all.
+    /// Throws dead letters away, at most 500 of them, lowest positions first, and records that. Says how many.
     ///
     /// # Errors
     ///
@@ -61,7 +73,7 @@ impl Ledger {
         selection: &DeadLetterSelection,
         reason: &str,
         now: Timestamp,
-    ) -> sqlx::Result<usize> {
+    ) -> sqlx::Result<OrderedLetters> {
         self.order_letters(Order::Drop, selection, reason, now).await
     }
 
@@ -71,11 +83,11 @@ impl Ledger {
         selection: &DeadLetterSelection,
         reason: &str,
         now: Timestamp,
-    ) -> sqlx::Result<usize> {
+    ) -> sqlx::Result<OrderedLetters> {
         for _ in 0..RACES_MAX {
-            let deliveries = self.select_letters(selection).await?;
+            let deliveries = self.select_letters(order, selection).await?;
             if deliveries.is_empty() {
-                return Ok(0);
+                return Ok(OrderedLetters::default());
             }
             let what = match order {
                 Order::Redrive => "dead-letters-redriven",
@@ -84,35 +96,43 @@ impl Ledger {
             let detail: Value = json!({ "deliveries": deliveries, "reason": reason });
             let record = OwnRecord::lifecycle(&self.shared.name, what, detail.to_string(), now)?;
             let mut is_stale = false;
-            let appended =
-                self.append_own(&record, async |conn, _| {
-                    let done = match order {
-                    Order::Redrive => sqlx::query!(
-                        "
+            let appended = self.append_own(&record, async |conn, _| {
+                let done = match order {
+                    Order::Redrive => {
+                        sqlx::query!(
+                            "
                         update dead_letter set redrive_at = clock_timestamp()
                         where ledger_id = $1 and delivery = any($2) and redrive_at is null
                         ",
-                        self.shared.id,
-                        &deliveries,
-                    )
-                    .execute(conn)
-                    .await?,
-                    Order::Drop => sqlx::query!(
-                        "delete from dead_letter where ledger_id = $1 and delivery = any($2) and redrive_at is null",
-                        self.shared.id,
-                        &deliveries,
-                    )
-                    .execute(conn)
-                    .await?,
-                };
-                    is_stale = done.rows_affected() != deliveries.len() as u64;
-                    if is_stale {
-                        return Err(races());
+                            self.shared.id,
+                            &deliveries,
+                        )
+                        .execute(conn)
+                        .await?
                     }
-                    Ok(())
-                });
+                    Order::Drop => {
+                        sqlx::query!(
+                            "delete from dead_letter where ledger_id = $1 and delivery = any($2)",
+                            self.shared.id,
+                            &deliveries,
+                        )
+                        .execute(conn)
+                        .await?
+                    }
+                };
+                is_stale = done.rows_affected() != deliveries.len() as u64;
+                if is_stale {
+                    return Err(races());
+                }
+                Ok(())
+            });
             match appended.await {
-                Ok(_) => return Ok(deliveries.len()),
+                Ok(_) => {
+                    return Ok(OrderedLetters {
+                        count: deliveries.len(),
+                        more: deliveries.len() == AT_ONCE_MAX,
+                    });
+                }
                 Err(_) if is_stale => {}
                 Err(error) => return Err(error),
             }
@@ -120,12 +140,13 @@ impl Ledger {
         Err(races())
     }
 
-    async fn select_letters(&self, selection: &DeadLetterSelection) -> sqlx::Result<Vec<String>> {
+    /// What is ordered to be sent again already is only thrown away: its route may be gone.
+    async fn select_letters(&self, order: Order, selection: &DeadLetterSelection) -> sqlx::Result<Vec<String>> {
         let selected = sqlx::query_scalar!(
             "
             select delivery
             from dead_letter
-            where ledger_id = $1 and redrive_at is null
+            where ledger_id = $1 and ($6 or redrive_at is null)
                 and (cardinality($2::text[]) = 0 or delivery = any($2))
                 and ($3::text is null or route = $3)
                 and ($4::text is null or code = $4)
@@ -136,7 +157,8 @@ impl Ledger {
             &selection.deliveries,
             selection.route,
             selection.code,
-            LETTERS_MAX,
+            i64::try_from(AT_ONCE_MAX).expect("it is a small number"),
+            matches!(order, Order::Drop),
         )
         .fetch_all(&self.shared.pool);
         in_time(selected).await

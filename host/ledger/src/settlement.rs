@@ -63,12 +63,12 @@ impl Ledger {
                 self.hold_erasures(&mut tx).await?;
             }
             // First, for a letter may be written again under the same id.
-            self.delete_redriven(&mut tx, &settlement.redriven).await?;
+            let redriven = self.delete_redriven(&mut tx, &settlement.redriven).await?;
             self.insert_dead_letters(&mut tx, &settlement.dead_letters).await?;
             if !settlement.parked.is_empty() {
                 self.insert_parked(&mut tx, &settlement.parked).await?;
             }
-            for redriven in &settlement.redriven {
+            for redriven in redriven {
                 self.insert_parked(&mut tx, &redriven.parked).await?;
             }
             self.update_parked(&mut tx, &settlement.tried).await?;

@@ -45,6 +45,21 @@ impl Ledger {
         in_time::<_, sqlx::Error>(noted).await.map(drop)
     }
 
+    /// Forgets the sinks that are not among these.
+    ///
+    /// # Errors
+    ///
+    /// Postgres failed. Safe to repeat.
+    pub async fn forget_other_sinks(&self, sinks: &[String]) -> sqlx::Result<()> {
+        let forgotten = sqlx::query!(
+            "delete from sink_state where ledger_id = $1 and sink <> all($2)",
+            self.shared.id,
+            sinks,
+        )
+        .execute(&self.shared.pool);
+        in_time::<_, sqlx::Error>(forgotten).await.map(drop)
+    }
+
     /// The sinks that are known, by name.
     ///
     /// # Errors

@@ -40,7 +40,7 @@ pub struct Gates {
     clock: Clock,
     by_name: BTreeMap<String, Arc<Gate>>,
     paused_routes: Mutex<HashSet<String>>,
-    /// Changes when more may be sent than before.
+    /// Changes when more may be sent than before, or an operator paused something.
     news: watch::Sender<()>,
 }
 
@@ -103,11 +103,17 @@ impl Gates {
 
     /// Keeps up with what operators pause, and tells other processes what became of each sink, until `stop` is cancelled.
     pub async fn keep(&self, ledger: &Ledger, stop: &CancellationToken) {
+        let names: Vec<String> = self.by_name.keys().cloned().collect();
+        let mut are_others_forgotten = false;
         let mut noted = BTreeMap::new();
         let mut news = self.news.subscribe();
         loop {
             let looked = async {
                 self.look(ledger).await?;
+                if !are_others_forgotten {
+                    ledger.forget_other_sinks(&names).await?;
+                    are_others_forgotten = true;
+                }
                 for (name, gate) in &self.by_name {
                     let state = gate.told();
                     if noted.get(name) != Some(&state) {
@@ -177,7 +183,7 @@ impl Gates {
         paused.contains(route)
     }
 
-    /// Changes when more may be sent than before.
+    /// Changes when more may be sent than before, or an operator paused something.
     pub(crate) fn news(&self) -> watch::Receiver<()> {
         self.news.subscribe()
     }
@@ -225,7 +231,7 @@ impl Gates {
         if is_closed && !was_closed {
             tracing::info!(sink = gate.name, "the sink takes events again");
         }
-        if is_closed != was_closed || openings != before {
+        if is_closed && !was_closed {
             self.news.send_replace(());
         }
     }

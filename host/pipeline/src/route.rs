@@ -13,7 +13,7 @@
 //! # Invariants
 //!
 //! - What is decided about a change depends on the change and the route's version at its position, on nothing else.
-//! - The cursor passes a position only when each of its deliveries was accepted, is parked, or is a dead letter.
+//! - The cursor passes a position only when each of its deliveries was accepted, is parked, is a dead letter, or was erased.
 //! - A sink that takes nothing makes the route wait where it is. An item that fails makes nothing wait but itself.
 //! - A route that halts stands before the change that its plugin fails on, and goes on there with its next version.
 

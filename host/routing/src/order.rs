@@ -93,6 +93,18 @@ impl<Key: Clone + Eq + Hash, Delivery> Outbox<Key, Delivery> {
         self.ready.len()
     }
 
+    /// How many deliveries [`Outbox::take`] would take now.
+    pub fn fitting(&mut self, now: Duration, limits: RequestLimits) -> usize {
+        self.wake(now);
+        let mut bytes = 0;
+        let sizes = self.ready.iter().map(|(_, ticket)| self.queued[ticket].bytes);
+        let fits = sizes.take(limits.deliveries_max).take_while(|size| {
+            bytes += size;
+            bytes == *size || bytes <= limits.bytes_max
+        });
+        fits.count()
+    }
+
     /// What is known of a delivery.
     ///
     /// # Panics
@@ -126,40 +138,6 @@ impl<Key: Clone + Eq + Hash, Delivery> Outbox<Key, Delivery> {
         settled.delivery
     }
 
-    /// Takes out what is not to be sent any more, in order, unless it is under way.
-    ///
-    /// # Panics
-    ///
-    /// Never: what is queued is in the queue of its key.
-    pub fn remove_if(&mut self, mut is_unwanted: impl FnMut(&Delivery) -> bool) -> Vec<Delivery> {
-        let unwanted = self.queued.iter().filter(|(_, queued)| is_unwanted(&queued.delivery));
-        let unwanted: Vec<(Ticket, Key)> = unwanted.map(|(ticket, queued)| (*ticket, queued.key.clone())).collect();
-        let mut removed = Vec::new();
-        for (ticket, key) in unwanted {
-            let queue = self.by_key.get_mut(&key);
-            let queue = queue.expect("an unsettled delivery is in the queue of its key");
-            let is_first = queue.front() == Some(&ticket);
-            let before = self.ready.len() + self.waiting.len();
-            self.ready.retain(|(_, ready)| *ready != ticket);
-            self.waiting.retain(|(_, waiting)| *waiting != ticket);
-            if is_first && before == self.ready.len() + self.waiting.len() {
-                continue;
-            }
-            queue.retain(|queued| *queued != ticket);
-            match queue.front() {
-                Some(next) if is_first => {
-                    self.ready.insert((next.0, *next));
-                }
-                Some(_) => {}
-                None => {
-                    self.by_key.remove(&key);
-                }
-            }
-            removed.push(self.remove(ticket).delivery);
-        }
-        removed
-    }
-
     /// A delivery that was taken failed, and may be attempted again at `due`.
     pub fn retry_at(&mut self, ticket: Ticket, due: Duration) {
         self.waiting.insert((due, ticket));
@@ -176,6 +154,20 @@ impl<Key: Clone + Eq + Hash, Delivery> Outbox<Key, Delivery> {
         let queue = queue.expect("an unsettled delivery is in the queue of its key");
         assert_eq!(queue.front(), Some(&ticket), "only the first of a key is ever taken");
         queue.into_iter().map(|ticket| self.remove(ticket).delivery).collect()
+    }
+
+    /// Everything of a key goes out of here, unless its first is under way. The order is kept.
+    pub fn withdraw_idle(&mut self, key: &Key) -> Vec<Delivery> {
+        let Some(first) = self.by_key.get(key).and_then(|queue| queue.front()).copied() else {
+            return Vec::new();
+        };
+        let idle = self.ready.len() + self.waiting.len();
+        self.ready.retain(|(_, ready)| *ready != first);
+        self.waiting.retain(|(_, waiting)| *waiting != first);
+        if self.ready.len() + self.waiting.len() == idle {
+            return Vec::new();
+        }
+        self.withdraw(first)
     }
 
     /// Everything that is not settled, in order.
@@ -314,17 +306,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unwanted_is_taken_out_unless_it_is_under_way() {
-        let mut outbox = outbox("abab");
+    fn a_key_can_be_taken_out_as_a_whole_unless_one_of_it_is_under_way() {
+        let mut outbox = outbox("abcab");
         let one = RequestLimits {
             deliveries_max: 1,
             ..LIMITS
         };
         let under_way = outbox.take(at(0), one)[0];
-        assert_eq!(outbox.remove_if(|place| *place != 3), [1, 2]);
-        assert_eq!(take(&mut outbox, 0), [3]);
-        assert_eq!(outbox.settle(under_way), 0);
-        assert_eq!(outbox.len(), 1);
+        assert!(outbox.withdraw_idle(&'a').is_empty());
+        assert_eq!(outbox.withdraw_idle(&'b'), [1, 4]);
+        assert!(outbox.withdraw_idle(&'x').is_empty());
+        outbox.retry_at(under_way, at(60));
+        assert_eq!(outbox.withdraw_idle(&'a'), [0, 3]);
+        assert_eq!(outbox.next_due(), None);
+        assert_eq!(take(&mut outbox, 0), [2]);
     }
 
     #[test]
@@ -335,6 +330,7 @@ mod tests {
         }
         assert_eq!(outbox.ready(at(0)), 4);
         for place in 0..4 {
+            assert_eq!(outbox.fitting(at(0), LIMITS), 1);
             assert_eq!(take(&mut outbox, 0), [place]);
         }
     }

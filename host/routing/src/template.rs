@@ -16,6 +16,9 @@ pub use self::detail::DetailTemplate;
 /// Longest template, in bytes.
 const BYTES_MAX: usize = 64 << 10;
 
+/// Places of one template. Each may be a whole event.
+const PLACES_MAX: usize = 100;
+
 /// A template that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
@@ -51,12 +54,7 @@ impl Template {
     ///
     /// A place is not closed, or its path is none.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
-        if text.len() > BYTES_MAX {
-            return Err(TemplateError {
-                at: BYTES_MAX,
-                problem: "it is longer than 64 KiB",
-            });
-        }
+        check_length(text)?;
         let mut parts = Vec::new();
         let mut at = 0;
         while let Some(found) = text[at..].find("<$") {
@@ -87,6 +85,17 @@ impl Template {
         }
         rendered
     }
+}
+
+fn check_length(text: &str) -> Result<(), TemplateError> {
+    let (at, problem) = if text.len() > BYTES_MAX {
+        (BYTES_MAX, "it is longer than 64 KiB")
+    } else if let Some((at, _)) = text.match_indices("<$").nth(PLACES_MAX) {
+        (at, "it has more than 100 places")
+    } else {
+        return Ok(());
+    };
+    Err(TemplateError { at, problem })
 }
 
 fn find<'event>(event: &'event Value, steps: &[Step]) -> Option<&'event Value> {

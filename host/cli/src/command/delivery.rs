@@ -127,8 +127,15 @@ fn print_pause(paused: Option<&PauseState>) {
 }
 
 async fn list_parked(client: &Client, route: Option<String>, json: bool) -> Result<ExitCode> {
-    let query: Vec<_> = route.into_iter().map(|route| ("route", route)).collect();
-    let listed: ParkedDeliveries = client.get(&["v1", "parked"], &query).await?;
+    let mut query: Vec<_> = route.into_iter().map(|route| ("route", route)).collect();
+    let mut listed: ParkedDeliveries = client.get(&["v1", "parked"], &query).await?;
+    while let Some(after) = listed.after.take() {
+        query.retain(|(name, _)| *name != "after");
+        query.push(("after", after));
+        let page: ParkedDeliveries = client.get(&["v1", "parked"], &query).await?;
+        listed.parked.extend(page.parked);
+        listed.after = page.after;
+    }
     if json {
         print_json(&listed)?;
         return Ok(ExitCode::SUCCESS);

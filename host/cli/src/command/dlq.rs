@@ -12,9 +12,6 @@ use crate::config::ConfigPath;
 use crate::output::{print_json, printable};
 use crate::say;
 
-/// Letters that the service orders at a time.
-const AT_A_TIME: usize = 500;
-
 pub(crate) async fn dlq(config: &ConfigPath, args: DlqArgs, json: bool) -> Result<ExitCode> {
     let client = Client::new(&config.load()?)?;
     match args.command {
@@ -102,7 +99,7 @@ async fn order(client: &Client, what: &str, letters: LetterArgs, json: bool) -> 
     loop {
         let ordered: DeadLettersOrdered = client.post(&["v1", "dead-letters", what], &order).await?;
         count += ordered.count;
-        if ordered.count < AT_A_TIME {
+        if !ordered.more {
             break;
         }
     }

@@ -86,6 +86,9 @@ fn email_settings(loaded: &Loaded, name: &str, email: &EmailConfig) -> Result<Em
             let password = secret(loaded, name, email.secret_file.as_deref(), how)?;
             Some((username.clone(), Zeroizing::new(password.trim().to_owned())))
         }
+        None if email.secret_file.is_some() => {
+            bail!("it has a `secret_file` and no `username` that the password is of")
+        }
         None => None,
     };
     Ok(EmailSettings {

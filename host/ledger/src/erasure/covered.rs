@@ -6,6 +6,8 @@
 //!   then reads the orders that are new finds the one that says so.
 //! - An order is read without asking whether it was erased itself: it never is.
 
+use std::collections::{BTreeMap, HashMap};
+
 use weir_evidence::{ErasurePlan, ErasureScope, Positions};
 use weir_model::Position;
 
@@ -20,6 +22,30 @@ pub(crate) struct Covered {
     whole: Positions,
     /// Bodies that may have lost attributes.
     partial: Positions,
+    /// Orders about attributes that were not done when they were looked at last.
+    undone: Vec<Undone>,
+}
+
+/// An order about attributes that is not done.
+struct Undone {
+    id: String,
+    positions: Positions,
+    /// Positions of it below this were dealt with.
+    erased_to: u64,
+}
+
+/// What an order to erase means for a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Erasing {
+    /// It is ordered to go as a whole.
+    Whole,
+    /// It is ordered to lose something, and has not yet.
+    Pending,
+    /// It may have lost something: this is the key that seals it now.
+    Done {
+        /// Number of the key.
+        body_key: Option<i64>,
+    },
 }
 
 /// An order with its plan.
@@ -52,16 +78,78 @@ impl Ledger {
         Ok(positions.filter(is_covered).collect())
     }
 
-    /// Those of these positions that an order covers, wholly or in part, as of now.
+    /// What orders to erase mean for those of these positions that any order covers, as of now.
     ///
     /// # Errors
     ///
     /// Postgres failed, or an order cannot be read.
-    pub async fn erasing<C: FromIterator<Position>>(
+    pub async fn erasing(
         &self,
         positions: impl Iterator<Item = Position>,
-    ) -> Result<C, ReadError> {
-        Ok(self.ordered_now(positions).await?.into_iter().collect())
+    ) -> Result<BTreeMap<Position, Erasing>, ReadError> {
+        let mut covered = self.shared.covered.lock().await;
+        self.read_new_orders(&mut covered).await?;
+        self.look_at_undone(&mut covered).await?;
+        let state = |position: Position| {
+            let is_pending = |order: &Undone| position.0 >= order.erased_to && order.positions.contains(position.0);
+            match () {
+                () if covered.whole.contains(position.0) => Some(Erasing::Whole),
+                () if covered.undone.iter().any(is_pending) => Some(Erasing::Pending),
+                () if covered.partial.contains(position.0) => Some(Erasing::Done { body_key: None }),
+                () => None,
+            }
+        };
+        let states = positions.filter_map(|position| Some((position, state(position)?)));
+        let mut states: BTreeMap<Position, Erasing> = states.collect();
+        drop(covered);
+        let done = |(_, state): &(&Position, &Erasing)| matches!(state, Erasing::Done { .. });
+        let done: Vec<i64> = states
+            .iter()
+            .filter(done)
+            .map(|(position, _)| to_stored(*position))
+            .collect();
+        for (position, body_key) in self.body_keys_at(&done).await? {
+            states.insert(position, Erasing::Done { body_key });
+        }
+        Ok(states)
+    }
+
+    /// The keys that seal the bodies at these positions now.
+    async fn body_keys_at(&self, positions: &[i64]) -> sqlx::Result<Vec<(Position, Option<i64>)>> {
+        if positions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = sqlx::query!(
+            "select position, body_key from entry where ledger_id = $1 and position = any($2)",
+            self.shared.id,
+            positions,
+        )
+        .fetch_all(&self.shared.pool);
+        let rows = in_time::<_, sqlx::Error>(rows).await?.into_iter();
+        Ok(rows.map(|row| (from_stored(row.position), row.body_key)).collect())
+    }
+
+    /// How far the orders about attributes are that were not done.
+    async fn look_at_undone(&self, covered: &mut Covered) -> sqlx::Result<()> {
+        if covered.undone.is_empty() {
+            return Ok(());
+        }
+        let rows = sqlx::query!(
+            "select erasure_id, erased_to from erasure where ledger_id = $1 and done_at is null",
+            self.shared.id,
+        )
+        .fetch_all(&self.shared.pool);
+        let stands: HashMap<String, i64> = in_time::<_, sqlx::Error>(rows)
+            .await?
+            .into_iter()
+            .map(|row| (row.erasure_id, row.erased_to))
+            .collect();
+        covered.undone.retain_mut(|order| {
+            let erased_to = stands.get(&order.id);
+            order.erased_to = erased_to.map_or(u64::MAX, |position| position.cast_unsigned());
+            erased_to.is_some()
+        });
+        Ok(())
     }
 
     /// Orders that were announced at this position or behind it.
@@ -113,7 +201,14 @@ impl Ledger {
     async fn read_new_orders(&self, covered: &mut Covered) -> Result<(), ReadError> {
         for order in self.orders_since(covered.read_to).await? {
             let positions = match order.scope {
-                ErasureScope::Attribute => &mut covered.partial,
+                ErasureScope::Attribute => {
+                    covered.undone.push(Undone {
+                        id: order.id.clone(),
+                        positions: order.plan.positions.clone(),
+                        erased_to: 0,
+                    });
+                    &mut covered.partial
+                }
                 _ => &mut covered.whole,
             };
             *positions = positions.union(&order.plan.positions);

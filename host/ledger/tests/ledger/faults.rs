@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use expect_test::expect;
 use jiff::Timestamp;
-use weir_ledger::{ConsumerError, DeadLetter, RouteDefinition, Settlement};
+use weir_ledger::{ConsumerError, DeadLetter, DeadLetterSelection, Parked, Redriven, RouteDefinition, Settlement};
 use weir_model::Position;
 
 use crate::promotions::{enter, planned};
@@ -153,49 +153,110 @@ async fn body_keys_are_handed_out_once_whatever_was_cut() {
 }
 
 #[tokio::test]
-async fn a_cursor_and_its_dead_letters_move_together_whatever_was_cut() {
+async fn a_cursor_moves_together_with_what_is_dead_and_what_is_parked_whatever_was_cut() {
     let world = World::new().await;
     let lease = world.lease("a").await;
     append(&world.ledger, &lease, 0, 200).await.unwrap();
     at_every_cut(&world, async |case| {
         let mut consumer = case.process.claim_consumer("route:mail", Position(0)).await.unwrap();
         let position = consumer.next;
-        let letter = dead_letter(position);
+        let settlement = Settlement {
+            dead_letters: vec![dead_letter(position)],
+            parked: vec![parked(position)],
+            ..Settlement::default()
+        };
+        let next = Position(position.0 + 1);
         case.arm();
-        let settled = case
-            .process
-            .settle(
-                &mut consumer,
-                Position(position.0 + 1),
-                &Settlement::of_dead_letters([letter.clone()]),
-            )
-            .await;
+        let settled = case.process.settle(&mut consumer, next, &settlement).await;
         assert_eq!(
             settled.is_ok(),
             consumer.next > position,
             "a cursor in hand moves when it moved for sure"
         );
 
-        // The successor finds both or neither, and may do the same again.
+        // The successor finds all or nothing, and may do the same again.
         let mut consumer = world.ledger.claim_consumer("route:mail", Position(0)).await.unwrap();
         let letters = world.ledger.dead_letters(Some("mail"), 1000).await.unwrap();
-        assert_eq!(letters.len() as u64, consumer.next.0);
+        let waiting = world.ledger.parked(Some("mail"), None, 1000).await.unwrap();
+        let moved = consumer.next.0;
+        assert_eq!((letters.len() as u64, waiting.len() as u64), (moved, moved));
         if settled.is_ok() {
             assert_eq!(consumer.next.0, position.0 + 1);
         }
-        world
-            .ledger
-            .settle(
-                &mut consumer,
-                Position(position.0 + 1),
-                &Settlement::of_dead_letters([letter]),
-            )
-            .await
-            .unwrap();
+        world.ledger.settle(&mut consumer, next, &settlement).await.unwrap();
         let letters = world.ledger.dead_letters(Some("mail"), 1000).await.unwrap();
-        assert_eq!(letters.len() as u64, position.0 + 1);
+        let waiting = world.ledger.parked(Some("mail"), None, 1000).await.unwrap();
+        assert_eq!((letters.len() as u64, waiting.len() as u64), (next.0, next.0));
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_dead_letter_that_is_sent_again_is_parked_in_its_place_whatever_was_cut() {
+    let world = World::new().await;
+    let lease = world.lease("a").await;
+    append(&world.ledger, &lease, 0, 10).await.unwrap();
+    at_every_cut(&world, async |case| {
+        let mut consumer = case.process.claim_consumer("route:mail", Position(0)).await.unwrap();
+        let letter = dead_letter(Position(0));
+        let dead = Settlement::of_dead_letters([letter.clone()]);
+        case.process.settle(&mut consumer, Position(1), &dead).await.unwrap();
+        let all = DeadLetterSelection::default();
+        let ordered = world
+            .ledger
+            .redrive(&all, "mended", Timestamp::UNIX_EPOCH)
+            .await
+            .unwrap();
+        assert_eq!((ordered.count, ordered.more), (1, false));
+        let settlement = Settlement {
+            redriven: vec![Redriven {
+                letter: letter.delivery.clone(),
+                parked: vec![parked(Position(0))],
+            }],
+            ..Settlement::default()
+        };
+        case.arm();
+        let _ = case.process.settle(&mut consumer, Position(1), &settlement).await;
+
+        let mut consumer = world.ledger.claim_consumer("route:mail", Position(0)).await.unwrap();
+        for _ in 0..2 {
+            let letters = world.ledger.dead_letters(Some("mail"), 10).await.unwrap();
+            let waiting = world.ledger.parked(Some("mail"), None, 10).await.unwrap();
+            assert_eq!(letters.len() + waiting.len(), 1, "it is the one or the other");
+            world
+                .ledger
+                .settle(&mut consumer, Position(1), &settlement)
+                .await
+                .unwrap();
+        }
+        assert!(world.ledger.dead_letters(Some("mail"), 10).await.unwrap().is_empty());
+        let gone = Settlement {
+            unparked: vec![letter.delivery],
+            ..Settlement::default()
+        };
+        world.ledger.settle(&mut consumer, Position(1), &gone).await.unwrap();
+        // What was thrown away meanwhile is not parked.
+        world
+            .ledger
+            .settle(&mut consumer, Position(1), &settlement)
+            .await
+            .unwrap();
+        assert!(world.ledger.parked(None, None, 10).await.unwrap().is_empty());
+    })
+    .await;
+}
+
+fn parked(position: Position) -> Parked {
+    Parked {
+        delivery: format!("delivery-{position}"),
+        route: "mail".to_owned(),
+        version: 1,
+        position,
+        output: 0,
+        sink: "postbox".to_owned(),
+        token: [7; 16],
+        tried: None,
+    }
 }
 
 fn dead_letter(position: Position) -> DeadLetter {

@@ -33,6 +33,7 @@ mod erased;
 mod erasing_meanwhile;
 mod erasure;
 mod large;
+mod parked;
 mod partitions;
 mod promotions;
 mod reading;

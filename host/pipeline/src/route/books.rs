@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use weir_ledger::{DeadLetter, Parked, Redriven, Settlement, Tried};
 use weir_model::Position;
 use weir_routing::Watermark;
@@ -104,16 +105,29 @@ impl Books {
         !self.settlement.redriven.is_empty() || self.closing.redriven
     }
 
-    /// A dead letter is sent again: what is sent is parked, and due at once.
-    pub(super) fn redrive(&mut self, resent: Resent) {
+    /// A dead letter is sent again: what is sent is parked, and due at once. Says whether there was room; where nothing is
+    /// parked, there is.
+    pub(super) fn redrive(&mut self, resent: Resent, now: Timestamp) -> bool {
+        if self.parked > 0 && resent.deliveries.len() > self.room() {
+            return false;
+        }
         self.parked += resent.deliveries.len();
-        let parked = resent.deliveries.iter().map(|delivery| self.row(delivery, None));
+        // What was sent before stays known as that; its failures are forgotten, for somebody mended something.
+        let was_sent = resent.letter.sink.is_some() && resent.letter.attempts > 0;
+        let tried = was_sent.then_some(Tried {
+            attempts: resent.letter.attempts,
+            failures: 0,
+            failed_at: now,
+            due_at: now,
+        });
+        let parked = resent.deliveries.iter().map(|delivery| self.row(delivery, tried));
         let redriven = Redriven {
             parked: parked.collect(),
             letter: resent.letter.delivery,
         };
         self.settlement.redriven.push(redriven);
         self.settlement.dead_letters.extend(resent.dead_letters);
+        true
     }
 
     /// A parked delivery failed once more.
@@ -159,16 +173,16 @@ impl Books {
         });
     }
 
-    /// A parked delivery cannot be made again.
-    pub(super) fn bury_lost(&mut self, parked: &Parked, attempts: u32) {
+    /// A parked delivery cannot be made again as it was.
+    pub(super) fn bury_lost(&mut self, parked: &Parked, attempts: u32, (code, reason): (&str, &str)) {
         self.settlement.dead_letters.push(DeadLetter {
             delivery: parked.delivery.clone(),
             route: self.route.clone(),
             version: parked.version,
             position: parked.position,
             sink: Some(parked.sink.clone()),
-            code: "not-repeatable".to_owned(),
-            reason: "the route's version does not make this delivery of the change any more".to_owned(),
+            code: code.to_owned(),
+            reason: reason.to_owned(),
             attempts,
             plugin_digest: None,
             plugin_log: None,
@@ -191,18 +205,16 @@ impl Books {
     /// Everything below this is dealt with.
     pub(super) fn cursor(&self) -> Position {
         let done = Position(self.watermark.cursor());
-        // Before the first that does not fit; where nothing is parked, one position does, whatever it has.
+        if !self.is_full() {
+            return done;
+        }
+        // Before the first that does not fit. Where nothing is parked, one position does, whatever it has.
         let room = self.parked_max.saturating_sub(self.parked);
-        let position = |place: &(Position, u32, String)| place.0;
-        let unfit = self.parking.keys().nth(room).map(position);
-        let first = self.parking.keys().next().map(position);
-        let unfit = if self.parked == 0 && unfit == first {
-            self.parking
-                .keys()
-                .map(position)
-                .find(|position| Some(*position) != first)
-        } else {
-            unfit
+        let mut positions = self.parking.keys().map(|(position, _, _)| *position);
+        let first = positions.clone().next();
+        let unfit = match positions.nth(room) {
+            unfit if unfit == first && self.parked == 0 => positions.find(|position| Some(*position) != first),
+            unfit => unfit,
         };
         unfit.map_or(done, |unfit| unfit.min(done))
     }
@@ -212,15 +224,23 @@ impl Books {
         self.parked + self.parking.len() > self.parked_max
     }
 
-    /// Deliveries that wait behind their item and are not written down.
-    pub(super) fn parking(&self) -> usize {
-        self.parking.len()
+    /// What is in memory because the cursor has not passed it: deliveries that wait behind their item, and dead letters; and bytes
+    /// of those.
+    pub(super) fn load(&self) -> (usize, usize) {
+        let letters = &self.settlement.dead_letters;
+        let payload = |letter: &DeadLetter| letter.payload.as_ref().map_or(0, String::len);
+        (self.parking.len() + letters.len(), letters.iter().map(payload).sum())
+    }
+
+    /// Positions that were looked at and that the cursor has not passed.
+    pub(super) fn ahead(&self) -> u64 {
+        self.watermark.next().saturating_sub(self.cursor().0)
     }
 
     /// Whether the rows of what is parked are those that are known here.
     pub(super) fn agrees_with_rows(&self) -> bool {
         let is_written = self.settlement.unparked.is_empty() && self.settlement.tried.is_empty();
-        is_written && self.closing.changed == 0
+        is_written && self.closing.changed == 0 && !self.is_redriving()
     }
 
     /// Whether something can be written besides the cursor.
@@ -269,7 +289,7 @@ impl Books {
 
     /// Puts back what could not be written: it goes before what came since.
     pub(super) fn reopen(&mut self, settlement: Settlement) {
-        self.parked -= self.closing.parked;
+        self.parked = self.parked.saturating_sub(self.closing.parked);
         self.closing = Closing::default();
         let place = |parked: &Parked| (parked.position, parked.output, parked.sink.clone());
         let parked = settlement.parked.iter().map(|parked| (place(parked), parked.clone()));

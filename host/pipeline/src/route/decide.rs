@@ -32,6 +32,8 @@ pub(super) struct Delivery {
     /// Number of the output; 0 is the change as it is.
     pub(super) output: u32,
     pub(super) item: ItemToken,
+    /// Number of the key that sealed the body that it was made of.
+    pub(super) body_key: Option<i64>,
     pub(super) sink: String,
     pub(super) event: Event,
 }
@@ -43,6 +45,7 @@ pub(super) struct Candidate {
     shard: ShardId,
     sequence: SequenceNumber,
     item: ItemToken,
+    body_key: Option<i64>,
     event: Event,
 }
 
@@ -103,17 +106,17 @@ pub(super) async fn decide(
             route: route.to_owned(),
             decision: describe(&answer),
         });
-        let settlement = Settlement {
+        let plan = Plan {
             route,
             version,
             candidate,
         };
         match (answer, version.stored.definition.failure) {
-            (Ok(decision), _) => settlement.plan(decision, &mut decided),
-            (Err(fault), FailurePolicy::DeadLetter) => decided.dead_letters.push(settlement.poison(fault)),
+            (Ok(decision), _) => plan.carry_out(decision, &mut decided),
+            (Err(fault), FailurePolicy::DeadLetter) => decided.dead_letters.push(plan.poison(fault)),
             // What a plugin rejects, it did not fail on.
             (Err(fault), _) if matches!(fault.code, FaultCode::Rejected(_)) => {
-                decided.dead_letters.push(settlement.poison(fault));
+                decided.dead_letters.push(plan.poison(fault));
             }
             (Err(fault), FailurePolicy::Pass) => {
                 tracing::warn!(route, %position, code = fault.code.as_str(), "the plugin fails on a change; it is sent as it is");
@@ -121,7 +124,7 @@ pub(super) async fn decide(
                     keep: true,
                     outputs: Vec::new(),
                 };
-                settlement.plan(kept, &mut decided);
+                plan.carry_out(kept, &mut decided);
             }
             (Err(fault), FailurePolicy::Halt) => {
                 decided.halt = Some((position, fault.code.as_str().to_owned()));
@@ -199,20 +202,21 @@ pub(super) fn take(
         shard: origin.shard,
         sequence,
         item,
+        body_key: recorded.body_key,
         event,
     };
     Some((candidate, BatchChange { change, who }))
 }
 
 /// One change on its way from decision to deliveries.
-struct Settlement<'a> {
+struct Plan<'a> {
     route: &'a str,
     version: &'a Arc<LoadedVersion>,
     candidate: Candidate,
 }
 
-impl Settlement<'_> {
-    fn plan(&self, decision: Decision, decided: &mut Decided) {
+impl Plan<'_> {
+    fn carry_out(&self, decision: Decision, decided: &mut Decided) {
         if decision.keep {
             self.deliver(0, None, &self.templated(self.candidate.event.clone()), decided);
         }
@@ -233,6 +237,7 @@ impl Settlement<'_> {
                     position: self.candidate.position,
                     output,
                     item: self.candidate.item.clone(),
+                    body_key: self.candidate.body_key,
                     sink: sink.clone(),
                     event: event.clone().delivered_as(&id),
                     id,
@@ -248,7 +253,7 @@ impl Settlement<'_> {
         };
         let detail = template.render(&event.to_json());
         let templated = event.with_output(event.detail_type.clone(), detail);
-        templated.expect("a template that sets what only Weir sets is refused when it is configured")
+        templated.expect("a version whose template sets what only Weir sets is not loaded")
     }
 
     fn output_event(&self, output: &Output) -> Result<Event, String> {

@@ -12,30 +12,34 @@
 //! - At most one delivery of an item is under way, and each only after every earlier one was accepted or given up.
 //! - While anything of an item is parked, whatever comes of it is parked too, behind it.
 
+mod outgoing;
 mod parked;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use sha2::{Digest as _, Sha256};
-use weir_ledger::{ParkedItem, TokenBytes, Tried};
+use weir_ledger::{Erasing, ParkedItem, TokenBytes};
 use weir_model::Position;
 use weir_routing::{Outbox, RequestLimits, RetrySchedule, Ticket};
 use weir_sinks::{Limits, Message, Outcome};
 
+use self::outgoing::Outgoing;
 use self::parked::ParkedItems;
 use super::books::Books;
 use super::decide::Delivery;
 use super::reader::{MadeAgain, Remade};
+use crate::clock::Clock;
 use crate::gate::{Gate, Gates, Pass};
 use crate::pace::random;
 use crate::{Activities, Activity};
 
 /// The longest that a delivery which failed is kept in memory. What takes longer is parked: the route goes on without it.
 const WAIT_IN_MEMORY_MAX: Duration = Duration::from_secs(2);
+
+/// How long something waits of which a part is being erased.
+const NOT_YET_WAIT: Duration = Duration::from_secs(1);
 
 /// What all lines of a route share.
 pub(super) struct Rules {
@@ -56,19 +60,6 @@ pub(super) struct Line {
     requests: usize,
     /// When the sink's rate leaves room for another one.
     not_before: Duration,
-}
-
-/// A delivery in memory.
-struct Outgoing {
-    delivery: Delivery,
-    message: Arc<Message>,
-    attempts: u32,
-    /// Attempts that the sink answered. A sink that is away does not count.
-    failures: u32,
-    failed_at: Option<Timestamp>,
-    is_parked: bool,
-    /// How much the sink had accepted when it was away for this one last.
-    away_at: Option<u64>,
 }
 
 /// Messages on their way.
@@ -133,7 +124,11 @@ impl Line {
     /// The next request, if one may be sent now.
     pub(super) fn request(&mut self, now: Duration) -> Option<Request> {
         let gate = self.gate.as_ref()?;
-        let wanted = self.outbox.ready(now).min(self.limits.messages_max);
+        let limits = RequestLimits {
+            deliveries_max: self.limits.messages_max,
+            bytes_max: self.limits.bytes_max,
+        };
+        let wanted = self.outbox.fitting(now, limits);
         if wanted == 0 || self.requests >= self.limits.requests_max {
             return None;
         }
@@ -145,12 +140,14 @@ impl Line {
             }
             Pass::Closed => return None,
         };
-        let limits = RequestLimits {
-            deliveries_max,
-            bytes_max: self.limits.bytes_max,
-        };
         let gate = Arc::clone(gate);
-        let tickets = self.outbox.take(now, limits);
+        let tickets = self.outbox.take(
+            now,
+            RequestLimits {
+                deliveries_max,
+                ..limits
+            },
+        );
         self.requests += 1;
         let messages = tickets.iter().map(|ticket| {
             let outgoing = self.outbox.get_mut(*ticket);
@@ -184,17 +181,17 @@ impl Line {
         if may_send { self.parked.ask(now) } else { Vec::new() }
     }
 
-    /// Parked deliveries of these items could not be made again. Others go first.
+    /// Parked deliveries of these items could not be made again. Others go first, and these one at a time: one of them may be all
+    /// that is wrong.
     pub(super) fn ask_again_for(&mut self, items: &[TokenBytes], due: Duration) {
-        for token in items {
-            self.parked.answered(*token, due);
-        }
+        self.parked.doubt(items, due);
     }
 
     /// Parked deliveries were made again, of these items.
     pub(super) fn take_back(&mut self, items: &[TokenBytes], made: Vec<MadeAgain>, rules: &Rules, books: &mut Books) {
         // Those that were being written while this was read are not known to be there yet. They stand behind the others.
         let mut known: HashMap<TokenBytes, usize> = HashMap::new();
+        let mut not_yet = Vec::new();
         for token in items {
             let found = made.iter().filter(|made| made.parked.token == *token).count();
             let (written, missing) = self.parked.found(*token, found);
@@ -205,6 +202,12 @@ impl Line {
             match known.get_mut(&parked.token) {
                 Some(left) if *left > 0 => *left -= 1,
                 _ => continue,
+            }
+            if matches!(remade, Remade::NotYet) {
+                // Whatever stands behind it waits, too.
+                known.insert(parked.token, 0);
+                not_yet.push(parked.token);
+                continue;
             }
             let attempts = parked.tried.map_or(0, |tried| tried.attempts);
             match (remade, &self.gate) {
@@ -218,12 +221,20 @@ impl Line {
                     books.bury(&delivery, "no-sink", "the sink is not configured", attempts);
                 }
                 (Remade::Erased, _) => tell_erased(rules, parked.position, &parked.delivery),
-                (Remade::Lost, _) => books.bury_lost(&parked, attempts),
+                (Remade::NotYet, _) => {}
+                (Remade::Lost(why), _) => books.bury_lost(&parked, attempts, why),
             }
             self.parked.done(parked.token);
             books.unpark(parked.delivery);
         }
-        self.ask_again_for(items, Duration::ZERO);
+        for token in items {
+            let wait = if not_yet.contains(token) {
+                NOT_YET_WAIT
+            } else {
+                Duration::ZERO
+            };
+            self.parked.answered(*token, rules.gates.clock().now() + wait);
+        }
     }
 
     /// What was parked is written down now.
@@ -241,20 +252,26 @@ impl Line {
         self.outbox.deliveries().map(|outgoing| outgoing.delivery.position)
     }
 
-    /// What is ordered to be erased is not sent, unless it is under way.
-    pub(super) fn forget_erased(&mut self, erased: &HashSet<Position>, rules: &Rules, books: &mut Books) {
-        let removed = self
+    /// What is in memory of these positions is made again before it is sent, with all of its item: it is to be erased, wholly or
+    /// in part. What is under way is looked at another time.
+    pub(super) fn make_again(&mut self, erasing: &BTreeMap<Position, Erasing>, clock: &Clock, books: &mut Books) {
+        let is_erasing = |outgoing: &&Outgoing| match erasing.get(&outgoing.delivery.position) {
+            None => false,
+            Some(Erasing::Whole | Erasing::Pending) => true,
+            Some(Erasing::Done { body_key }) => *body_key != outgoing.delivery.body_key,
+        };
+        let items: HashSet<TokenBytes> = self
             .outbox
-            .remove_if(|outgoing| erased.contains(&outgoing.delivery.position));
-        for outgoing in removed {
-            let delivery = &outgoing.delivery;
-            tell_erased(rules, delivery.position, &delivery.id.to_string());
-            if outgoing.is_parked {
-                books.unpark(delivery.id.to_string());
-                self.parked.done_in_memory(delivery.item.token);
-            } else {
-                books.accepted(delivery);
+            .deliveries()
+            .filter(is_erasing)
+            .map(|outgoing| outgoing.delivery.item.token)
+            .collect();
+        for token in items {
+            let withdrawn = self.outbox.withdraw_idle(&token);
+            if withdrawn.is_empty() {
+                continue;
             }
+            self.park_all(token, &withdrawn, clock.now(), clock, books);
         }
     }
 
@@ -277,11 +294,10 @@ impl Line {
                     self.failed(*ticket, now, &reason, after.unwrap_or_default(), rules, books);
                 }
                 Outcome::Unavailable { reason, after } => {
-                    if self.is_away_for_this_one(*ticket, &request.gate) {
-                        self.tell_failure(*ticket, request, true, &reason, rules);
-                        self.failed(*ticket, now, &reason, after.unwrap_or_default(), rules, books);
+                    rules.gates.unavailable(&request.gate, &reason, after);
+                    if self.is_away_for_this_one(*ticket, &request.gate) && after.is_none() {
+                        self.failed(*ticket, now, &reason, Duration::ZERO, rules, books);
                     } else {
-                        rules.gates.unavailable(&request.gate, &reason, after);
                         self.outbox.retry_at(*ticket, now);
                     }
                 }
@@ -348,14 +364,8 @@ impl Line {
             return self.give_up(ticket, "attempts-exhausted", reason, books);
         };
         let due = now + delay;
-        let tried = Tried {
-            attempts: outgoing.attempts,
-            failures: outgoing.failures,
-            failed_at,
-            due_at: clock.timestamp(due),
-        };
         if outgoing.is_parked {
-            books.tried(outgoing.delivery.id.to_string(), tried);
+            books.tried(outgoing.delivery.id.to_string(), outgoing.tried(due, clock));
             let token = outgoing.delivery.item.token;
             let withdrawn = self.outbox.withdraw(ticket).len();
             self.parked.wait(token, due);
@@ -363,12 +373,12 @@ impl Line {
         } else if age + delay <= WAIT_IN_MEMORY_MAX {
             self.outbox.retry_at(ticket, due);
         } else {
-            self.park(ticket, due, tried, reason, rules, books);
+            self.park(ticket, due, reason, rules, books);
         }
     }
 
     /// Parks a delivery and all that is in memory behind it.
-    fn park(&mut self, ticket: Ticket, due: Duration, tried: Tried, reason: &str, rules: &Rules, books: &mut Books) {
+    fn park(&mut self, ticket: Ticket, due: Duration, reason: &str, rules: &Rules, books: &mut Books) {
         let withdrawn = self.outbox.withdraw(ticket);
         let Some(first) = withdrawn.first() else { return };
         let (position, token) = (first.delivery.position, first.delivery.item.token);
@@ -377,7 +387,7 @@ impl Line {
             sink = first.delivery.sink,
             %position,
             delivery = %first.delivery.id,
-            attempts = tried.attempts,
+            attempts = first.attempts,
             "a delivery fails; its item is parked and the route goes on"
         );
         rules.activities.tell(|| Activity::Parked {
@@ -385,47 +395,22 @@ impl Line {
             sink: first.delivery.sink.clone(),
             reason: reason.to_owned(),
         });
-        // Behind it may be one that was redriven: that has its row.
-        let is_parked = |outgoing: &&Outgoing| outgoing.is_parked;
-        self.parked
-            .leave_memory(token, withdrawn.iter().filter(is_parked).count());
-        let new: Vec<&Outgoing> = withdrawn.iter().filter(|outgoing| !outgoing.is_parked).collect();
-        self.parked.park(token, new.len(), due);
-        let tried = std::iter::once(Some(tried)).chain(std::iter::repeat(None));
-        for (outgoing, tried) in new.into_iter().zip(tried) {
-            books.park(&outgoing.delivery, tried);
-        }
+        self.park_all(token, &withdrawn, due, rules.gates.clock(), books);
     }
-}
 
-impl Outgoing {
-    /// `parked` is what became so far of a delivery that is parked.
-    fn new(gate: &Gate, delivery: Delivery, parked: Option<Option<Tried>>) -> Self {
-        let tried = parked.flatten();
-        let message = Message::new(
-            &*gate.sink,
-            delivery.id.clone(),
-            group_of(&delivery.item.token),
-            &delivery.event,
-        );
-        Self {
-            message: Arc::new(message),
-            delivery,
-            attempts: tried.map_or(0, |tried| tried.attempts),
-            failures: tried.map_or(0, |tried| tried.failures),
-            failed_at: tried.map(|tried| tried.failed_at),
-            is_parked: parked.is_some(),
-            away_at: None,
+    /// Parks what was in memory of an item, in order. The first is due then.
+    fn park_all(&mut self, token: TokenBytes, withdrawn: &[Outgoing], due: Duration, clock: &Clock, books: &mut Books) {
+        // What came out of a parked row has it still.
+        let (old, new): (Vec<&Outgoing>, Vec<&Outgoing>) = withdrawn.iter().partition(|outgoing| outgoing.is_parked);
+        self.parked.leave_memory(token, old.len());
+        self.parked.park(token, new.len(), due);
+        for outgoing in new {
+            let tried = (outgoing.attempts > 0).then(|| outgoing.tried(due, clock));
+            books.park(&outgoing.delivery, tried);
         }
     }
 }
 
 fn tell_erased(rules: &Rules, position: Position, delivery: &str) {
     tracing::info!(route = rules.route, %position, delivery, "what waited was erased, and is not sent");
-}
-
-/// What receivers know the messages of an item by. The token itself stays in the ledger, where it links entries.
-fn group_of(token: &TokenBytes) -> String {
-    let hash = Sha256::new_with_prefix(b"weir/message-group/v1\0");
-    hex::encode(&hash.chain_update(token).finalize()[..16])
 }

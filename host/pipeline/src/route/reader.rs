@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use weir_evidence::EntryKind;
-use weir_ledger::{DatabaseError, DeadLetter, Ledger, Parked, ReadError, RecordedEntry, Stream, TokenBytes};
+use weir_ledger::{DatabaseError, DeadLetter, Erasing, Ledger, Parked, ReadError, RecordedEntry, Stream, TokenBytes};
 use weir_model::{DeliveryId, Position};
 use weir_runtime::{HostError, Runtime};
 
@@ -24,6 +24,16 @@ const AGAIN_AT_ONCE: usize = 100;
 
 /// Outputs of one change that are looked for, at most. More than any plugin may make.
 const OUTPUTS_MAX: u32 = 1000;
+
+/// What cannot be made again as it was.
+const NOT_REPEATABLE: (&str, &str) = (
+    "not-repeatable",
+    "the route's version does not make this delivery of the change any more",
+);
+const ERASED_IN_PART: (&str, &str) = (
+    "erased-in-part",
+    "an order to erase a part of the change was carried out since it was sent: what is left may be another payload under the same id",
+);
 
 /// Reads and decides. What it decides about a change depends on the change and the route's version at its position, on nothing
 /// else.
@@ -68,8 +78,10 @@ pub(super) enum Remade {
     Delivery(Delivery),
     /// What was erased is routed no more.
     Erased,
-    /// Its version does not make it any more.
-    Lost,
+    /// A part of it is ordered to be erased, and is there still.
+    NotYet,
+    /// It cannot be made as it was: code and reason.
+    Lost((&'static str, &'static str)),
 }
 
 /// A dead letter that was ordered to be sent again, and what is sent.
@@ -188,16 +200,15 @@ impl Reader {
                 made.extend(deliveries.into_iter().map(|made| (made.id.to_string(), made)));
             }
         }
-        let positions = parked.iter().map(|parked| parked.position);
-        let erasing: HashSet<Position> = self.ledger.erasing(positions).await?;
+        let erasing = self.ledger.erasing(parked.iter().map(|parked| parked.position)).await?;
         let remade = parked.into_iter().map(|parked| {
-            let is_erasing = erasing.contains(&parked.position);
-            let remade = match made.remove(&parked.delivery) {
-                // Without what was erased of it, it would be another payload under the id that was sent.
-                Some(_) if is_erasing && parked.tried.is_some() => Remade::Erased,
-                Some(delivery) => Remade::Delivery(delivery),
-                None if is_erasing => Remade::Erased,
-                None => Remade::Lost,
+            let was_sent = parked.tried.is_some_and(|tried| tried.attempts > 0);
+            let remade = match (erasing.get(&parked.position), made.remove(&parked.delivery)) {
+                (Some(Erasing::Whole), _) => Remade::Erased,
+                (Some(Erasing::Pending), _) => Remade::NotYet,
+                (Some(Erasing::Done { .. }), _) if was_sent => Remade::Lost(ERASED_IN_PART),
+                (_, Some(delivery)) => Remade::Delivery(delivery),
+                (_, None) => Remade::Lost(NOT_REPEATABLE),
             };
             MadeAgain { parked, remade }
         });
@@ -232,15 +243,16 @@ impl Reader {
         let letters = self.ledger.ordered_redrives(&self.route, count_max).await?;
         let mut all = Vec::with_capacity(letters.len());
         let mut seen = HashSet::new();
+        let mut failed = None;
         for letter in letters {
             let (position, delivery) = (letter.position, letter.delivery.clone());
             match self.resend(letter).await {
-                Ok(mut resent) => {
+                Ok(Some(mut resent)) => {
                     // Several letters of a change may each lead to all that comes of it.
                     resent.deliveries.retain(|delivery| seen.insert(delivery.id.clone()));
                     all.push(resent);
                 }
-                Err(hindrance) if all.is_empty() => return Err(hindrance),
+                Ok(None) => {}
                 Err(hindrance) => {
                     tracing::warn!(
                         route = %self.route,
@@ -249,19 +261,18 @@ impl Reader {
                         problem = error_chain(&hindrance),
                         "this dead letter cannot be sent again now"
                     );
-                    break;
+                    failed = Some(hindrance);
                 }
             }
         }
-        Ok(all)
+        match failed {
+            Some(hindrance) if all.is_empty() => Err(hindrance),
+            _ => Ok(all),
+        }
     }
 
-    /// Of these positions, those that are ordered to be erased, wholly or in part.
-    pub(super) async fn erasing(&self, positions: Vec<Position>) -> Result<HashSet<Position>, Hindrance> {
-        Ok(self.ledger.erasing(positions.into_iter()).await?)
-    }
-
-    async fn resend(&mut self, letter: DeadLetter) -> Result<Resent, Hindrance> {
+    /// What is sent of a dead letter; `None` while a part of it is being erased.
+    async fn resend(&mut self, letter: DeadLetter) -> Result<Option<Resent>, Hindrance> {
         let position = letter.position;
         let entries = self.ledger.read_all_at(&[position.0.cast_signed()]).await?;
         let mut resent = Resent {
@@ -269,6 +280,22 @@ impl Reader {
             deliveries: Vec::new(),
             dead_letters: Vec::new(),
         };
+        let was_sent = resent.letter.sink.is_some() && resent.letter.attempts > 0;
+        match self.ledger.erasing(std::iter::once(position)).await?.get(&position) {
+            Some(Erasing::Whole) => return Ok(Some(resent)),
+            Some(Erasing::Pending) => return Ok(None),
+            Some(Erasing::Done { .. }) if was_sent => {
+                let (code, reason) = ERASED_IN_PART;
+                resent.dead_letters.push(DeadLetter {
+                    code: code.to_owned(),
+                    reason: reason.to_owned(),
+                    is_redriven: false,
+                    ..resent.letter.clone()
+                });
+                return Ok(Some(resent));
+            }
+            _ => {}
+        }
         if let Some(version) = self.versions.numbered(resent.letter.version).await? {
             let decided = self.decide(&version, entries.clone(), &Activities::new()).await?;
             let is_it = |made: &Delivery| made.id.to_string() == resent.letter.delivery;
@@ -279,6 +306,9 @@ impl Reader {
             let version = self.versions.newest().await?.ok_or(Hindrance::NoVersion(position))?;
             let decided = self.decide(&version, entries, &self.activities.clone()).await?;
             resent.deliveries = decided.deliveries;
+            if let Some(sink) = &resent.letter.sink {
+                resent.deliveries.retain(|delivery| delivery.sink == *sink);
+            }
             // The others of its outputs were sent when it failed.
             if let Some(number) = number {
                 resent.deliveries.retain(|delivery| delivery.output == number);
@@ -295,7 +325,7 @@ impl Reader {
                 });
             }
         }
-        Ok(resent)
+        Ok(Some(resent))
     }
 
     async fn decide(

@@ -2,9 +2,10 @@
 //!
 //! # Invariants
 //!
-//! - At most one read and one settlement are under way; each is a future that this loop owns, so that whoever drops the loop ends all.
+//! - At most one read, one look for erasures and one settlement are under way; each is a future that this loop owns, so that whoever drops the loop ends all.
 //! - The loop waits for what was begun, for what becomes due, or for news; it never turns without one of them.
 
+mod erasing;
 mod reading;
 mod settling;
 
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use weir_ledger::{Consumer, Ledger, ParkedItem};
 use weir_sinks::Outcome;
 
+use self::erasing::Looked;
 use self::reading::Read;
 use self::settling::Settled;
 use super::books::Books;
@@ -42,6 +44,8 @@ pub(super) struct Router {
     /// `None` while it is at work.
     reader: Option<Reader>,
     reading: Option<BoxFuture<'static, (Reader, Read)>>,
+    /// When that began.
+    read_at: Instant,
     read_backoff: Backoff,
     /// When to look for entries again, at the latest.
     look_at: Instant,
@@ -49,9 +53,12 @@ pub(super) struct Router {
     parked_is_next: bool,
     /// When to look whether dead letters are to be sent again.
     redrive_at: Instant,
-    /// When to look whether what is in memory is to be erased, and when that was last known.
+    looking: Option<BoxFuture<'static, Looked>>,
+    /// When to look whether what is in memory is to be erased, when that was last known, and when something opened since which it
+    /// has to be known anew.
     erase_at: Instant,
     erasures_known_at: Option<Instant>,
+    doubted_at: Option<Instant>,
     /// The ledger grew since it was read last.
     has_grown: bool,
     /// The sink whose parked deliveries were made again last.
@@ -76,12 +83,15 @@ impl Router {
             requests: FuturesUnordered::new(),
             reader: Some(task.reader),
             reading: None,
+            read_at: Instant::now(),
+            looking: None,
             read_backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(10)),
             look_at: Instant::now(),
             parked_is_next: false,
             redrive_at: Instant::now(),
             erase_at: Instant::now(),
             erasures_known_at: None,
+            doubted_at: None,
             has_grown: false,
             asked_last: String::new(),
             consumer: Some(consumer),
@@ -99,10 +109,7 @@ impl Router {
     }
 
     fn line(&mut self, sink: &str) -> &mut Line {
-        let gates = &self.rules.gates;
-        self.lines
-            .entry(sink.to_owned())
-            .or_insert_with(|| Line::new(gates.get(sink).cloned()))
+        line_to(&mut self.lines, &self.rules, sink)
     }
 
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<(), RouteError> {
@@ -116,6 +123,7 @@ impl Router {
                 self.doubt_erasures();
             }
             if !is_stopping && !is_paused {
+                self.look_for_erasures();
                 if self.knows_erasures() {
                     self.send();
                 }
@@ -142,7 +150,11 @@ impl Router {
                 Some((reader, read)) = at_work(&mut self.reading) => {
                     self.reading = None;
                     self.reader = Some(reader);
-                    self.take(read);
+                    self.take(read, self.read_at);
+                }
+                Some(looked) = at_work(&mut self.looking) => {
+                    self.looking = None;
+                    self.looked(looked);
                 }
                 Some(settled) = at_work(&mut self.settling) => {
                     self.settling = None;
@@ -186,6 +198,13 @@ impl Router {
             .filter_map(|line| line.next_due(now, may_ask))
             .min()
     }
+}
+
+/// The line to a sink, new if it was not used yet.
+fn line_to<'lines>(lines: &'lines mut BTreeMap<String, Line>, rules: &Rules, sink: &str) -> &'lines mut Line {
+    lines
+        .entry(sink.to_owned())
+        .or_insert_with(|| Line::new(rules.gates.get(sink).cloned()))
 }
 
 /// Sends a request, and says what became of each message, whatever the sink does.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use weir_ledger::{DatabaseError, Ledger, RouteVersion};
-use weir_model::Position;
+use weir_model::{Position, is_reserved};
 use weir_routing::{DetailTemplate, Pattern, PatternError, TemplateError};
 use weir_runtime::{DescribeError, LoadError, Manifest, Plugin, Runtime};
 
@@ -36,6 +36,8 @@ pub(super) enum VersionError {
     Pattern(#[from] PatternError),
     #[error("its template cannot be read")]
     Template(#[from] TemplateError),
+    #[error("its template sets {0:?}, which Weir sets itself")]
+    Reserved(String),
     #[error("its plugin cannot be loaded")]
     Load(#[from] LoadError),
     #[error("its plugin cannot be asked")]
@@ -115,11 +117,19 @@ impl Versions {
             None => None,
         };
         let template = stored.definition.template.as_deref();
+        let template = template.map(DetailTemplate::parse).transpose()?;
+        if let Some(name) = template
+            .iter()
+            .flat_map(DetailTemplate::names)
+            .find(|name| is_reserved(name))
+        {
+            return Err(VersionError::Reserved(name.to_owned()));
+        }
         Ok(LoadedVersion {
             stored: stored.clone(),
             pattern,
             plugin,
-            template: template.map(DetailTemplate::parse).transpose()?,
+            template,
         })
     }
 }

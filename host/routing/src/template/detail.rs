@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Step, Template, TemplateError, find, parse_place};
+use super::{Step, Template, TemplateError, check_length, find, parse_place};
 
 /// A template of an object that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +22,12 @@ enum Node {
     Literal(Value),
 }
 
-/// Marks a place that is a value by itself, in the JSON text that the template is without its places. No JSON text has it.
+/// Marks a place that is a value by itself, in the JSON text that the template is without its places. A template has it nowhere
+/// else.
 const MARK: char = '\u{f8ff}';
+
+/// The mark, as JSON may write it.
+const ESCAPED_MARK: &str = "\\uf8ff";
 
 impl DetailTemplate {
     /// Reads a template.
@@ -32,9 +36,10 @@ impl DetailTemplate {
     ///
     /// It is no object of JSON with places in it.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
-        if text.contains(MARK) {
+        check_length(text)?;
+        if let Some(at) = text.find(MARK).or_else(|| text.to_ascii_lowercase().find(ESCAPED_MARK)) {
             return Err(TemplateError {
-                at: text.find(MARK).unwrap_or_default(),
+                at,
                 problem: "U+F8FF cannot stand in a template",
             });
         }
@@ -68,7 +73,7 @@ impl Node {
     fn of(value: Value, places: &[Vec<Step>]) -> Result<Self, TemplateError> {
         Ok(match value {
             Value::String(text) => match text.strip_prefix(MARK).and_then(|number| number.parse::<usize>().ok()) {
-                Some(number) => Self::Place(places[number].clone()),
+                Some(number) => Self::Place(places.get(number).cloned().unwrap_or_default()),
                 None => Self::Text(Template::parse(&text)?),
             },
             Value::Array(elements) => {
@@ -92,9 +97,15 @@ impl Node {
 }
 
 fn nodes(members: Map<String, Value>, places: &[Vec<Step>]) -> Result<Vec<(String, Node)>, TemplateError> {
-    let nodes = members
-        .into_iter()
-        .map(|(name, value)| Ok((name, Node::of(value, places)?)));
+    let nodes = members.into_iter().map(|(name, value)| {
+        if name.contains(MARK) {
+            return Err(TemplateError {
+                at: 0,
+                problem: "a place cannot be the name of a member",
+            });
+        }
+        Ok((name, Node::of(value, places)?))
+    });
     nodes.collect()
 }
 
@@ -108,10 +119,14 @@ fn without_places(text: &str) -> Result<(String, Vec<Vec<Step>>), TemplateError>
     let (mut json, mut places) = (String::with_capacity(text.len()), Vec::new());
     let (mut in_text, mut at) = (false, 0);
     while let Some(character) = text[at..].chars().next() {
-        if !in_text && text[at..].starts_with("<$") {
+        if text[at..].starts_with("<$") {
             let (steps, end) = parse_place(text, at)?;
-            json.push_str(&format!("\"{MARK}{}\"", places.len()));
-            places.push(steps);
+            if in_text {
+                json.push_str(&text[at..end]);
+            } else {
+                json.push_str(&format!("\"{MARK}{}\"", places.len()));
+                places.push(steps);
+            }
             at = end;
             continue;
         }
@@ -179,8 +194,16 @@ mod tests {
             expect!["byte 24 of the template: a path goes on with `.name`, `['name']` or `[0]`, and ends with `>`"],
         );
         check(
+            r#"{<$.a>: 1}"#,
+            expect!["byte 0 of the template: a place cannot be the name of a member"],
+        );
+        check(
+            r#"{"a": "\uF8FF9"}"#,
+            expect!["byte 7 of the template: U+F8FF cannot stand in a template"],
+        );
+        check(
             r#"{"a": "order <$x>"}"#,
-            expect!["byte 8 of the template: a path goes on with `.name`, `['name']` or `[0]`, and ends with `>`"],
+            expect!["byte 15 of the template: a path goes on with `.name`, `['name']` or `[0]`, and ends with `>`"],
         );
     }
 }

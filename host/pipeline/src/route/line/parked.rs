@@ -30,6 +30,8 @@ pub(super) struct ParkedItems {
     due: BTreeSet<(Duration, TokenBytes)>,
     /// Deliveries that are in memory.
     in_memory: usize,
+    /// So many items are asked for one at a time.
+    doubted: usize,
 }
 
 /// What is parked of one item.
@@ -103,7 +105,8 @@ impl ParkedItems {
     /// Items whose first delivery is due. They are on their way into memory.
     pub(super) fn ask(&mut self, now: Duration) -> Vec<TokenBytes> {
         let mut asked = Vec::new();
-        while asked.len() < ITEMS_AT_A_TIME
+        let at_a_time = if self.doubted > 0 { 1 } else { ITEMS_AT_A_TIME };
+        while asked.len() < at_a_time
             && self.next_due().is_some_and(|due| due <= now)
             && let Some((_, token)) = self.due.pop_first()
         {
@@ -114,7 +117,16 @@ impl ParkedItems {
                 asked.push(token);
             }
         }
+        self.doubted = self.doubted.saturating_sub(asked.len());
         asked
+    }
+
+    /// Items that were asked for could not be had. They are asked for one at a time, from `due` on.
+    pub(super) fn doubt(&mut self, items: &[TokenBytes], due: Duration) {
+        self.doubted = self.doubted.max(items.len());
+        for token in items {
+            self.answered(*token, due);
+        }
     }
 
     /// So many deliveries of an item that was asked for were found. Says how many are known to be written down, and how many
@@ -270,12 +282,18 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_had_is_asked_for_later() {
+    fn what_cannot_be_had_is_asked_for_later_and_one_at_a_time() {
+        const C: TokenBytes = [3; 16];
         let mut items = ParkedItems::default();
         items.know(A, 1, at(0));
-        items.know(B, 1, at(1));
-        assert_eq!(items.ask(at(0)), [A]);
-        items.answered(A, at(30));
-        assert_eq!(items.ask(at(30)), [B, A]);
+        items.know(B, 1, at(0));
+        items.know(C, 1, at(1));
+        assert_eq!(items.ask(at(0)), [A, B]);
+        items.doubt(&[A, B], at(30));
+        assert_eq!(items.ask(at(29)), [C]);
+        assert_eq!(items.ask(at(30)), [A]);
+        items.doubt(&[A], at(60));
+        assert_eq!(items.ask(at(60)), [B]);
+        assert_eq!(items.ask(at(60)), [A]);
     }
 }

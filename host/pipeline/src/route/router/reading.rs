@@ -1,27 +1,32 @@
-//! What the loop reads: entries behind the cursor, parked deliveries that are due, dead letters that are sent again, and what is to
-//! be erased of what it has in memory.
+//! What the loop reads: entries behind the cursor, parked deliveries that are due, and dead letters that are sent again.
+//!
+//! # Invariants
+//!
+//! - Past a bound in deliveries, bytes or positions nothing is read: the ledger is the queue.
+//! - What cannot be read keeps nothing else waiting: parked items that fail together are asked for one at a time.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
 use weir_ledger::TokenBytes;
-use weir_model::Position;
 
-use super::Router;
+use super::{Router, line_to};
 use crate::problem::error_chain;
 use crate::route::line::Line;
 use crate::route::reader::{Hindrance, MadeAgain, Resent, Window};
 
 /// How often the ledger is looked at for what other processes appended.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Deliveries in memory beyond which nothing more is read.
 const DELIVERIES_MAX: usize = 2000;
 
 /// Bytes of their messages beyond which nothing more is read.
 const BYTES_MAX: usize = 16 << 20;
+
+/// Positions that are looked at before the cursor, at most: so many are routed again after a kill.
+const POSITIONS_MAX: u64 = 10_000;
 
 /// Dead letters that are sent again at a time, at most.
 const REDRIVEN_MAX: u16 = 100;
@@ -35,7 +40,6 @@ pub(super) enum Read {
         made: Result<Vec<MadeAgain>, Hindrance>,
     },
     Redriven(Result<Vec<Resent>, Hindrance>),
-    Erasing(Result<HashSet<Position>, Hindrance>),
 }
 
 impl Router {
@@ -44,18 +48,9 @@ impl Router {
         let Some(mut reader) = self.reader.take() else {
             return;
         };
-        if let Some(positions) = self.asks_for_erasures() {
-            self.reading = Some(
-                async move {
-                    let erasing = reader.erasing(positions).await;
-                    (reader, Read::Erasing(erasing))
-                }
-                .boxed(),
-            );
-            return;
-        }
         if self.redrives() {
             let count_max = u16::try_from(self.books.room()).unwrap_or(u16::MAX).min(REDRIVEN_MAX);
+            self.read_at = Instant::now();
             self.reading = Some(
                 async move {
                     let resent = reader.redriven(count_max).await;
@@ -72,6 +67,7 @@ impl Router {
         };
         self.parked_is_next = !self.parked_is_next;
         if let Some((sink, items)) = asked {
+            self.read_at = Instant::now();
             self.reading = Some(
                 async move {
                     let made = reader.parked(&sink, &items).await;
@@ -82,6 +78,7 @@ impl Router {
         } else if self.may_read() {
             let next = self.books.next();
             self.has_grown = false;
+            self.read_at = Instant::now();
             self.reading = Some(
                 async move {
                     let window = reader.window(next).await;
@@ -96,41 +93,14 @@ impl Router {
 
     /// Whether entries may be read: it is time to look, and there is room for what they make.
     fn may_read(&self) -> bool {
-        let (deliveries, bytes) = self
-            .lines
-            .values()
-            .map(Line::load)
-            .fold((0, 0), |sum, line| (sum.0 + line.0, sum.1 + line.1));
+        let of_lines = self.lines.values().map(Line::load);
+        let (deliveries, bytes) = of_lines.fold(self.books.load(), |sum, line| (sum.0 + line.0, sum.1 + line.1));
         self.halting.is_none()
             && !self.books.is_full()
-            && deliveries + self.books.parking() < DELIVERIES_MAX
+            && self.books.ahead() < POSITIONS_MAX
+            && deliveries < DELIVERIES_MAX
             && bytes < BYTES_MAX
             && Instant::now() >= self.look_at
-    }
-
-    /// Whether what is in memory was not to be erased a moment ago. What waited for long, or came out of a pause, is looked at
-    /// first.
-    pub(super) fn knows_erasures(&self) -> bool {
-        let is_fresh = |known: Instant| known.elapsed() < LOOK_INTERVAL * 3;
-        self.is_empty() || self.erasures_known_at.is_some_and(is_fresh)
-    }
-
-    /// A sink takes events again, or an operator resumed something: what waited for that is looked at before it is sent.
-    pub(super) fn doubt_erasures(&mut self) {
-        self.erasures_known_at = None;
-        self.erase_at = Instant::now();
-    }
-
-    /// Positions of what is in memory, if it is time to look whether they are to be erased: what waits in memory, for a sink that
-    /// is away or paused, may wait for long.
-    fn asks_for_erasures(&self) -> Option<Vec<Position>> {
-        if Instant::now() < self.erase_at {
-            return None;
-        }
-        let mut positions: Vec<Position> = self.lines.values().flat_map(Line::positions).collect();
-        positions.sort_unstable();
-        positions.dedup();
-        (!positions.is_empty()).then_some(positions)
     }
 
     /// Whether it is time to look for dead letters that are to be sent again, and there is room for them.
@@ -141,10 +111,6 @@ impl Router {
     /// Whether nothing is read because it is not time to look.
     pub(super) fn looks_later(&self) -> bool {
         self.reader.is_some() && Instant::now() < self.look_at
-    }
-
-    pub(super) fn erases_later(&self) -> bool {
-        self.reader.is_some() && !self.is_empty() && Instant::now() < self.erase_at
     }
 
     pub(super) fn redrives_later(&self) -> bool {
@@ -177,25 +143,17 @@ impl Router {
     }
 
     /// Takes over what was read.
-    pub(super) fn take(&mut self, read: Read) {
+    pub(super) fn take(&mut self, read: Read, begun: Instant) {
         match read {
             Read::Window(Ok(Some(window))) => {
                 self.read_backoff.succeeded();
-                if self.is_empty() {
-                    // What was just read was there.
-                    self.erasures_known_at = Some(Instant::now());
-                    self.erase_at = Instant::now() + LOOK_INTERVAL;
-                }
+                self.was_read(begun);
                 self.books.scanned(window.next);
                 self.books.bury_all(window.dead_letters);
                 self.halting = window.halt;
                 for delivery in window.deliveries {
                     self.books.begun(&delivery);
-                    let gates = &self.rules.gates;
-                    let line = self
-                        .lines
-                        .entry(delivery.sink.clone())
-                        .or_insert_with(|| Line::new(gates.get(&delivery.sink).cloned()));
+                    let line = line_to(&mut self.lines, &self.rules, &delivery.sink);
                     line.place(delivery, &self.rules, &mut self.books);
                 }
             }
@@ -206,15 +164,10 @@ impl Router {
             }
             Read::Window(Err(hindrance)) => self.hinder(&hindrance),
             Read::Parked { sink, items, made } => {
-                let was_empty = self.is_empty();
+                self.was_read(begun);
                 let (line, books) = (self.lines.get_mut(&sink), &mut self.books);
                 match (line, made) {
-                    (Some(line), Ok(made)) => {
-                        if was_empty {
-                            self.erasures_known_at = Some(Instant::now());
-                        }
-                        line.take_back(&items, made, &self.rules, books);
-                    }
+                    (Some(line), Ok(made)) => line.take_back(&items, made, &self.rules, books),
                     (Some(line), Err(hindrance)) => {
                         let later = self.rules.gates.clock().now() + LOOK_INTERVAL * 5;
                         line.ask_again_for(&items, later);
@@ -223,22 +176,19 @@ impl Router {
                     (None, _) => {}
                 }
             }
-            Read::Erasing(erasing) => {
-                self.erase_at = Instant::now() + LOOK_INTERVAL;
-                match erasing {
-                    Ok(erasing) => {
-                        self.erasures_known_at = Some(Instant::now());
-                        for line in self.lines.values_mut() {
-                            line.forget_erased(&erasing, &self.rules, &mut self.books);
-                        }
-                    }
-                    Err(hindrance) => self.hinder(&hindrance),
-                }
-            }
             Read::Redriven(resent) => {
                 self.redrive_at = Instant::now() + LOOK_INTERVAL;
                 match resent {
-                    Ok(resent) => resent.into_iter().for_each(|resent| self.books.redrive(resent)),
+                    Ok(resent) => {
+                        let clock = self.rules.gates.clock();
+                        let now = clock.timestamp(clock.now());
+                        for resent in resent {
+                            // What there is no room for stays ordered.
+                            if !self.books.redrive(resent, now) {
+                                break;
+                            }
+                        }
+                    }
                     Err(hindrance) => tracing::warn!(
                         route = %self.rules.route,
                         problem = error_chain(&hindrance),
@@ -249,7 +199,7 @@ impl Router {
         }
     }
 
-    fn hinder(&mut self, hindrance: &Hindrance) {
+    pub(super) fn hinder(&mut self, hindrance: &Hindrance) {
         tracing::warn!(
             route = %self.rules.route,
             position = %self.books.next(),

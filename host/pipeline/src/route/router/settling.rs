@@ -48,8 +48,9 @@ impl Router {
         };
         let cursor = self.books.cursor();
         let is_idle = self.is_empty();
-        let is_worth_it =
-            is_idle || is_stopping && self.requests.is_empty() || cursor.0 - consumer.next.0 >= SETTLE_POSITIONS;
+        let is_worth_it = is_idle
+            || is_stopping && self.requests.is_empty()
+            || cursor.0.saturating_sub(consumer.next.0) >= SETTLE_POSITIONS;
         if Instant::now() < self.settle_at && (!is_worth_it || self.settle_backoff.is_failing()) {
             self.consumer = Some(consumer);
             return;
@@ -99,7 +100,10 @@ impl Router {
                     "the cursor cannot be moved"
                 );
                 self.books.reopen(settled.settlement);
-                self.halting = settled.halt;
+                // Another version may have gone on there meanwhile.
+                if let Some(halt) = settled.halt.filter(|halt| halt.position == self.books.next()) {
+                    self.halting = Some(halt);
+                }
                 self.settle_at = Instant::now() + self.settle_backoff.next();
                 return Ok(());
             }
