@@ -38,6 +38,7 @@ bench: plugins
 	@tests/setup
 	@tests/with-postgres cargo bench --workspace --bench '*' $(if $(ARGS),-- $(ARGS))
 	@tests/peers/plugins/run $(if $(ARGS),40)
+	@tests/peers/patterns/run $(if $(ARGS),200)
 
 # Tests that need other people's servers or take long.
 test-peers: test

@@ -19,17 +19,7 @@ use weir_routing::Pattern;
 use beside::{Beside, beside};
 
 /// A change of an order, as routes see it.
-const EVENT: &str = concat!(
-    r#"{"source":"weir.shop","detail-type":"shop-orders.modify","time":"2026-03-01T12:00:00Z","detail":{"#,
-    r#""id":"0b7a1c9a5e8f4f0e9c7d2a6b3f1e8d4c","ledger":"main","position":4711,"#,
-    r#""shard":"shardId-00000001772366400000-5f3a1b2c","sequence":"4909400000000012345678901","#,
-    r#""table":"shop-orders","operation":"modify","keys":{"order_id":"order-000004711"},"#,
-    r#""old":{"order_id":"order-000004711","customer":"customer-918273","status":"placed","total":38.8,"items":3,"#,
-    r#""note":"ring twice"},"#,
-    r#""new":{"order_id":"order-000004711","customer":"customer-918273","status":"paid","total":41.3,"items":3,"#,
-    r#""note":"ring twice"},"#,
-    r#""changed":["status","total"],"actor":"maria@example.com","assurance":"claimed"}}"#,
-);
+const EVENT: &str = include_str!("rules/event.json");
 
 /// Rules, each in a pattern as people write them: deep in the event, with its neighbours untouched.
 const PATTERNS: [(&str, &str); 8] = [

@@ -11,7 +11,7 @@ mod watermark;
 
 pub use breaker::{Admission, Breaker};
 pub use order::{Outbox, RequestLimits, Ticket};
-pub use pattern::{Explanation, Miss, Pattern, PatternError, PatternProblem, Subject};
+pub use pattern::{Explanation, Miss, Pattern, PatternError, PatternProblem, PatternSet, Subject};
 pub use retry::RetrySchedule;
 pub use template::{DetailTemplate, Template, TemplateError};
 pub use watermark::Watermark;

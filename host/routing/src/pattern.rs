@@ -3,7 +3,7 @@
 //! ```text
 //! text ──▶ syntax ──▶ compile ──▶ Pattern = any of: tree of fields, leaves with rules ──▶ matches, explain
 //!          positions,   operators,
-//!          duplicates   $or multiplied out
+//!          duplicates   $or multiplied out           PatternSet = many of them, in one pass
 //! ```
 //!
 //! ```json
@@ -63,6 +63,11 @@
 //! - A string that is an IP address is only a string; to EventBridge `"::1"` and `"0:0:0:0:0:0:0:1"` are the same.
 //! - In arrays, whether something may be absent does not depend on how the fields' names are sorted.
 //!
+//! # What a match costs
+//!
+//! No more than reading the event's fields that the pattern names, once for every rule on them. A wildcard reads a string once,
+//! however many `*` it has: no way to fill a gap is tried twice, so none is refused as too complex, as EventBridge does.
+//!
 //! # Invariants
 //!
 //! - Matching reads the event and nothing else, allocates nothing, and takes the same decision every time.
@@ -75,6 +80,7 @@ mod explain;
 mod network;
 mod operator;
 mod rule;
+mod set;
 mod subject;
 mod syntax;
 mod text;
@@ -84,6 +90,7 @@ use serde_json::Value;
 
 pub use error::{PatternError, PatternProblem};
 pub use explain::{Explanation, Miss};
+pub use set::PatternSet;
 pub use subject::Subject;
 
 use tree::{Fields, Verdict};

@@ -50,9 +50,14 @@ impl Rule {
     }
 }
 
-/// Compares by value. An integer that binary64 would round equals no number that binary64 holds.
+/// Compares by value.
 fn equals(number: &Number, expected: f64) -> bool {
-    number.as_f64() == Some(expected) && !is_rounded(number)
+    exact(number) == Some(expected)
+}
+
+/// The value of a number that binary64 holds exactly. An integer that it would round equals no number that it holds.
+pub(super) fn exact(number: &Number) -> Option<f64> {
+    number.as_f64().filter(|_| !is_rounded(number))
 }
 
 /// Whether `number` is an integer with more significant bits than the 53 of binary64.

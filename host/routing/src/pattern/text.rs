@@ -57,6 +57,15 @@ impl Wildcard {
         Ok(Self(pieces.into()))
     }
 
+    /// What every string of this form begins with and ends with.
+    pub(super) fn ends(&self) -> (&str, &str) {
+        match &*self.0 {
+            [first, .., last] => (first, last),
+            [only] => (only, only),
+            [] => ("", ""),
+        }
+    }
+
     fn matches(&self, found: &str) -> bool {
         let (first, rest) = self.0.split_first().expect("there is always a piece");
         let Some((last, middle)) = rest.split_last() else {

@@ -2,7 +2,10 @@
 //!
 //! The cases follow the EventBridge user guide and the documentation of the open-source matcher.
 
+mod conformance;
+mod differential;
 mod operators;
 mod properties;
 mod refusals;
+mod set;
 mod structure;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use weir_routing::{Explanation, Pattern};
 
 /// Any event: an object with few names, so that patterns and events meet.
-fn any_event() -> impl Strategy<Value = Value> {
+pub(super) fn any_event() -> impl Strategy<Value = Value> {
     any_object(any_value().boxed())
 }
 
@@ -36,7 +36,7 @@ fn any_scalar() -> impl Strategy<Value = Value> {
 }
 
 /// Any valid pattern without `$or`, of the same names and values as the events.
-fn any_pattern() -> impl Strategy<Value = Value> {
+pub(super) fn any_pattern() -> impl Strategy<Value = Value> {
     let leaf = vec(any_rule(), 1..3).prop_map(Value::Array);
     let node = leaf.prop_recursive(3, 12, 3, |inner| any_fields(inner.boxed()));
     any_fields(node.boxed())
@@ -69,7 +69,7 @@ fn any_rule() -> impl Strategy<Value = Value> {
 }
 
 /// An event with many arrays and few values, so that patterns meet it in every way.
-fn event_of_arrays() -> impl Strategy<Value = Value> {
+pub(super) fn event_of_arrays() -> impl Strategy<Value = Value> {
     let scalar = (1..3).prop_map(Value::from);
     let value = scalar.prop_recursive(4, 16, 3, |inner| {
         prop_oneof![
@@ -81,7 +81,7 @@ fn event_of_arrays() -> impl Strategy<Value = Value> {
 }
 
 /// A pattern for [`event_of_arrays`].
-fn pattern_of_arrays() -> impl Strategy<Value = Value> {
+pub(super) fn pattern_of_arrays() -> impl Strategy<Value = Value> {
     let rule = prop_oneof![
         Just(json!(1)),
         Just(json!({"exists": false})),
@@ -94,7 +94,7 @@ fn pattern_of_arrays() -> impl Strategy<Value = Value> {
     node.prop_map(|node| json!({"a": node}))
 }
 
-fn parse(pattern: &Value) -> Pattern {
+pub(super) fn parse(pattern: &Value) -> Pattern {
     Pattern::parse(&pattern.to_string()).expect("a made pattern is valid")
 }
 
