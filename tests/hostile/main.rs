@@ -128,7 +128,7 @@ fn batch(count: usize) -> Batch {
             assurance: weir_model::Assurance::Unknown,
         },
     };
-    Batch::new((0..count).map(change).collect())
+    Batch::new((0..count).map(change))
 }
 
 fn shown<Answer>(answers: &Answers<Answer>, verdict: impl Fn(&Answer) -> &'static str) -> String {

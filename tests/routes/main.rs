@@ -6,5 +6,6 @@
 mod oracle;
 mod outages;
 mod parking;
+mod shared;
 mod sink;
 mod stage;

@@ -153,16 +153,10 @@ async fn a_sink_that_refuses_everything_is_not_sent_everything() {
 async fn whatever_a_sink_does_and_whenever_the_route_is_killed_nothing_is_lost_or_out_of_order() {
     let one = std::env::var("WEIR_ROUTE_SEED").ok().map(|seed| seed.parse().unwrap());
     let seeds: Vec<u64> = one.map_or_else(|| (FIRST_SEED..FIRST_SEED + SEEDS).collect(), |seed| vec![seed]);
-    let mut parked = Vec::new();
     for seed in seeds {
-        let (findings, most) = storm(seed).await;
+        let findings = storm(seed).await;
         assert!(findings.is_empty(), "WEIR_ROUTE_SEED={seed}: {findings:#?}");
-        parked.push(most);
     }
-    assert!(
-        one.is_some() || parked.iter().any(|most| *most > 0),
-        "nothing was ever parked"
-    );
 }
 
 /// How a sink is, for a while.
@@ -187,8 +181,8 @@ const MOODS: [Mood; 7] = [
     Mood::RefusesSome,
 ];
 
-/// What is wrong, and how much was parked at most.
-async fn storm(seed: u64) -> (Vec<String>, usize) {
+/// What is wrong after it.
+async fn storm(seed: u64) -> Vec<String> {
     let mut random = Random::new(seed);
     let mut stage = Stage::begin().await;
     stage.parked_max = 40;
@@ -208,6 +202,13 @@ async fn storm(seed: u64) -> (Vec<String>, usize) {
     let mut findings = Vec::new();
     let mut most = 0;
     stage.start();
+    *mood.lock().unwrap() = Mood::SomeItemsFail;
+    stage.put("item-3", 0);
+    eventually("something is parked", async || {
+        stage.step(Duration::from_secs(1));
+        (stage.parked().await > 0).then_some(())
+    })
+    .await;
     for _ in 0..TICKS {
         stage.site.simulator.change_some(TABLE, 30, 10).unwrap();
         if random.chance(0.2) {
@@ -246,5 +247,5 @@ async fn storm(seed: u64) -> (Vec<String>, usize) {
         findings.push("what was sent again is still a dead letter".to_owned());
     }
     findings.extend(stage.findings().await);
-    (findings, most)
+    findings
 }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use weir_evidence::EntryKind;
 use weir_ledger::{ConfiguredRoute, DeadLetter, DeadLetterSelection, FailurePolicy, RouteDefinition};
 use weir_model::Position;
-use weir_pipeline::{Activities, Clock, Gates, RouteError, RouteSettings, RouteTask, SinkSetup, Steps};
+use weir_pipeline::{Activities, Clock, Feed, Gates, RouteError, RouteSettings, RouteTask, SinkSetup, Steps};
 use weir_routing::RetrySchedule;
 use weir_runtime::{Limits, Runtime};
 use weir_simulator::{Setup, TableSetup, item};
@@ -55,22 +55,7 @@ impl Stage {
             ..Setup::default()
         };
         let mut site = Site::begin(setup).await;
-        let definition = RouteDefinition {
-            source: "shop".to_owned(),
-            pattern: None,
-            plugin: None,
-            plugin_config: "{}".to_owned(),
-            lookups: BTreeMap::new(),
-            template: None,
-            sinks: vec![SINK.to_owned()],
-            failure: FailurePolicy::DeadLetter,
-        };
-        let configured = ConfiguredRoute {
-            planned: definition.clone(),
-            definition,
-            plugin: None,
-            granted: Value::Null,
-        };
+        let configured = configured(SINK);
         let entered = site.ledger.enter_route_version(ROUTE, &configured, Timestamp::now());
         entered.await.unwrap().unwrap();
         site.add_worker().await;
@@ -102,7 +87,7 @@ impl Stage {
         };
         let task = RouteTask::new(
             settings,
-            self.site.ledger.clone(),
+            Arc::new(Feed::new(self.site.ledger.clone())),
             self.runtime.clone(),
             Arc::clone(&gates),
             Activities::new(),
@@ -213,6 +198,26 @@ impl Stage {
         let dead = self.dead_letters().await;
         let entries = self.site.entries().await;
         oracle::findings(entries, &self.sink.taken(), &dead, &self.sink.refused())
+    }
+}
+
+/// A route of everything to one sink.
+pub(crate) fn configured(sink: &str) -> ConfiguredRoute {
+    let definition = RouteDefinition {
+        source: "shop".to_owned(),
+        pattern: None,
+        plugin: None,
+        plugin_config: "{}".to_owned(),
+        lookups: BTreeMap::new(),
+        template: None,
+        sinks: vec![sink.to_owned()],
+        failure: FailurePolicy::DeadLetter,
+    };
+    ConfiguredRoute {
+        planned: definition.clone(),
+        definition,
+        plugin: None,
+        granted: Value::Null,
     }
 }
 

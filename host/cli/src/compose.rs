@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use weir_api::{Api, PluginGate, Token, Tokens};
 use weir_ledger::{Database, Ledger, Role};
 use weir_pipeline::{
-    Activities, AtGap, Clock, EraserTask, Gates, Images, Intake, PrecompileTask, Publisher, ScrubTask, Source,
+    Activities, AtGap, Clock, EraserTask, Feed, Gates, Images, Intake, PrecompileTask, Publisher, ScrubTask, Source,
     SourceSettings, SourceTable, Start,
 };
 use weir_runtime::{Limits, Runtime};
@@ -140,14 +140,14 @@ impl Service {
             anyhow::Ok(())
         });
         let (handle, configured) = (routes.clone(), config.route.clone());
-        let gates_of_routes = Arc::clone(&gates);
+        let (gates_of_routes, feed) = (Arc::clone(&gates), Arc::new(Feed::new(ledger.clone())));
         let lead = Lead {
             ledger: ledger.clone(),
             gates,
             routes: Box::new(move || {
                 let tasks = configured.iter();
                 tasks
-                    .map(|(name, route)| handle.task(name, route, &gates_of_routes))
+                    .map(|(name, route)| handle.task(name, route, &feed, &gates_of_routes))
                     .collect()
             }),
             publisher,

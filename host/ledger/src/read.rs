@@ -28,6 +28,8 @@ pub struct RecordedEntry {
     pub body: weir_evidence::Body,
     /// Number of the key that seals the body. Another one seals what is left of it after a part was erased.
     pub body_key: Option<i64>,
+    /// Bytes of the opened body.
+    pub body_bytes: usize,
     /// The body was erased.
     pub is_erased: bool,
 }
@@ -259,6 +261,7 @@ impl Ledger {
             bytes: stored.entry,
             body: Body::default(),
             body_key: stored.body_key,
+            body_bytes: 0,
             is_erased: false,
         };
         if recorded.entry.commitment().is_none() {
@@ -277,6 +280,7 @@ impl Ledger {
         let opened = SealedBody(sealed).open(&key, &recorded.leaf, &recorded.entry);
         let opened = opened.map_err(|error: OpenError| tampered(error.to_string()))?;
         recorded.body = opened.body;
+        recorded.body_bytes = opened.bytes;
         Ok((recorded, Some(opened.bytes)))
     }
 }

@@ -127,7 +127,28 @@ impl Event {
         self
     }
 
-    /// The event as JSON, for matching.
+    /// Shows the event as JSON to whoever matches it. Nothing of its detail is copied.
+    pub fn as_json<Seen>(&mut self, look: impl FnOnce(&Value) -> Seen) -> Seen {
+        let mut event = json!({
+            "source": std::mem::take(&mut self.source),
+            "detail-type": std::mem::take(&mut self.detail_type),
+            "time": self.time,
+        });
+        event["detail"] = Value::Object(std::mem::take(&mut self.detail));
+        let seen = look(&event);
+        let mut text = |name: &str| match event[name].take() {
+            Value::String(text) => text,
+            other => unreachable!("{other} was a string"),
+        };
+        self.source = text("source");
+        self.detail_type = text("detail-type");
+        if let Value::Object(detail) = event["detail"].take() {
+            self.detail = detail;
+        }
+        seen
+    }
+
+    /// The event as JSON.
     #[must_use]
     pub fn to_json(&self) -> Value {
         serde_json::to_value(self).expect("an event is JSON")
@@ -238,6 +259,13 @@ mod tests {
     fn an_event_tells_the_whole_change() {
         expect![[r#"{"source":"weir.shop","detail-type":"orders.modify","time":"2026-03-01T12:00:00Z","detail":{"actor":"maria","assurance":"claimed","changed":["gone","n","tags"],"id":"e1","keys":{"id":"o1"},"ledger":"main","new":{"id":"o1","n":2,"tags":["a","b"]},"old":{"gone":1,"id":"o1","n":1},"operation":"modify","position":41,"sequence":"100","shard":"shardId-1","table":"orders"}}"#]]
             .assert_eq(&serde_json::to_string(&event()).unwrap());
+    }
+
+    #[test]
+    fn an_event_is_shown_as_it_is_and_stays_so() {
+        let mut shown = event();
+        assert_eq!(shown.as_json(Value::clone), event().to_json());
+        assert_eq!(shown, event());
     }
 
     #[test]

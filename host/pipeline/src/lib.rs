@@ -21,6 +21,7 @@ mod activity;
 mod clock;
 mod eraser;
 mod fault;
+mod feed;
 mod gate;
 mod index;
 mod intake;
@@ -34,6 +35,7 @@ mod scrub;
 pub use activity::{Activities, Activity};
 pub use clock::{Clock, Steps};
 pub use eraser::EraserTask;
+pub use feed::Feed;
 pub use gate::{Gates, SinkSetup};
 pub use index::IndexTask;
 pub use intake::{

@@ -40,8 +40,8 @@ use self::reader::Reader;
 use self::router::Router;
 pub use self::tables::{TableDigests, TableError, give_tables, newest_tables};
 pub use self::trial::{Trial, TrialError};
-use crate::Activities;
 use crate::gate::Gates;
+use crate::{Activities, Feed};
 
 /// What a route is made of, besides what the ledger knows of it.
 pub struct RouteSettings {
@@ -78,15 +78,15 @@ impl RouteTask {
     #[must_use]
     pub fn new(
         settings: RouteSettings,
-        ledger: Ledger,
+        feed: Arc<Feed>,
         runtime: Runtime,
         gates: Arc<Gates>,
         activities: Activities,
     ) -> Self {
         let name = settings.name;
         Self {
-            reader: Reader::new(name.clone(), ledger.clone(), runtime, activities.clone()),
-            ledger,
+            ledger: feed.ledger().clone(),
+            reader: Reader::new(name.clone(), feed, runtime, activities.clone()),
             rules: Rules {
                 route: name.clone(),
                 gates,

@@ -20,20 +20,21 @@ pub struct BatchChange {
 /// Set in an end of packed texts where the change has none.
 const NO_TEXT: u32 = 1 << 31;
 
-/// Changes that are routed together. Clones share them.
+/// Changes that are routed together. Clones share them, and so may batches.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    changes: Arc<[BatchChange]>,
+    changes: Arc<[Arc<BatchChange>]>,
     range: Range<usize>,
 }
 
 impl Batch {
     /// Takes changes in order.
     #[must_use]
-    pub fn new(changes: Vec<BatchChange>) -> Self {
+    pub fn new(changes: impl IntoIterator<Item = impl Into<Arc<BatchChange>>>) -> Self {
+        let changes: Arc<[Arc<BatchChange>]> = changes.into_iter().map(Into::into).collect();
         Self {
             range: 0..changes.len(),
-            changes: changes.into(),
+            changes,
         }
     }
 
@@ -69,15 +70,15 @@ impl Batch {
 
     /// The same changes, the last one first.
     pub(crate) fn reversed(&self) -> Self {
-        Self::new(self.changes().iter().rev().cloned().collect())
+        Self::new(self.changes().iter().rev().cloned())
     }
 
-    pub(crate) fn changes(&self) -> &[BatchChange] {
+    pub(crate) fn changes(&self) -> &[Arc<BatchChange>] {
         &self.changes[self.range.clone()]
     }
 
     pub(crate) fn get(&self, index: u32) -> Option<&BatchChange> {
-        self.changes().get(index as usize)
+        self.changes().get(index as usize).map(|change| &**change)
     }
 }
 

@@ -205,7 +205,13 @@ impl types::Host for Host {}
 
 impl changes::Host for Host {
     fn operations(&mut self) -> Result<Vec<types::Operation>> {
-        let operations: Vec<_> = self.batch()?.0.changes().iter().map(BatchChange::operation).collect();
+        let operations: Vec<_> = self
+            .batch()?
+            .0
+            .changes()
+            .iter()
+            .map(|change| change.operation())
+            .collect();
         self.hand_over(operations, Vec::len)
     }
 

@@ -102,7 +102,7 @@ mod tests {
                 assurance: weir_model::Assurance::Unknown,
             },
         };
-        Batch::new((0..count).map(change).collect())
+        Batch::new((0..count).map(change))
     }
 
     /// Searches `count` changes of which those for which `poison` holds use up a whole call's fuel, within so many calls.

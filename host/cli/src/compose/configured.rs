@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use weir_ledger::{ConfiguredRoute, Ledger, RouteDefinition, RouteVersion, StoredPlugin};
 use weir_pipeline::{
-    Activities, Activity, Gates, IntakePlugin, RouteSettings, RouteTask, TableDigests, give_tables, newest_tables,
+    Activities, Activity, Feed, Gates, IntakePlugin, RouteSettings, RouteTask, TableDigests, give_tables, newest_tables,
 };
 use weir_runtime::{Hook, Runtime};
 
@@ -36,14 +36,14 @@ struct CheckedPlugin {
 }
 
 impl RouteHandle {
-    pub(super) fn task(&self, name: &str, route: &RouteConfig, gates: &Arc<Gates>) -> RouteTask {
+    pub(super) fn task(&self, name: &str, route: &RouteConfig, feed: &Arc<Feed>, gates: &Arc<Gates>) -> RouteTask {
         RouteTask::new(
             RouteSettings {
                 name: name.to_owned(),
                 retry: route.retry.clone(),
                 parked_max: route.parked_max,
             },
-            self.ledger.clone(),
+            Arc::clone(feed),
             self.runtime.clone(),
             Arc::clone(gates),
             self.activities.clone(),

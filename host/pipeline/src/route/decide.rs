@@ -2,16 +2,13 @@
 
 use std::sync::Arc;
 
-use weir_evidence::{EntryKind, ItemToken};
-use weir_ledger::{DeadLetter, FailurePolicy, RecordedEntry, Stream};
-use weir_model::{
-    Change, DeliveryId, Event, EventContext, LedgerName, Position, SequenceNumber, ShardId, StreamArn, Who,
-};
-use weir_runtime::{Batch, BatchChange, Decision, Fault, FaultCode, HostError, Output};
-
-use weir_routing::{Pattern, Subject};
+use weir_evidence::ItemToken;
+use weir_ledger::{DeadLetter, FailurePolicy};
+use weir_model::{DeliveryId, Event, Position};
+use weir_runtime::{Batch, Decision, Fault, FaultCode, HostError, Output};
 
 use super::version::LoadedVersion;
+use crate::feed::RecordedChange;
 use crate::{Activities, Activity};
 
 /// What was decided.
@@ -38,52 +35,18 @@ pub(super) struct Delivery {
     pub(super) event: Event,
 }
 
-/// A change that the route takes.
-pub(super) struct Candidate {
-    position: Position,
-    stream: StreamArn,
-    shard: ShardId,
-    sequence: SequenceNumber,
-    item: ItemToken,
-    body_key: Option<i64>,
-    event: Event,
-}
-
-impl Candidate {
-    /// Its event says which plugin it went through.
-    fn of_version(mut self, version: &LoadedVersion) -> Self {
-        if let Some(plugin) = &version.stored.definition.plugin {
-            self.event = self.event.routed_by(plugin);
-        }
-        self
-    }
-}
-
+/// What a version makes of changes that it takes.
 pub(super) async fn decide(
     route: &str,
     version: &Arc<LoadedVersion>,
-    ledger: &LedgerName,
-    streams: &[Stream],
-    entries: Vec<RecordedEntry>,
+    changes: Vec<Arc<RecordedChange>>,
     activities: &Activities,
 ) -> Result<Decided, HostError> {
-    let (candidates, changes): (Vec<Candidate>, Vec<BatchChange>) = entries
-        .into_iter()
-        .filter_map(|entry| {
-            let taken = take(
-                &version.stored.definition.source,
-                version.pattern.as_ref(),
-                ledger,
-                streams,
-                entry,
-            );
-            taken.map(|(candidate, change)| (candidate.of_version(version), change))
-        })
-        .unzip();
     let answers = match &version.plugin {
         Some((plugin, manifest)) => {
+            let batch = Batch::new(changes.iter().map(|change| Arc::clone(&change.change)));
             plugin
-                .route(Batch::new(changes), &version.stored.definition.plugin_config, manifest)
+                .route(batch, &version.stored.definition.plugin_config, manifest)
                 .await?
         }
         None => vec![
@@ -91,7 +54,7 @@ pub(super) async fn decide(
                 keep: true,
                 outputs: Vec::new()
             });
-            candidates.len()
+            changes.len()
         ],
     };
     let mut decided = Decided {
@@ -99,8 +62,8 @@ pub(super) async fn decide(
         dead_letters: Vec::new(),
         halt: None,
     };
-    for (candidate, answer) in candidates.into_iter().zip(answers) {
-        let position = candidate.position;
+    for (change, answer) in changes.into_iter().zip(answers) {
+        let position = change.position;
         activities.tell(|| Activity::Decided {
             position,
             route: route.to_owned(),
@@ -109,7 +72,7 @@ pub(super) async fn decide(
         let plan = Plan {
             route,
             version,
-            candidate,
+            change: &change,
         };
         match (answer, version.stored.definition.failure) {
             (Ok(decision), _) => plan.carry_out(decision, &mut decided),
@@ -135,114 +98,59 @@ pub(super) async fn decide(
     Ok(decided)
 }
 
-/// The change of an entry, if a route with this source and pattern takes it.
-pub(super) fn take(
-    source: &str,
-    pattern: Option<&Pattern>,
-    ledger: &LedgerName,
-    streams: &[Stream],
-    recorded: RecordedEntry,
-) -> Option<(Candidate, BatchChange)> {
-    // What was erased is routed no more.
-    if recorded.is_erased {
-        return None;
-    }
-    let body = recorded.body;
-    // An amendment is routed like the change that was withheld would have been.
-    let EntryKind::Change {
-        origin,
-        sequence,
-        event,
-        operation,
-        table,
-        item,
-        time,
-        assurance,
-        ..
-    } = recorded.entry.kind
-    else {
-        return None;
-    };
-    let stream = streams.iter().find(|stream| stream.arn == origin.stream)?;
-    if stream.source != source {
-        return None;
-    }
-    let who = Who {
-        actor: body.actor,
-        assurance,
-    };
-    let change = Change {
-        sequence: sequence.clone(),
-        event_id: event,
-        table,
-        operation,
-        created_at: time,
-        keys: body.keys.unwrap_or_default(),
-        old: body.old,
-        new: body.new,
-        service: who.service(),
-    };
-    let context = EventContext {
-        source,
-        ledger,
-        position: recorded.position,
-        shard: &origin.shard,
-    };
-    let event = Event::of_change(&change, &who, context);
-    let matches = |pattern: &Pattern| match pattern.subject() {
-        Subject::Event => pattern.matches(&event.to_json()),
-        Subject::Record => pattern.matches(&change.to_stream_record(&origin.stream)),
-    };
-    if !pattern.is_none_or(matches) {
-        return None;
-    }
-    let candidate = Candidate {
-        position: recorded.position,
-        stream: origin.stream,
-        shard: origin.shard,
-        sequence,
-        item,
-        body_key: recorded.body_key,
-        event,
-    };
-    Some((candidate, BatchChange { change, who }))
-}
-
 /// One change on its way from decision to deliveries.
 struct Plan<'a> {
     route: &'a str,
     version: &'a Arc<LoadedVersion>,
-    candidate: Candidate,
+    change: &'a RecordedChange,
 }
 
 impl Plan<'_> {
     fn carry_out(&self, decision: Decision, decided: &mut Decided) {
         if decision.keep {
-            self.deliver(0, None, &self.templated(self.candidate.event.clone()), decided);
+            self.deliver(0, None, self.templated(self.event()), decided);
         }
         for (number, output) in (1..).zip(decision.outputs) {
             match self.output_event(&output).map(|event| self.templated(event)) {
-                Ok(event) => self.deliver(number, output.sink.as_deref(), &event, decided),
+                Ok(event) => self.deliver(number, output.sink.as_deref(), event, decided),
                 Err(reason) => decided.dead_letters.push(self.invalid_output(number, &output, reason)),
             }
         }
     }
 
-    fn deliver(&self, output: u32, only_sink: Option<&str>, event: &Event, decided: &mut Decided) {
-        for sink in &self.version.stored.definition.sinks {
-            if only_sink.is_none_or(|only| only == sink) {
-                let id = self.delivery_id(output, sink);
-                decided.deliveries.push(Delivery {
-                    version: Arc::clone(self.version),
-                    position: self.candidate.position,
-                    output,
-                    item: self.candidate.item.clone(),
-                    body_key: self.candidate.body_key,
-                    sink: sink.clone(),
-                    event: event.clone().delivered_as(&id),
-                    id,
-                });
-            }
+    /// The change's event, which says which plugin it went through.
+    fn event(&self) -> Event {
+        let event = self.change.event.clone();
+        match &self.version.stored.definition.plugin {
+            Some(plugin) => event.routed_by(plugin),
+            None => event,
+        }
+    }
+
+    fn deliver(&self, output: u32, only_sink: Option<&str>, event: Event, decided: &mut Decided) {
+        let sinks = self.version.stored.definition.sinks.iter();
+        let mut sinks = sinks
+            .filter(|sink| only_sink.is_none_or(|only| only == *sink))
+            .peekable();
+        let mut event = Some(event);
+        while let Some(sink) = sinks.next() {
+            // The last one needs no copy.
+            let event = if sinks.peek().is_some() {
+                event.clone()
+            } else {
+                event.take()
+            };
+            let id = self.delivery_id(output, sink);
+            decided.deliveries.push(Delivery {
+                version: Arc::clone(self.version),
+                position: self.change.position,
+                output,
+                item: self.change.item.clone(),
+                body_key: self.change.body_key,
+                sink: sink.clone(),
+                event: event.expect("it is taken for the last sink only").delivered_as(&id),
+                id,
+            });
         }
     }
 
@@ -264,8 +172,7 @@ impl Plan<'_> {
         {
             return Err(format!("the route has no sink {sink:?}"));
         }
-        self.candidate
-            .event
+        self.event()
             .with_output(output.detail_type.clone(), output.detail.clone())
             .map_err(|name| format!("the detail of an output may not set {name:?}: Weir sets it"))
     }
@@ -275,7 +182,7 @@ impl Plan<'_> {
             code: fault.code.as_str().to_owned(),
             reason: fault.message,
             plugin_log: Some(fault.log).filter(|log| !log.is_empty()),
-            payload: Some(event_text(&self.candidate.event)),
+            payload: Some(event_text(&self.event())),
             ..self.dead_letter(self.delivery_id(0, ""))
         }
     }
@@ -295,7 +202,7 @@ impl Plan<'_> {
             delivery: delivery.to_string(),
             route: self.route.to_owned(),
             version: self.version.stored.version,
-            position: self.candidate.position,
+            position: self.change.position,
             sink: None,
             code: String::new(),
             reason: String::new(),
@@ -309,12 +216,12 @@ impl Plan<'_> {
     }
 
     fn delivery_id(&self, output: u32, sink: &str) -> DeliveryId {
-        let Candidate {
+        let RecordedChange {
             stream,
             shard,
             sequence,
             ..
-        } = &self.candidate;
+        } = self.change;
         DeliveryId::derive(
             stream,
             shard,

@@ -3,18 +3,16 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use weir_evidence::EntryKind;
-use weir_ledger::{DatabaseError, DeadLetter, Erasing, Ledger, Parked, ReadError, RecordedEntry, Stream, TokenBytes};
+use tokio::time::Instant;
+use weir_ledger::{DatabaseError, DeadLetter, Erasing, Ledger, Parked, ReadError, TokenBytes};
 use weir_model::{DeliveryId, Position};
 use weir_runtime::{HostError, Runtime};
 
 use super::decide::{self, Decided, Delivery};
 use super::version::{LoadedVersion, VersionError, Versions};
+use crate::feed::{Feed, PAGE_ENTRIES_MAX, RecordedChange, Subscription};
 use crate::problem::error_chain;
 use crate::{Activities, fault};
-
-/// Entries routed at a time, at most. A plugin batch has at most as many (design, "Plugins").
-const WINDOW_ENTRIES_MAX: u16 = 1000;
 
 /// Parked deliveries of one item that are made again at a time, at most.
 pub(super) const PARKED_OF_ITEM_MAX: u16 = 20;
@@ -40,9 +38,9 @@ const ERASED_IN_PART: (&str, &str) = (
 pub(super) struct Reader {
     route: String,
     ledger: Ledger,
+    feed: Arc<Feed>,
     versions: Versions,
     activities: Activities,
-    streams: Vec<Stream>,
     /// The change before which it stands still, and the version whose plugin failed on it.
     halted: Option<(Position, u32)>,
     /// Entries routed at a time: fewer where a plugin fails on many changes, for finding them has its limit.
@@ -53,6 +51,8 @@ pub(super) struct Reader {
 pub(super) struct Window {
     /// Everything below was looked at.
     pub(super) next: Position,
+    /// When these entries were read.
+    pub(super) read_at: Instant,
     pub(super) deliveries: Vec<Delivery>,
     pub(super) dead_letters: Vec<DeadLetter>,
     /// The route stands still at `next`.
@@ -113,15 +113,15 @@ impl From<DatabaseError> for Hindrance {
 }
 
 impl Reader {
-    pub(super) fn new(route: String, ledger: Ledger, runtime: Runtime, activities: Activities) -> Self {
+    pub(super) fn new(route: String, feed: Arc<Feed>, runtime: Runtime, activities: Activities) -> Self {
         Self {
-            versions: Versions::new(route.clone(), ledger.clone(), runtime),
+            versions: Versions::new(route.clone(), Arc::clone(&feed), runtime),
             route,
-            ledger,
+            ledger: feed.ledger().clone(),
+            feed,
             activities,
-            streams: Vec::new(),
             halted: None,
-            window_entries: WINDOW_ENTRIES_MAX,
+            window_entries: PAGE_ENTRIES_MAX,
         }
     }
 
@@ -139,7 +139,7 @@ impl Reader {
                     );
                 }
                 Ok(Some(window)) => {
-                    self.window_entries = self.window_entries.saturating_mul(2).min(WINDOW_ENTRIES_MAX);
+                    self.window_entries = self.window_entries.saturating_mul(2).min(PAGE_ENTRIES_MAX);
                     return Ok(Some(window));
                 }
                 outcome => return outcome,
@@ -148,21 +148,20 @@ impl Reader {
     }
 
     async fn try_window(&mut self, next: Position) -> Result<Option<Window>, Hindrance> {
-        let mut entries = self.ledger.read_from(next, self.window_entries).await?;
-        let Some(first) = entries.first().map(|entry| entry.position) else {
+        let Some(mut stretch) = self.feed.stretch(next, self.window_entries).await? else {
             return Ok(None);
         };
         // Versions are entered under the head's lock: those read now are all there are for these positions.
-        let (version, until) = self.versions.at(first).await?.ok_or(Hindrance::NoVersion(first))?;
+        let (version, until) = self.versions.at(next).await?.ok_or(Hindrance::NoVersion(next))?;
         if let Some(until) = until {
-            entries.truncate(entries.partition_point(|entry| entry.position < until));
+            stretch.cut(until);
         }
-        if self.halted == Some((first, version.stored.version)) {
+        if self.halted == Some((next, version.stored.version)) {
             // Until there is another version.
             return Ok(None);
         }
-        let next = Position(entries.last().map_or(next.0, |entry| entry.position.0 + 1));
-        let decided = self.decide(&version, entries, &self.activities.clone()).await?;
+        let taken = stretch.taken_by(&version.subscription);
+        let decided = decide::decide(&self.route, &version, taken, &self.activities).await?;
         fault::point("before-send");
         let halt = decided.halt.map(|(position, code)| Halt {
             position,
@@ -171,7 +170,8 @@ impl Reader {
         });
         self.halted = halt.as_ref().map(|halt| (halt.position, halt.version));
         Ok(Some(Window {
-            next: halt.as_ref().map_or(next, |halt| halt.position),
+            next: halt.as_ref().map_or(stretch.until(), |halt| halt.position),
+            read_at: stretch.read_at(),
             deliveries: decided.deliveries,
             dead_letters: decided.dead_letters,
             halt,
@@ -224,15 +224,15 @@ impl Reader {
         let mut parts: Vec<Vec<i64>> = positions.chunks(AGAIN_AT_ONCE).map(<[i64]>::to_vec).collect();
         let mut made = Vec::new();
         while let Some(mut part) = parts.pop() {
-            let entries = self.ledger.read_all_at(&part).await?;
+            let changes = self.feed.changes_at(&part).await?;
             // Whoever watches was told when it was decided first.
-            match self.decide(version, entries, &Activities::new()).await {
+            match self.decide(version, &changes, &Activities::new()).await {
                 Ok(decided) => made.push(decided.deliveries),
-                Err(Hindrance::Plugin(HostError::TooMuchPoison)) if part.len() > 1 => {
+                Err(HostError::TooMuchPoison) if part.len() > 1 => {
                     let half = part.split_off(part.len() / 2);
                     parts.extend([part, half]);
                 }
-                Err(hindrance) => return Err(hindrance),
+                Err(error) => return Err(error.into()),
             }
         }
         Ok(made)
@@ -274,7 +274,7 @@ impl Reader {
     /// What is sent of a dead letter; `None` while a part of it is being erased.
     async fn resend(&mut self, letter: DeadLetter) -> Result<Option<Resent>, Hindrance> {
         let position = letter.position;
-        let entries = self.ledger.read_all_at(&[position.0.cast_signed()]).await?;
+        let changes = self.feed.changes_at(&[position.0.cast_signed()]).await?;
         let mut resent = Resent {
             letter,
             deliveries: Vec::new(),
@@ -297,14 +297,14 @@ impl Reader {
             _ => {}
         }
         if let Some(version) = self.versions.numbered(resent.letter.version).await? {
-            let decided = self.decide(&version, entries.clone(), &Activities::new()).await?;
+            let decided = self.decide(&version, &changes, &Activities::new()).await?;
             let is_it = |made: &Delivery| made.id.to_string() == resent.letter.delivery;
             resent.deliveries.extend(decided.deliveries.into_iter().find(is_it));
         }
         if resent.deliveries.is_empty() {
-            let number = output_of(&resent.letter, &entries);
+            let number = output_of(&resent.letter, &changes);
             let version = self.versions.newest().await?.ok_or(Hindrance::NoVersion(position))?;
-            let decided = self.decide(&version, entries, &self.activities.clone()).await?;
+            let decided = self.decide(&version, &changes, &self.activities).await?;
             resent.deliveries = decided.deliveries;
             if let Some(sink) = &resent.letter.sink {
                 resent.deliveries.retain(|delivery| delivery.sink == *sink);
@@ -328,38 +328,30 @@ impl Reader {
         Ok(Some(resent))
     }
 
+    /// What a version makes of those that it takes.
     async fn decide(
-        &mut self,
+        &self,
         version: &Arc<LoadedVersion>,
-        entries: Vec<RecordedEntry>,
+        changes: &[Arc<RecordedChange>],
         activities: &Activities,
-    ) -> Result<Decided, Hindrance> {
-        self.know_streams(&entries).await?;
-        let name = self.ledger.name();
-        Ok(decide::decide(&self.route, version, name, &self.streams, entries, activities).await?)
-    }
-
-    /// Makes sure that the streams of these entries are known by the name of their source.
-    async fn know_streams(&mut self, entries: &[RecordedEntry]) -> Result<(), Hindrance> {
-        let known = |entry: &RecordedEntry| {
-            let origin = entry.entry.origin();
-            origin.is_none_or(|origin| self.streams.iter().any(|stream| stream.arn == origin.stream))
+    ) -> Result<Decided, HostError> {
+        let Subscription { source, pattern, .. } = &version.subscription;
+        let is_taken = |change: &RecordedChange| {
+            change.source == *source && pattern.as_ref().is_none_or(|pattern| change.is_taken_by(pattern))
         };
-        if !entries.iter().all(known) {
-            self.streams = self.ledger.streams().await?;
-        }
-        Ok(())
+        let taken = changes.iter().filter(|change| is_taken(change)).cloned().collect();
+        decide::decide(&self.route, version, taken, activities).await
     }
 }
 
 /// The output of the plugin that a letter is about, if it is about a single one.
-fn output_of(letter: &DeadLetter, entries: &[RecordedEntry]) -> Option<u32> {
-    let EntryKind::Change { origin, sequence, .. } = &entries.first()?.entry.kind else {
-        return None;
-    };
-    let id = |output| {
-        let (stream, shard) = (&origin.stream, &origin.shard);
-        DeliveryId::derive(stream, shard, sequence, &letter.route, letter.version, output, "")
-    };
+fn output_of(letter: &DeadLetter, changes: &[Arc<RecordedChange>]) -> Option<u32> {
+    let RecordedChange {
+        stream,
+        shard,
+        sequence,
+        ..
+    } = &**changes.first()?;
+    let id = |output| DeliveryId::derive(stream, shard, sequence, &letter.route, letter.version, output, "");
     (1..=OUTPUTS_MAX).find(|output| id(*output).to_string() == letter.delivery)
 }

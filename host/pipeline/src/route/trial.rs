@@ -8,7 +8,7 @@ use weir_model::Position;
 use weir_routing::{Pattern, PatternError};
 use weir_runtime::{Batch, BatchChange, FaultCode, Manifest, Plugin};
 
-use super::decide::take;
+use crate::feed::RecordedChange;
 
 /// Entries that are looked through, from the ledger's end.
 const ENTRIES_MAX: u16 = 1000;
@@ -75,11 +75,12 @@ impl Trial {
             .read_from(Position(size.saturating_sub(ENTRIES_MAX.into())), ENTRIES_MAX)
             .await?;
         let taken = entries.into_iter().filter_map(|entry| {
-            let position = entry.position;
-            let (_, change) = take(&route.source, pattern.as_ref(), ledger.name(), &streams, entry)?;
-            Some((position, change))
+            let change = RecordedChange::of(entry, ledger.name(), &streams)?;
+            let is_taken =
+                change.source == route.source && pattern.as_ref().is_none_or(|pattern| change.is_taken_by(pattern));
+            is_taken.then_some((change.position, change.change))
         });
-        let (mut positions, mut changes): (Vec<Position>, Vec<BatchChange>) = taken.unzip();
+        let (mut positions, mut changes): (Vec<Position>, Vec<Arc<BatchChange>>) = taken.unzip();
         let old = changes.len().saturating_sub(CHANGES_MAX);
         positions.drain(..old);
         changes.drain(..old);

@@ -9,6 +9,7 @@ use weir_routing::{DetailTemplate, Pattern, PatternError, TemplateError};
 use weir_runtime::{DescribeError, LoadError, Manifest, Plugin, Runtime};
 
 use super::tables::{TableError, give_tables};
+use crate::feed::{Feed, Subscription};
 
 /// Versions that are kept loaded.
 const LOADED_MAX: usize = 4;
@@ -16,6 +17,7 @@ const LOADED_MAX: usize = 4;
 /// Loads versions as positions ask for them, and keeps them.
 pub(super) struct Versions {
     route: String,
+    feed: Arc<Feed>,
     ledger: Ledger,
     runtime: Runtime,
     loaded: BTreeMap<u32, Arc<LoadedVersion>>,
@@ -24,7 +26,8 @@ pub(super) struct Versions {
 /// A version that can route.
 pub(super) struct LoadedVersion {
     pub(super) stored: RouteVersion,
-    pub(super) pattern: Option<Pattern>,
+    /// Which changes it takes.
+    pub(super) subscription: Subscription,
     pub(super) plugin: Option<(Plugin, Arc<Manifest>)>,
     pub(super) template: Option<DetailTemplate>,
 }
@@ -49,10 +52,11 @@ pub(super) enum VersionError {
 }
 
 impl Versions {
-    pub(super) fn new(route: String, ledger: Ledger, runtime: Runtime) -> Self {
+    pub(super) fn new(route: String, feed: Arc<Feed>, runtime: Runtime) -> Self {
         Self {
             route,
-            ledger,
+            ledger: feed.ledger().clone(),
+            feed,
             runtime,
             loaded: BTreeMap::new(),
         }
@@ -125,9 +129,16 @@ impl Versions {
         {
             return Err(VersionError::Reserved(name.to_owned()));
         }
+        let subscription = Subscription {
+            route: self.route.clone(),
+            version: stored.version,
+            source: stored.definition.source.clone(),
+            pattern,
+        };
+        self.feed.subscribe(subscription.clone());
         Ok(LoadedVersion {
             stored: stored.clone(),
-            pattern,
+            subscription,
             plugin,
             template,
         })

@@ -125,7 +125,7 @@ async fn a_plugin_that_looks_at_its_batch_is_found_out() {
     ];
     for (condition, unsteady) in cases {
         let loaded = Loaded::new(drops_when(condition).build(), "{}", SMALL).await;
-        let batch = Batch::new((0..10).map(|place| insert(place, json!({}))).collect());
+        let batch = Batch::new((0..10).map(|place| insert(place, json!({}))));
         let probed = loaded.plugin.probe(&batch, "{}", &loaded.manifest).await.unwrap();
         assert_eq!(probed.unsteady, unsteady, "{condition}");
     }

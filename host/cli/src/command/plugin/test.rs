@@ -95,7 +95,7 @@ async fn unsteady(loaded: &Loaded, cases: &Cases, tables: &Tables) -> anyhow::Re
     let mut unsteady = Vec::new();
     for (config, places) in by_config {
         let changes = places.iter().map(|place| change::read(&cases.cases[*place].change));
-        let batch = Batch::new(changes.collect::<anyhow::Result<_>>()?);
+        let batch = Batch::new(changes.collect::<anyhow::Result<Vec<_>>>()?);
         let manifest = loaded.describe(&config, tables).await?;
         let index = loaded.unsteady(&batch, &config, &manifest).await?;
         unsteady.extend(index.map(|index| places[index]));

@@ -66,11 +66,14 @@ impl Router {
         }
     }
 
-    /// What was just read was there when that began, and nothing else is in memory.
+    /// What was read was there when that began. It may have been read for another route, before what is in memory was looked at
+    /// last.
     pub(super) fn was_read(&mut self, begun: Instant) {
         if self.is_empty() {
             self.erasures_known_at = Some(begun);
             self.erase_at = begun + LOOK_INTERVAL;
+        } else {
+            self.erasures_known_at = self.erasures_known_at.map(|known| known.min(begun));
         }
     }
 

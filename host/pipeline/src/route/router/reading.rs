@@ -147,7 +147,7 @@ impl Router {
         match read {
             Read::Window(Ok(Some(window))) => {
                 self.read_backoff.succeeded();
-                self.was_read(begun);
+                self.was_read(window.read_at);
                 self.books.scanned(window.next);
                 self.books.bury_all(window.dead_letters);
                 self.halting = window.halt;

@@ -1,0 +1,239 @@
+//! What is read of the ledger, once for all routes of a process.
+//!
+//! ```text
+//! a route ──"from 4711 on"──▶ a page in memory that has it ─────────────────────▶ a stretch of it: changes, and which
+//!                        └──▶ else one read: opened, made events, matched once ──┘  route takes which
+//! ```
+//!
+//! Routes that are up to date, or lag together, want the same entries. Reading them, opening their bodies and making events of
+//! them is most of what routing costs, so it is done once; and all patterns of a source are matched in one pass.
+//!
+//! # Invariants
+//!
+//! - A page holds every position from its first to its last, so whoever reads on from anywhere in it misses nothing.
+//! - What is in memory is bounded, in pages and in bytes, and is not handed out once it is older than two seconds: what an order
+//!   erases in between, routes look for before they send.
+//! - One read is under way at a time. Who waits for it finds its page, and does not read again.
+
+mod change;
+mod patterns;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use weir_ledger::{Ledger, ReadError, RecordedEntry, Stream};
+use weir_model::Position;
+
+pub(crate) use self::change::RecordedChange;
+pub(crate) use self::patterns::Subscription;
+use self::patterns::{Matched, Patterns};
+
+/// Entries of a page, at most. A plugin batch has at most as many (design, "Plugins").
+pub(crate) const PAGE_ENTRIES_MAX: u16 = 1000;
+
+/// Pages in memory, at most.
+const PAGES_MAX: usize = 16;
+
+/// Bytes of the bodies in them, at most; one page still stands if it alone has more.
+const BYTES_MAX: usize = 12 << 20;
+
+/// Oldest page that is handed out.
+const PAGE_AGE_MAX: Duration = Duration::from_secs(2);
+
+/// How long it is believed that there is nothing behind a position, where this process does not know better.
+const NOTHING_AGE_MAX: Duration = Duration::from_millis(500);
+
+/// Reads a ledger for all routes of this process.
+pub struct Feed {
+    ledger: Ledger,
+    patterns: Patterns,
+    kept: Mutex<Kept>,
+    /// Who has it reads. Holds the streams that are known.
+    reading: tokio::sync::Mutex<Arc<[Stream]>>,
+}
+
+#[derive(Default)]
+struct Kept {
+    /// Oldest first.
+    pages: VecDeque<Arc<Page>>,
+    /// Where nothing was, and when that was looked at.
+    end: Option<(Position, Instant)>,
+}
+
+/// Entries that follow each other, read at one time.
+struct Page {
+    first: Position,
+    /// Behind the last.
+    until: Position,
+    /// The changes among them that can be routed.
+    changes: Vec<Arc<RecordedChange>>,
+    matched: Matched,
+    bytes: usize,
+    read_at: Instant,
+}
+
+/// A part of what was read.
+pub(crate) struct Stretch {
+    page: Arc<Page>,
+    from: Position,
+    until: Position,
+}
+
+impl Feed {
+    /// Of this ledger. Nothing is read before somebody asks.
+    #[must_use]
+    pub fn new(ledger: Ledger) -> Self {
+        Self {
+            ledger,
+            patterns: Patterns::default(),
+            kept: Mutex::default(),
+            reading: tokio::sync::Mutex::new(Arc::new([])),
+        }
+    }
+
+    /// The ledger that it reads.
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// What is read from now on is matched for this one, too; for the newest version of a route only.
+    pub(crate) fn subscribe(&self, subscription: Subscription) {
+        self.patterns.subscribe(subscription);
+    }
+
+    /// The entries from `from` on, at most `count_max`. `None` if there are none.
+    pub(crate) async fn stretch(&self, from: Position, count_max: u16) -> Result<Option<Stretch>, ReadError> {
+        if let Some(known) = self.known(from, count_max) {
+            return Ok(known);
+        }
+        let mut streams = self.reading.lock().await;
+        // Somebody may have read it meanwhile.
+        if let Some(known) = self.known(from, count_max) {
+            return Ok(known);
+        }
+        let read_at = Instant::now();
+        let entries = self.ledger.read_from(from, PAGE_ENTRIES_MAX).await?;
+        let Some(last) = entries.last() else {
+            self.kept().end = Some((from, read_at));
+            return Ok(None);
+        };
+        let until = Position(last.position.0 + 1);
+        *streams = self.knowing(&entries, &streams).await?;
+        let page = Arc::new(self.page(from, until, entries, &streams, read_at));
+        drop(streams);
+        self.keep(Arc::clone(&page));
+        Ok(Some(Stretch::of(page, from, count_max)))
+    }
+
+    /// The changes among the entries at these positions, lowest first.
+    pub(crate) async fn changes_at(&self, positions: &[i64]) -> Result<Vec<Arc<RecordedChange>>, ReadError> {
+        let entries = self.ledger.read_all_at(positions).await?;
+        let streams = {
+            let mut streams = self.reading.lock().await;
+            *streams = self.knowing(&entries, &streams).await?;
+            Arc::clone(&streams)
+        };
+        let changes = entries
+            .into_iter()
+            .filter_map(|entry| RecordedChange::of(entry, self.ledger.name(), &streams));
+        Ok(changes.map(Arc::new).collect())
+    }
+
+    fn page(
+        &self,
+        first: Position,
+        until: Position,
+        entries: Vec<RecordedEntry>,
+        streams: &[Stream],
+        read_at: Instant,
+    ) -> Page {
+        let bytes = entries.iter().map(|entry| entry.body_bytes).sum();
+        let mut changes: Vec<RecordedChange> = entries
+            .into_iter()
+            .filter_map(|entry| RecordedChange::of(entry, self.ledger.name(), streams))
+            .collect();
+        let matched = self.patterns.match_all(&mut changes);
+        Page {
+            first,
+            until,
+            changes: changes.into_iter().map(Arc::new).collect(),
+            matched,
+            bytes,
+            read_at,
+        }
+    }
+
+    /// What is in memory from a position on, or that there is nothing; `None` if that is not known.
+    #[expect(clippy::option_option, reason = "known to be nothing is not the same as not known")]
+    fn known(&self, from: Position, count_max: u16) -> Option<Option<Stretch>> {
+        let kept = self.kept();
+        let has_it =
+            |page: &&Arc<Page>| page.first <= from && from < page.until && page.read_at.elapsed() < PAGE_AGE_MAX;
+        if let Some(page) = kept.pages.iter().rev().find(has_it) {
+            return Some(Some(Stretch::of(Arc::clone(page), from, count_max)));
+        }
+        let (end, seen_at) = kept.end?;
+        let may_have_grown = *self.ledger.watch_size().borrow() > from.0 || seen_at.elapsed() >= NOTHING_AGE_MAX;
+        (from >= end && !may_have_grown).then_some(None)
+    }
+
+    fn keep(&self, page: Arc<Page>) {
+        let mut kept = self.kept();
+        // What stands in the new page is of no use in an older one.
+        kept.pages.retain(|older| {
+            older.read_at.elapsed() < PAGE_AGE_MAX && !(page.first <= older.first && older.until <= page.until)
+        });
+        kept.pages.push_back(page);
+        let mut bytes: usize = kept.pages.iter().map(|page| page.bytes).sum();
+        while kept.pages.len() > 1 && (kept.pages.len() > PAGES_MAX || bytes > BYTES_MAX) {
+            bytes -= kept.pages.pop_front().map_or(0, |page| page.bytes);
+        }
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The streams, those of these entries among them.
+    async fn knowing(&self, entries: &[RecordedEntry], streams: &Arc<[Stream]>) -> Result<Arc<[Stream]>, ReadError> {
+        let is_known = |entry: &RecordedEntry| {
+            let origin = entry.entry.origin();
+            origin.is_none_or(|origin| streams.iter().any(|stream| stream.arn == origin.stream))
+        };
+        if entries.iter().all(is_known) {
+            return Ok(Arc::clone(streams));
+        }
+        Ok(self.ledger.streams().await?.into())
+    }
+}
+
+impl Stretch {
+    fn of(page: Arc<Page>, from: Position, count_max: u16) -> Self {
+        let until = page.until.min(Position(from.0 + u64::from(count_max)));
+        Self { page, from, until }
+    }
+
+    /// Leaves out what stands at `until` or behind it.
+    pub(crate) fn cut(&mut self, until: Position) {
+        self.until = self.until.min(until);
+    }
+
+    /// Behind its last position.
+    pub(crate) fn until(&self) -> Position {
+        self.until
+    }
+
+    /// When it was read.
+    pub(crate) fn read_at(&self) -> Instant {
+        self.page.read_at
+    }
+
+    /// The changes that this one takes.
+    pub(crate) fn taken_by(&self, subscription: &Subscription) -> Vec<Arc<RecordedChange>> {
+        let places = self.page.changes.partition_point(|change| change.position < self.from)
+            ..self.page.changes.partition_point(|change| change.position < self.until);
+        self.page.matched.taken_by(subscription, &self.page.changes, places)
+    }
+}

@@ -1,0 +1,143 @@
+//! Several routes of one process: what one read serves, each takes by its own pattern and in its own time.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+use weir_ledger::ConfiguredRoute;
+use weir_pipeline::{Activities, Clock, Feed, Gates, RouteSettings, RouteTask, SinkSetup};
+use weir_routing::RetrySchedule;
+use weir_runtime::{Limits, Runtime};
+use weir_tests::eventually;
+
+use crate::sink::TestSink;
+use crate::stage::{Stage, configured, id};
+
+/// A route's name, which is its sink's, too, and its pattern.
+const ROUTES: [(&str, Option<&str>); 5] = [
+    ("everything", None),
+    ("threes", Some(r#"{"detail": {"keys": {"id": [{"suffix": "3"}]}}}"#)),
+    (
+        "records",
+        Some(r#"{"dynamodb": {"NewImage": {"id": {"S": ["item-7"]}}}}"#),
+    ),
+    ("inserts", Some(r#"{"detail-type": [{"suffix": ".insert"}]}"#)),
+    ("nothing", Some(r#"{"detail": {"table": ["customers"]}}"#)),
+];
+
+/// The routes at work on one feed, each with a sink of its own.
+struct Routes {
+    sinks: BTreeMap<&'static str, TestSink>,
+    stop: CancellationToken,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Routes {
+    async fn start(stage: &Stage) -> Self {
+        let sinks: BTreeMap<&str, TestSink> = ROUTES.iter().map(|(name, _)| (*name, TestSink::new())).collect();
+        let setups = sinks.iter().map(|(name, sink)| {
+            let setup = SinkSetup {
+                sink: Arc::new(sink.clone()),
+                messages_per_second: None,
+            };
+            ((*name).to_owned(), setup)
+        });
+        let gates = Arc::new(Gates::new(setups.collect(), Clock::system()));
+        let feed = Arc::new(Feed::new(stage.site.ledger.clone()));
+        let runtime = Runtime::start(Limits::default()).unwrap();
+        let stop = CancellationToken::new();
+        let mut tasks = Vec::new();
+        for (name, pattern) in ROUTES {
+            enter(stage, name, pattern).await;
+            let settings = RouteSettings {
+                name: name.to_owned(),
+                retry: RetrySchedule::default(),
+                parked_max: NonZeroUsize::new(100).unwrap(),
+            };
+            let (feed, gates) = (Arc::clone(&feed), Arc::clone(&gates));
+            let task = RouteTask::new(settings, feed, runtime.clone(), gates, Activities::new());
+            let stop = stop.clone();
+            tasks.push(tokio::spawn(async move { task.run(stop).await.unwrap() }));
+        }
+        Self { sinks, stop, tasks }
+    }
+
+    /// Until all cursors stand at the ledger's end.
+    async fn done(&self, stage: &Stage) {
+        eventually("all routes are done", async || {
+            let end = stage.site.ledger.head().await.unwrap().size;
+            let cursors = stage.site.ledger.cursors().await.unwrap();
+            let of_routes = cursors.iter().filter(|cursor| cursor.name.starts_with("route:"));
+            let done = of_routes.filter(|cursor| cursor.next.0 == end).count();
+            (done == ROUTES.len()).then_some(())
+        })
+        .await;
+    }
+
+    /// Items of what the sink of a route took, in order.
+    fn taken(&self, route: &str) -> Vec<String> {
+        let events = self.sinks[route].taken();
+        events.iter().map(|event| id(event).to_owned()).collect()
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        for task in self.tasks {
+            task.await.unwrap();
+        }
+    }
+}
+
+async fn enter(stage: &Stage, route: &str, pattern: Option<&str>) {
+    let mut configured: ConfiguredRoute = configured(route);
+    configured.definition.pattern = pattern.map(str::to_owned);
+    configured.planned = configured.definition.clone();
+    let entered = stage
+        .site
+        .ledger
+        .enter_route_version(route, &configured, Timestamp::now());
+    entered.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn routes_that_share_what_is_read_take_each_what_its_pattern_says() {
+    let mut stage = Stage::begin().await;
+    // Versions begin where they are entered, so the routes come first.
+    let routes = Routes::start(&stage).await;
+    for number in 0..3000 {
+        stage.put(&format!("item-{}", number % 1000), number);
+    }
+    stage.site.arrives().await;
+    routes.done(&stage).await;
+    assert_eq!(routes.taken("everything").len(), 3000);
+    let threes = routes.taken("threes");
+    assert_eq!(threes.len(), 300);
+    assert!(threes.iter().all(|id| id.ends_with('3')));
+    assert_eq!(routes.taken("records"), ["item-7"; 3]);
+    assert_eq!(routes.taken("inserts").len(), 1000);
+    assert_eq!(routes.taken("nothing"), [""; 0]);
+    routes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_version_of_one_route_changes_what_that_one_takes_and_no_other() {
+    let mut stage = Stage::begin().await;
+    let routes = Routes::start(&stage).await;
+    for number in 0..20 {
+        stage.put(&format!("item-{number}"), number);
+    }
+    stage.site.arrives().await;
+    routes.done(&stage).await;
+    enter(&stage, "records", Some(r#"{"detail": {"keys": {"id": ["item-8"]}}}"#)).await;
+    for number in 0..20 {
+        stage.put(&format!("item-{number}"), 100 + number);
+    }
+    stage.site.arrives().await;
+    routes.done(&stage).await;
+    assert_eq!(routes.taken("records"), ["item-7", "item-8"]);
+    assert_eq!(routes.taken("threes").len(), 4);
+    assert_eq!(routes.taken("everything").len(), 40);
+    routes.stop().await;
+}
