@@ -20,6 +20,7 @@
 //! | `POST /v1/lookups/{name}` (a JSON object), `GET /v1/lookups` | [`LookupState`], [`Lookups`] |
 //! | `POST /v1/routes/{route}/promote`, `.../rollback` | [`Promoted`] |
 //! | `GET /v1/routes/{route}/versions` | [`RouteVersions`] |
+//! | `GET /v1/routes/{route}/explain/{position}` | [`Explained`] |
 //! | `GET /v1/withheld`, `.../{position}`, `POST /v1/withheld/annotate` | [`WithheldChanges`], [`WithheldChange`], [`AnnotatedAgain`] |
 //! | `GET /v1/shards` | [`Shards`] |
 //! | `GET /v1/workers`, `POST /v1/workers/{worker}/drain`, `.../resume` | [`Workers`] |
@@ -39,6 +40,7 @@ mod dead_letter;
 mod delivery;
 mod erasure;
 mod error;
+mod explain;
 mod gate;
 mod history;
 mod key;
@@ -68,7 +70,9 @@ pub use plugin::{PluginState, Plugins};
 pub use proof::{Entries, ProofHashes, ShownEntry};
 pub use publication::{ContinueRequest, Decided};
 pub use route::{PromoteRequest, Promoted, RollbackRequest, RouteHaltState, RouteVersionState, RouteVersions};
-pub use weir_pipeline::Trial;
+pub use weir_pipeline::{
+    DeliveryState, Explained, ExplainedChange, ExplainedDecision, ExplainedDelivery, ExplainedMiss, Trial,
+};
 pub use withheld::{AnnotateAgain, AnnotatedAgain, StillWithheldChange, WithheldChange, WithheldChanges};
 
 pub use server::{Api, ServeError, Tokens};

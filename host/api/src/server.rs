@@ -18,8 +18,8 @@ use weir_runtime::COMPONENT_BYTES_MAX;
 
 use crate::error::ApiError;
 use crate::{
-    PluginGate, Token, dead_letter, delivery, erasure, history, ledger, lookup, metrics, plugin, proof, publication,
-    route, shard, withheld,
+    PluginGate, Token, dead_letter, delivery, erasure, explain, history, ledger, lookup, metrics, plugin, proof,
+    publication, route, shard, withheld,
 };
 
 /// Longest request. The largest answer is a page of a few megabytes.
@@ -151,6 +151,7 @@ impl Api {
             )
             .route("/v1/routes/{route}/promote", post(route::promote))
             .route("/v1/routes/{route}/rollback", post(route::roll_back))
+            .route("/v1/routes/{route}/explain/{position}", get(explain::explain))
             .route("/v1/withheld/annotate", post(withheld::annotate))
             .layer(middleware::from_fn_with_state(
                 Arc::clone(&self.tokens),

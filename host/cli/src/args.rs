@@ -61,6 +61,9 @@ pub(crate) enum Command {
     Route(RouteArgs),
     /// Show which sinks take events, pause and resume them.
     Sink(SinkArgs),
+    /// Say what routes make of a recorded change, and why: whether the event pattern takes it, what the plugin makes of it, and
+    /// what became of each delivery.
+    Explain(ExplainArgs),
     /// Look at dead letters, deliveries that were given up; send them again or throw them away.
     Dlq(DlqArgs),
     /// Show every shard: who reads it, how far it is recorded, what was lost, what reading it costs.
@@ -125,6 +128,16 @@ pub(crate) struct HistoryArgs {
     /// Show changes below this position.
     #[arg(long)]
     pub(crate) before: Option<u64>,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct ExplainArgs {
+    /// The position of the change, as `weir history` shows it.
+    pub(crate) position: u64,
+
+    /// The route. Without it all of them.
+    #[arg(long)]
+    pub(crate) route: Option<String>,
 }
 
 #[derive(ClapArgs)]

@@ -54,6 +54,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::History(history) => command::history::history(&args.config, history, json).await,
         Command::Route(route) => command::delivery::route(&args.config, route, json).await,
         Command::Sink(sink) => command::delivery::sink(&args.config, sink, json).await,
+        Command::Explain(explain) => command::explain::explain(&args.config, explain, json).await,
         Command::Dlq(dlq) => command::dlq::dlq(&args.config, dlq, json).await,
         Command::Shards => command::shards::shards(&args.config, json).await,
         Command::Plugin(plugin) => command::plugin::plugin(&args.config, plugin, json).await,

@@ -49,6 +49,7 @@ pub use publisher::{
     Guard, GuardError, Publication, PublicationStatus, PublishError, Publisher, PublisherSettings, Witness,
 };
 pub use route::{
+    DeliveryState, ExplainError, Explained, ExplainedChange, ExplainedDecision, ExplainedDelivery, ExplainedMiss,
     RouteError, RouteSettings, RouteTask, TableDigests, TableError, Trial, TrialError, give_tables, newest_tables,
 };
 pub use scrub::{ScrubTask, Scrubbed};

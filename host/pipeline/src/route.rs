@@ -19,6 +19,7 @@
 
 mod books;
 mod decide;
+mod explain;
 mod line;
 mod reader;
 mod router;
@@ -35,6 +36,9 @@ use weir_model::Position;
 use weir_routing::RetrySchedule;
 use weir_runtime::Runtime;
 
+pub use self::explain::{
+    DeliveryState, ExplainError, Explained, ExplainedChange, ExplainedDecision, ExplainedDelivery, ExplainedMiss,
+};
 use self::line::Rules;
 use self::reader::Reader;
 use self::router::Router;

@@ -1,0 +1,383 @@
+//! What a route makes of one recorded change, and what became of it. Nothing is sent.
+//!
+//! It is decided once more, by the version that routes the change's position: a decision depends on nothing but the change and
+//! that version, so this is what was decided, as long as the body is there.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use weir_evidence::EntryKind;
+use weir_ledger::{DatabaseError, DeadLetter, Ledger, Parked, ParkedPlace, ReadError};
+use weir_model::{Operation, Position};
+use weir_routing::{Explanation, Subject};
+use weir_runtime::{HostError, Runtime};
+
+use super::decide::{self, Decided};
+use super::version::{LoadedVersion, VersionError, Versions};
+use crate::feed::RecordedChange;
+use crate::{Activities, Feed};
+
+/// Parked deliveries of one position that are looked at, at most. One change makes no more.
+const PARKED_MAX: u16 = 10_000;
+
+/// Why a route does with a change what it does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explained {
+    /// The change.
+    pub position: u64,
+    /// The route.
+    pub route: String,
+    /// The version that routes this position.
+    pub version: u32,
+    /// The first position that it routes.
+    pub from_position: u64,
+    /// SHA-256 of its plugin, hexadecimal; absent where changes are sent as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugin: Option<String>,
+    /// Whether the route's cursor passed it: everything of it was accepted, is parked, or was given up.
+    pub is_passed: bool,
+    /// What the change is, if the entry is about one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<ExplainedChange>,
+    /// What is decided about it.
+    pub decision: ExplainedDecision,
+    /// What is sent of it, one for each event and sink; and what the plugin failed on.
+    pub deliveries: Vec<ExplainedDelivery>,
+}
+
+/// What a change is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainedChange {
+    /// The source that it came from.
+    pub source: String,
+    /// Its table.
+    pub table: String,
+    /// What happened to the item.
+    pub operation: Operation,
+    /// When, as the source says.
+    pub time: Timestamp,
+}
+
+/// What a route decides about an entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "decision")]
+pub enum ExplainedDecision {
+    /// The entry is about no change: there is nothing to route.
+    NoChange,
+    /// Its body was erased, so that it is routed no more, and nobody can say what it was.
+    Erased,
+    /// It comes from another source than the route's.
+    OtherSource {
+        /// The route's.
+        source: String,
+    },
+    /// The event pattern does not take it.
+    Missed {
+        /// For each alternative of the pattern the first field that does not match.
+        misses: Vec<ExplainedMiss>,
+    },
+    /// The plugin drops it.
+    Dropped,
+    /// Events are made of it.
+    Taken,
+    /// The plugin fails on it, and the route halts there.
+    Halts {
+        /// What happens: `plugin-trap`, ...
+        code: String,
+    },
+}
+
+/// A field that does not match.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainedMiss {
+    /// Fields that lead there, joined by dots; empty for the event as a whole.
+    pub path: String,
+    /// What the pattern asks for.
+    pub rule: String,
+    /// What the event has.
+    pub found: String,
+}
+
+/// One event on its way to one sink.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainedDelivery {
+    /// Its id.
+    pub delivery: String,
+    /// Type of the event; absent where none could be made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail_type: Option<String>,
+    /// Its sink; absent where no event could be made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sink: Option<String>,
+    /// What became of it.
+    #[serde(flatten)]
+    pub state: DeliveryState,
+}
+
+/// What became of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "state")]
+pub enum DeliveryState {
+    /// The route has not passed it yet.
+    Waiting,
+    /// The sink accepted it; or it was a dead letter, and an operator threw that away.
+    Settled,
+    /// It waits behind its item.
+    Parked {
+        /// How often it was sent.
+        attempts: u32,
+        /// When it is sent again; absent for what stands behind another delivery of its item.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        due_at: Option<Timestamp>,
+    },
+    /// It was given up.
+    DeadLetter {
+        /// Why, for machines.
+        code: String,
+        /// Why.
+        reason: String,
+        /// How often it was sent.
+        attempts: u32,
+        /// It was ordered to be sent again.
+        redriven: bool,
+    },
+}
+
+/// Why nothing can be said.
+#[derive(Debug, thiserror::Error)]
+pub enum ExplainError {
+    /// No such route.
+    #[error("no route is called {0:?}; `weir route ls` lists those there are")]
+    NoRoute(String),
+    /// The ledger has no such position.
+    #[error("the ledger ends before position {position}: it has {size} entries, the first at position 0")]
+    NoEntry {
+        /// What was asked for.
+        position: Position,
+        /// Entries there are.
+        size: u64,
+    },
+    /// The route is younger than the change.
+    #[error("route {route:?} begins at position {begins}: it has nothing to do with position {position}")]
+    BeforeRoute {
+        /// The route.
+        route: String,
+        /// What was asked for.
+        position: Position,
+        /// The first position of its first version.
+        begins: Position,
+    },
+    /// The version cannot be loaded.
+    #[error("the version of the route cannot be loaded: {0}")]
+    Version(String),
+    /// The plugin could not be run.
+    #[error("the plugin cannot be run")]
+    Plugin(#[from] HostError),
+    /// The ledger cannot be read.
+    #[error("the ledger cannot be read")]
+    Read(#[from] ReadError),
+}
+
+impl From<DatabaseError> for ExplainError {
+    fn from(error: DatabaseError) -> Self {
+        Self::Read(error.into())
+    }
+}
+
+impl From<VersionError> for ExplainError {
+    fn from(error: VersionError) -> Self {
+        match error {
+            VersionError::Database(error) => error.into(),
+            error => Self::Version(crate::error_chain(&error)),
+        }
+    }
+}
+
+impl Explained {
+    /// Says what `route` makes of the change at `position`.
+    ///
+    /// # Errors
+    ///
+    /// There is no such route or position, or the decision cannot be taken once more.
+    pub async fn new(
+        ledger: &Ledger,
+        runtime: &Runtime,
+        route: &str,
+        position: Position,
+    ) -> Result<Self, ExplainError> {
+        let version = version_at(ledger, runtime, route, position).await?;
+        let size = ledger.head().await?.size;
+        if position.0 >= size {
+            return Err(ExplainError::NoEntry { position, size });
+        }
+        let name = format!("route:{route}");
+        let cursors = ledger.cursors().await?;
+        let is_passed = cursors
+            .iter()
+            .any(|cursor| cursor.name == name && cursor.next > position);
+        let mut explained = Self {
+            position: position.0,
+            route: route.to_owned(),
+            version: version.stored.version,
+            from_position: version.stored.from_position.0,
+            plugin: version.stored.definition.plugin.clone(),
+            is_passed,
+            change: None,
+            decision: ExplainedDecision::NoChange,
+            deliveries: Vec::new(),
+        };
+        explained.decide(ledger, &version).await?;
+        Ok(explained)
+    }
+
+    async fn decide(&mut self, ledger: &Ledger, version: &Arc<LoadedVersion>) -> Result<(), ExplainError> {
+        let position = Position(self.position);
+        let Some(entry) = ledger.read_all_at(&[position.0.cast_signed()]).await?.pop() else {
+            return Ok(());
+        };
+        let streams = ledger.streams().await?;
+        self.change = match &entry.entry.kind {
+            EntryKind::Change {
+                origin,
+                operation,
+                table,
+                time,
+                ..
+            } => Some(ExplainedChange {
+                source: streams
+                    .iter()
+                    .find(|stream| stream.arn == origin.stream)
+                    .map_or_else(String::new, |stream| stream.source.clone()),
+                table: table.clone(),
+                operation: *operation,
+                time: *time,
+            }),
+            _ => return Ok(()),
+        };
+        if entry.is_erased {
+            self.decision = ExplainedDecision::Erased;
+            return Ok(());
+        }
+        let Some(change) = RecordedChange::of(entry, ledger.name(), &streams) else {
+            return Ok(());
+        };
+        if let Some(decision) = not_taken(&change, version) {
+            self.decision = decision;
+            return Ok(());
+        }
+        let decided = decide::decide(&self.route, version, vec![Arc::new(change)], &Activities::new()).await?;
+        self.decision = match &decided.halt {
+            Some((_, code)) => ExplainedDecision::Halts { code: code.clone() },
+            None if decided.deliveries.is_empty() && decided.dead_letters.is_empty() => ExplainedDecision::Dropped,
+            None => ExplainedDecision::Taken,
+        };
+        self.deliveries = self.outcomes(ledger, decided).await?;
+        Ok(())
+    }
+
+    /// What became of everything that was decided.
+    async fn outcomes(&self, ledger: &Ledger, decided: Decided) -> Result<Vec<ExplainedDelivery>, ExplainError> {
+        let parked = parked_at(ledger, &self.route, Position(self.position)).await?;
+        let sent = decided.deliveries.into_iter().map(|delivery| {
+            let detail_type = Some(delivery.event.detail_type);
+            (delivery.id.to_string(), detail_type, Some(delivery.sink))
+        });
+        let failed = decided
+            .dead_letters
+            .into_iter()
+            .map(|letter| (letter.delivery, None, letter.sink));
+        let mut deliveries = Vec::new();
+        for (delivery, detail_type, sink) in sent.chain(failed) {
+            let state = match (ledger.dead_letter(&delivery).await?, parked.get(&delivery)) {
+                (Some(letter), _) => dead(letter),
+                (None, Some(parked)) => DeliveryState::Parked {
+                    attempts: parked.tried.map_or(0, |tried| tried.attempts),
+                    due_at: parked.tried.map(|tried| tried.due_at),
+                },
+                (None, None) if self.is_passed => DeliveryState::Settled,
+                (None, None) => DeliveryState::Waiting,
+            };
+            deliveries.push(ExplainedDelivery {
+                delivery,
+                detail_type,
+                sink,
+                state,
+            });
+        }
+        Ok(deliveries)
+    }
+}
+
+async fn version_at(
+    ledger: &Ledger,
+    runtime: &Runtime,
+    route: &str,
+    position: Position,
+) -> Result<Arc<LoadedVersion>, ExplainError> {
+    let versions = ledger.route_versions(route).await?;
+    let Some(begins) = versions.iter().map(|version| version.from_position).min() else {
+        return Err(ExplainError::NoRoute(route.to_owned()));
+    };
+    let feed = Arc::new(Feed::new(ledger.clone()));
+    let found = Versions::new(route.to_owned(), feed, runtime.clone())
+        .at(position)
+        .await?;
+    found
+        .map(|(version, _)| version)
+        .ok_or_else(|| ExplainError::BeforeRoute {
+            route: route.to_owned(),
+            position,
+            begins,
+        })
+}
+
+/// Why the version does not take a change, if it does not.
+fn not_taken(change: &RecordedChange, version: &LoadedVersion) -> Option<ExplainedDecision> {
+    let subscription = &version.subscription;
+    if change.source != subscription.source {
+        return Some(ExplainedDecision::OtherSource {
+            source: subscription.source.clone(),
+        });
+    }
+    let pattern = subscription.pattern.as_ref()?;
+    let subject = match pattern.subject() {
+        Subject::Event => change.event.to_json(),
+        Subject::Record => change.change.change.to_stream_record(&change.stream),
+    };
+    match pattern.explain(&subject) {
+        Explanation::Matched => None,
+        Explanation::Missed(misses) => {
+            let misses = misses.into_iter().map(|miss| ExplainedMiss {
+                path: miss.path,
+                rule: miss.rule,
+                found: miss.found,
+            });
+            Some(ExplainedDecision::Missed {
+                misses: misses.collect(),
+            })
+        }
+    }
+}
+
+/// What is parked of a change, by delivery.
+async fn parked_at(ledger: &Ledger, route: &str, position: Position) -> Result<HashMap<String, Parked>, DatabaseError> {
+    let before = position.0.checked_sub(1).map(|before| ParkedPlace {
+        position: Position(before),
+        output: i32::MAX.unsigned_abs(),
+        ..ParkedPlace::default()
+    });
+    let parked = ledger.parked(Some(route), before.as_ref(), PARKED_MAX).await?;
+    let here = parked.into_iter().filter(|parked| parked.position == position);
+    Ok(here.map(|parked| (parked.delivery.clone(), parked)).collect())
+}
+
+fn dead(letter: DeadLetter) -> DeliveryState {
+    DeliveryState::DeadLetter {
+        code: letter.code,
+        reason: letter.reason,
+        attempts: letter.attempts,
+        redriven: letter.is_redriven,
+    }
+}
