@@ -72,6 +72,9 @@ pub(crate) enum Command {
     Leases(LeasesArgs),
     /// Begin, build, check and try plugins, and put them on routes.
     Plugin(PluginArgs),
+    /// Try the cases of the configuration's routes, from the change to what would be sent. Nothing has to run. Exit code 1: a case
+    /// came out otherwise.
+    Test(TestArgs),
     /// Try event patterns, as routes have them.
     Pattern(PatternArgs),
     /// Upload tables that plugins look things up in.
@@ -128,6 +131,16 @@ pub(crate) struct HistoryArgs {
     /// Show changes below this position.
     #[arg(long)]
     pub(crate) before: Option<u64>,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct TestArgs {
+    /// The route. Without it all that have cases.
+    pub(crate) route: Option<String>,
+
+    /// A table that plugins look things up in: a JSON object, its values by key.
+    #[arg(long = "lookup", value_name = "NAME=FILE")]
+    pub(crate) lookups: Vec<String>,
 }
 
 #[derive(ClapArgs)]

@@ -18,6 +18,7 @@ pub(crate) mod prove;
 pub(crate) mod run;
 pub(crate) mod shards;
 mod shown;
+pub(crate) mod test;
 pub(crate) mod verify;
 pub(crate) mod withheld;
 

@@ -3,9 +3,11 @@
 //! Unknown keys are errors, with the line and a caret. Paths are relative to the file. Secrets come from files or the
 //! environment, never from this file.
 
+mod case;
 mod load;
 mod sink;
 
+pub(crate) use case::{ExpectedDelivery, RouteCase};
 pub(crate) use load::{ConfigPath, Loaded};
 pub(crate) use sink::{EmailConfig, SinkConfig, SinkKind, TlsConfig, WebhookConfig};
 
@@ -325,6 +327,10 @@ pub(crate) struct RouteConfig {
     /// route goes on. Past that number the route waits where it is. Default: 10000.
     #[serde(default = "default_parked_max")]
     pub(crate) parked_max: NonZeroUsize,
+
+    /// Changes, and what the route has to send of each: `weir test` tries them. A running Weir does not look at them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) case: Vec<RouteCase>,
 }
 
 fn default_parked_max() -> NonZeroUsize {

@@ -50,6 +50,7 @@ pub use publisher::{
 };
 pub use route::{
     DeliveryState, ExplainError, Explained, ExplainedChange, ExplainedDecision, ExplainedDelivery, ExplainedMiss,
-    RouteError, RouteSettings, RouteTask, TableDigests, TableError, Trial, TrialError, give_tables, newest_tables,
+    Rehearsal, RehearsalError, Rehearsed, RouteError, RouteSettings, RouteTask, TableDigests, TableError, Trial,
+    TrialError, give_tables, newest_tables,
 };
 pub use scrub::{ScrubTask, Scrubbed};

@@ -22,6 +22,7 @@ mod decide;
 mod explain;
 mod line;
 mod reader;
+mod rehearsal;
 mod router;
 mod tables;
 mod trial;
@@ -41,6 +42,7 @@ pub use self::explain::{
 };
 use self::line::Rules;
 use self::reader::Reader;
+pub use self::rehearsal::{Rehearsal, RehearsalError, Rehearsed};
 use self::router::Router;
 pub use self::tables::{TableDigests, TableError, give_tables, newest_tables};
 pub use self::trial::{Trial, TrialError};

@@ -16,7 +16,7 @@ mod answer;
 mod bench;
 mod build;
 mod cases;
-mod change;
+pub(super) mod change;
 mod check;
 mod new;
 mod registry;
@@ -52,7 +52,7 @@ pub(crate) async fn plugin(config: &ConfigPath, args: PluginArgs, json: bool) ->
 }
 
 /// Lookup tables, by name.
-type Tables = BTreeMap<String, Arc<LookupTable>>;
+pub(super) type Tables = BTreeMap<String, Arc<LookupTable>>;
 
 /// A plugin that is loaded as the host loads it.
 struct Loaded {
@@ -96,7 +96,7 @@ async fn component(path: &Path) -> anyhow::Result<PathBuf> {
 }
 
 /// Tables from the command line: `NAME=FILE`.
-fn tables(given: &[String]) -> anyhow::Result<Tables> {
+pub(super) fn tables(given: &[String]) -> anyhow::Result<Tables> {
     let tables = given.iter().map(|given| {
         let (name, file) = given
             .split_once('=')

@@ -245,6 +245,13 @@ impl Loaded {
                     "[route.{name}] sends to the sink {sink:?}, but there is no [sink.{sink}]"
                 );
             }
+            let expected = route.case.iter().flat_map(|case| &case.expect);
+            for sink in expected.filter_map(|expected| expected.sink.as_ref()) {
+                ensure!(
+                    route.sinks.contains(sink),
+                    "a case of [route.{name}] expects something at {sink:?}, which is none of the route's `sinks`"
+                );
+            }
             if let Some(template) = &route.template {
                 check_template(template).with_context(|| format!("the template of [route.{name}] cannot be used"))?;
             }

@@ -110,7 +110,6 @@ impl Versions {
     }
 
     async fn load(&self, stored: &RouteVersion) -> Result<LoadedVersion, VersionError> {
-        let pattern = stored.definition.pattern.as_deref().map(Pattern::parse).transpose()?;
         let plugin = match &stored.plugin {
             Some(digest) => {
                 let plugin = self.runtime.load(self.ledger.plugin(digest).await?.component).await?;
@@ -120,6 +119,20 @@ impl Versions {
             }
             None => None,
         };
+        let loaded = LoadedVersion::new(&self.route, stored.clone(), plugin)?;
+        self.feed.subscribe(loaded.subscription.clone());
+        Ok(loaded)
+    }
+}
+
+impl LoadedVersion {
+    /// A version whose plugin is loaded.
+    pub(super) fn new(
+        route: &str,
+        stored: RouteVersion,
+        plugin: Option<(Plugin, Arc<Manifest>)>,
+    ) -> Result<Self, VersionError> {
+        let pattern = stored.definition.pattern.as_deref().map(Pattern::parse).transpose()?;
         let template = stored.definition.template.as_deref();
         let template = template.map(DetailTemplate::parse).transpose()?;
         if let Some(name) = template
@@ -129,16 +142,14 @@ impl Versions {
         {
             return Err(VersionError::Reserved(name.to_owned()));
         }
-        let subscription = Subscription {
-            route: self.route.clone(),
-            version: stored.version,
-            source: stored.definition.source.clone(),
-            pattern,
-        };
-        self.feed.subscribe(subscription.clone());
-        Ok(LoadedVersion {
-            stored: stored.clone(),
-            subscription,
+        Ok(Self {
+            subscription: Subscription {
+                route: route.to_owned(),
+                version: stored.version,
+                source: stored.definition.source.clone(),
+                pattern,
+            },
+            stored,
             plugin,
             template,
         })

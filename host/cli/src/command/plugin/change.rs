@@ -53,7 +53,7 @@ struct StreamImages {
 }
 
 /// Reads a change. What it does not say is made up, the same every time.
-pub(super) fn read(document: &Value) -> anyhow::Result<BatchChange> {
+pub(in crate::command) fn read(document: &Value) -> anyhow::Result<BatchChange> {
     let change = if document.get("dynamodb").is_some() {
         from_stream(document)
     } else {
