@@ -6,6 +6,7 @@
 mod oracle;
 mod outages;
 mod parking;
+mod replays;
 mod shared;
 mod sink;
 mod stage;

@@ -222,6 +222,9 @@ async fn storm(seed: u64) -> Vec<String> {
         if random.chance(0.1) {
             stage.redrive_all().await;
         }
+        if random.chance(0.02) {
+            stage.replay_all().await;
+        }
         most = most.max(stage.parked().await);
         if random.chance(0.1) {
             stage.kill();
@@ -231,7 +234,8 @@ async fn storm(seed: u64) -> Vec<String> {
             stage.start();
         }
     }
-    if most > stage.parked_max {
+    // Half as much again may be of a replay.
+    if most > stage.parked_max + stage.parked_max / 2 {
         findings.push(format!("{most} were parked"));
     }
     *mood.lock().unwrap() = Mood::Well;

@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_evidence::EntryKind;
-use weir_ledger::{ConfiguredRoute, DeadLetter, DeadLetterSelection, FailurePolicy, RouteDefinition};
+use weir_ledger::{
+    ConfiguredRoute, DeadLetter, DeadLetterSelection, FailurePolicy, Replay, ReplayError, RouteDefinition, TokenBytes,
+};
 use weir_model::Position;
 use weir_pipeline::{Activities, Clock, Feed, Gates, RouteError, RouteSettings, RouteTask, SinkSetup, Steps};
 use weir_routing::RetrySchedule;
@@ -172,13 +174,44 @@ impl Stage {
             self.step(Duration::from_secs(60));
             let end = self.site.ledger.head().await.unwrap().size;
             let redriven = self.site.ledger.ordered_redrives(ROUTE, 1).await.unwrap();
-            (self.cursor().await.0 == end && self.parked().await == 0 && redriven.is_empty()).then_some(())
+            let is_replaying = self.replaying().await.is_some();
+            (self.cursor().await.0 == end && self.parked().await == 0 && redriven.is_empty() && !is_replaying)
+                .then_some(())
         })
         .await;
     }
 
     pub(crate) async fn dead_letters(&self) -> Vec<DeadLetter> {
         self.site.ledger.dead_letters(Some(ROUTE), 10_000).await.unwrap()
+    }
+
+    /// Orders everything that the route has passed to be sent once more, unless a replay is under way.
+    pub(crate) async fn replay_all(&self) {
+        let versions = self.site.ledger.route_versions(ROUTE).await.unwrap();
+        self.replay(versions[0].from_position, None, Vec::new()).await;
+    }
+
+    /// Orders what the route has passed from a position on to be sent once more: what a version makes of it, of these items.
+    pub(crate) async fn replay(&self, next: Position, version: Option<u32>, tokens: Vec<TokenBytes>) {
+        let replay = Replay {
+            route: ROUTE.to_owned(),
+            next,
+            until: self.cursor().await,
+            version,
+            tokens,
+            ordered_at: Timestamp::now(),
+        };
+        if replay.next < replay.until {
+            match self.site.ledger.order_replay(&replay, "as the test says").await {
+                Ok(()) | Err(ReplayError::Busy(_)) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    /// The replay that is under way.
+    pub(crate) async fn replaying(&self) -> Option<Replay> {
+        self.site.ledger.replay(ROUTE).await.unwrap()
     }
 
     /// Orders everything that was given up to be sent again.

@@ -12,6 +12,7 @@ use weir_ledger::{Parked, ParkedPlace, Pausable, Pause};
 use weir_model::Position;
 
 use crate::error::ApiError;
+use crate::replay::ReplayState;
 use crate::route::{RouteHaltState, check_reason};
 use crate::server::Answers;
 
@@ -54,6 +55,9 @@ pub struct RouteState {
     /// An operator paused it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<PauseState>,
+    /// A range that it sends once more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<ReplayState>,
 }
 
 /// Answer of `GET /v1/sinks`.
@@ -181,6 +185,7 @@ pub(crate) async fn routes(State(answers): State<Answers>) -> Result<Json<Routes
             dead_letters: dead.get(&name).copied().unwrap_or_default(),
             halted: ledger.route_halt(&name).await?.map(Into::into),
             paused: paused(&pauses, Pausable::Route, &name),
+            replay: ledger.replay(&name).await?.as_ref().map(ReplayState::from),
             route: name,
         });
     }
@@ -307,7 +312,7 @@ fn paused(pauses: &[Pause], kind: Pausable, name: &str) -> Option<PauseState> {
 }
 
 /// Nothing is paused that is not there: a mistyped name would only look paused.
-async fn known(answers: &Answers, kind: Pausable, name: &str) -> Result<(), ApiError> {
+pub(crate) async fn known(answers: &Answers, kind: Pausable, name: &str) -> Result<(), ApiError> {
     let names: Vec<String> = match kind {
         Pausable::Route => answers
             .ledger

@@ -102,22 +102,7 @@ pub(crate) async fn history(
     Path(table): Path<String>,
     Query(query): Query<HistoryQuery>,
 ) -> Result<Json<History>, ApiError> {
-    let streams = answers.ledger.streams().await?;
-    let Some(stream) = streams.iter().rev().find(|stream| stream.table == table) else {
-        let mut known: Vec<&str> = streams.iter().map(|stream| stream.table.as_str()).collect();
-        known.dedup();
-        let message = format!(
-            "no stream of table {table} is recorded here; recorded are: {}",
-            known.join(", ")
-        );
-        return Err(ApiError::new(StatusCode::NOT_FOUND, "unknown-table", message));
-    };
-    let keys = read_key(&query.key, &stream.key_names)
-        .map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, "bad-key", error.to_string()))?;
-    let tokens: Vec<ItemToken> = keys
-        .iter()
-        .map(|key| answers.ledger.secret().item_token(&table, key))
-        .collect();
+    let tokens = item_tokens(&answers, &table, &query.key).await?;
     let limit = query.limit.unwrap_or(CHANGES_DEFAULT).clamp(1, CHANGES_MAX);
     let found = answers
         .ledger
@@ -137,6 +122,24 @@ pub(crate) async fn history(
         indexed_to: found.indexed_to.0,
         before,
     }))
+}
+
+/// Tokens of the item that a key may mean in a table.
+pub(crate) async fn item_tokens(answers: &Answers, table: &str, key: &str) -> Result<Vec<ItemToken>, ApiError> {
+    let streams = answers.ledger.streams().await?;
+    let Some(stream) = streams.iter().rev().find(|stream| stream.table == table) else {
+        let mut known: Vec<&str> = streams.iter().map(|stream| stream.table.as_str()).collect();
+        known.dedup();
+        let message = format!(
+            "no stream of table {table} is recorded here; recorded are: {}",
+            known.join(", ")
+        );
+        return Err(ApiError::new(StatusCode::NOT_FOUND, "unknown-table", message));
+    };
+    let keys = read_key(key, &stream.key_names)
+        .map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, "bad-key", error.to_string()))?;
+    let tokens = keys.iter().map(|key| answers.ledger.secret().item_token(table, key));
+    Ok(tokens.collect())
 }
 
 fn read_change(recorded: RecordedEntry) -> Option<Change> {

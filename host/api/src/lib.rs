@@ -14,6 +14,7 @@
 //! | `GET /v1/tables/{table}/history?key=...` | [`History`] |
 //! | `GET /v1/routes`, `GET /v1/sinks`, `GET /v1/parked?route=...` | [`Routes`], [`Sinks`], [`ParkedDeliveries`] |
 //! | `POST /v1/routes/{route}/pause`, `.../resume`, `POST /v1/sinks/{sink}/pause`, `.../resume` | [`Paused`] |
+//! | `POST /v1/routes/{route}/replay`, `.../replay/cancel` | [`ReplayState`], [`ReplayCancelled`] |
 //! | `GET /v1/dead-letters?route=...`, `.../{delivery}` | [`DeadLetters`], [`weir_ledger::DeadLetter`] |
 //! | `POST /v1/dead-letters/redrive`, `.../drop` | [`DeadLettersOrdered`] |
 //! | `POST /v1/plugins` (a form: `component`, `signature`, `config`), `GET /v1/plugins`, `.../{plugin}` | [`PluginState`], [`Plugins`] |
@@ -50,6 +51,7 @@ mod metrics;
 mod plugin;
 mod proof;
 mod publication;
+mod replay;
 mod route;
 mod server;
 mod shard;
@@ -69,6 +71,7 @@ pub use lookup::{LookupState, Lookups};
 pub use plugin::{PluginState, Plugins};
 pub use proof::{Entries, ProofHashes, ShownEntry};
 pub use publication::{ContinueRequest, Decided};
+pub use replay::{ReplayCancelled, ReplayRequest, ReplayState};
 pub use route::{PromoteRequest, Promoted, RollbackRequest, RouteHaltState, RouteVersionState, RouteVersions};
 pub use weir_pipeline::{
     DeliveryState, Explained, ExplainedChange, ExplainedDecision, ExplainedDelivery, ExplainedMiss, Trial,

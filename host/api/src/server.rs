@@ -19,7 +19,7 @@ use weir_runtime::COMPONENT_BYTES_MAX;
 use crate::error::ApiError;
 use crate::{
     PluginGate, Token, dead_letter, delivery, erasure, explain, history, ledger, lookup, metrics, plugin, proof,
-    publication, route, shard, withheld,
+    publication, replay, route, shard, withheld,
 };
 
 /// Longest request. The largest answer is a page of a few megabytes.
@@ -119,6 +119,8 @@ impl Api {
             .route("/dead-letters/redrive", post(dead_letter::redrive))
             .route("/dead-letters/drop", post(dead_letter::throw_away))
             .route("/parked", get(delivery::parked))
+            .route("/routes/{route}/replay", post(replay::order))
+            .route("/routes/{route}/replay/cancel", post(replay::cancel))
             .merge(delivery::pausing(Pausable::Route, "/routes/{route}"))
             .merge(delivery::pausing(Pausable::Sink, "/sinks/{sink}"))
             .route("/routes", get(delivery::routes))

@@ -7,7 +7,9 @@ mod withheld;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
-pub(crate) use self::delivery::{DlqArgs, DlqCommand, LetterArgs, RouteArgs, RouteCommand, SinkArgs, SinkCommand};
+pub(crate) use self::delivery::{
+    DlqArgs, DlqCommand, LetterArgs, ReplayArgs, RouteArgs, RouteCommand, SinkArgs, SinkCommand,
+};
 pub(crate) use self::pattern::{PatternArgs, PatternCommand, PatternSubject};
 pub(crate) use self::plugin::{
     COMPILE_COMMAND, LookupArgs, LookupCommand, PluginArgs, PluginCommand, PluginSubject, PromoteArgs, RollbackArgs,
@@ -64,6 +66,8 @@ pub(crate) enum Command {
     /// Say what routes make of a recorded change, and why: whether the event pattern takes it, what the plugin makes of it, and
     /// what became of each delivery.
     Explain(ExplainArgs),
+    /// Have a route send a range of the ledger once more, beside what is new. Receivers know what they had by its id.
+    Replay(ReplayArgs),
     /// Look at dead letters, deliveries that were given up; send them again or throw them away.
     Dlq(DlqArgs),
     /// Show every shard: who reads it, how far it is recorded, what was lost, what reading it costs.

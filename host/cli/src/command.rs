@@ -15,6 +15,7 @@ pub(crate) mod migrate;
 pub(crate) mod pattern;
 pub(crate) mod plugin;
 pub(crate) mod prove;
+pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod shards;
 mod shown;

@@ -7,7 +7,7 @@
 
 use weir_model::Position;
 
-use crate::{Consumer, ConsumerError, DeadLetter, Ledger, Parked, Tried, in_time};
+use crate::{Consumer, ConsumerError, DeadLetter, Ledger, Parked, Replayed, Tried, in_time};
 
 /// What a route has done since it settled last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct Settlement {
     pub unparked: Vec<String>,
     /// Dead letters that are sent again.
     pub redriven: Vec<Redriven>,
+    /// How far the route's replay has come, if it has one.
+    pub replayed: Option<Replayed>,
 }
 
 /// A dead letter that is sent again: it is one no more.
@@ -74,6 +76,10 @@ impl Ledger {
             self.update_parked(&mut tx, &settlement.tried).await?;
             if !settlement.unparked.is_empty() {
                 self.delete_parked(&mut tx, &settlement.unparked).await?;
+            }
+            if let Some(replayed) = settlement.replayed {
+                let route = consumer.name.strip_prefix("route:").unwrap_or(&consumer.name);
+                self.move_replay(&mut tx, route, replayed).await?;
             }
             self.move_consumer(&mut tx, consumer, next).await?;
             Ok::<_, ConsumerError>(tx.commit().await?)

@@ -1,4 +1,4 @@
-//! `weir route`, `weir sink` and `weir dlq`.
+//! `weir route`, `weir sink`, `weir replay` and `weir dlq`.
 
 use clap::{Args as ClapArgs, Subcommand};
 
@@ -109,6 +109,41 @@ pub(crate) struct LetterArgs {
     /// All there are.
     #[arg(long, conflicts_with_all = ["route", "code"])]
     pub(crate) all: bool,
+
+    /// Why. Recorded.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct ReplayArgs {
+    /// The route.
+    pub(crate) route: String,
+
+    /// The first position. Without it the first that the route ever had.
+    #[arg(long)]
+    pub(crate) from: Option<u64>,
+
+    /// The last position. Without it the last that the route has passed.
+    #[arg(long)]
+    pub(crate) to: Option<u64>,
+
+    /// Have this version of the route decide about all of it. What it makes has ids of its own. Without it each position is sent as
+    /// it was, under the ids that it had.
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) by_version: Option<u32>,
+
+    /// Only changes of one item: its table.
+    #[arg(long, requires = "key")]
+    pub(crate) table: Option<String>,
+
+    /// The item's key: a value for each key attribute in order (`order-1`), or `name=value` for each.
+    #[arg(long, requires = "table", num_args = 1..)]
+    pub(crate) key: Vec<String>,
+
+    /// End the replay of this route where it is.
+    #[arg(long, conflicts_with_all = ["from", "to", "by_version", "table", "key"])]
+    pub(crate) cancel: bool,
 
     /// Why. Recorded.
     #[arg(long)]

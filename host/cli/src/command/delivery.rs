@@ -84,6 +84,9 @@ fn print_route(route: &RouteState) {
             printable(&halted.code)
         );
     }
+    if let Some(replay) = &route.replay {
+        say!("    sends positions {} to {} once more", replay.next, replay.until - 1);
+    }
     print_pause(route.paused.as_ref());
 }
 

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use expect_test::expect;
 use jiff::Timestamp;
-use weir_ledger::{ConsumerError, DeadLetter, DeadLetterSelection, Parked, Redriven, RouteDefinition, Settlement};
+use weir_ledger::{
+    ConsumerError, DeadLetter, DeadLetterSelection, Parked, Redriven, Replay, Replayed, RouteDefinition, Settlement,
+};
 use weir_model::Position;
 
 use crate::promotions::{enter, planned};
@@ -189,6 +191,67 @@ async fn a_cursor_moves_together_with_what_is_dead_and_what_is_parked_whatever_w
         assert_eq!((letters.len() as u64, waiting.len() as u64), (next.0, next.0));
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_replay_moves_together_with_what_it_parks_whatever_was_cut() {
+    let world = World::new().await;
+    let lease = world.lease("a").await;
+    append(&world.ledger, &lease, 0, 100).await.unwrap();
+    let mut consumer = world.ledger.claim_consumer("route:mail", Position(0)).await.unwrap();
+    let nothing = Settlement::default();
+    world
+        .ledger
+        .settle(&mut consumer, Position(90), &nothing)
+        .await
+        .unwrap();
+    let replay = Replay {
+        route: "mail".to_owned(),
+        next: Position(0),
+        until: Position(90),
+        version: None,
+        tokens: Vec::new(),
+        ordered_at: Timestamp::UNIX_EPOCH,
+    };
+    world.ledger.order_replay(&replay, "their outage").await.unwrap();
+    at_every_cut(&world, async |case| {
+        let mut consumer = case.process.claim_consumer("route:mail", Position(0)).await.unwrap();
+        let before = world.ledger.replay("mail").await.unwrap().unwrap().next;
+        let settlement = Settlement {
+            parked: vec![parked(before)],
+            replayed: Some(Replayed {
+                ordered_at: replay.ordered_at,
+                next: Position(before.0 + 1),
+            }),
+            ..Settlement::default()
+        };
+        case.arm();
+        let _ = case.process.settle(&mut consumer, Position(90), &settlement).await;
+
+        // All of it or nothing, and it may be done again.
+        let mut consumer = world.ledger.claim_consumer("route:mail", Position(0)).await.unwrap();
+        for _ in 0..2 {
+            let waiting = world.ledger.parked(Some("mail"), None, 1000).await.unwrap();
+            let next = world.ledger.replay("mail").await.unwrap().unwrap().next;
+            assert_eq!(waiting.len() as u64, next.0);
+            world
+                .ledger
+                .settle(&mut consumer, Position(90), &settlement)
+                .await
+                .unwrap();
+        }
+    })
+    .await;
+    let all = Settlement {
+        replayed: Some(Replayed {
+            ordered_at: replay.ordered_at,
+            next: Position(90),
+        }),
+        ..Settlement::default()
+    };
+    let mut consumer = world.ledger.claim_consumer("route:mail", Position(0)).await.unwrap();
+    world.ledger.settle(&mut consumer, Position(90), &all).await.unwrap();
+    assert_eq!(world.ledger.replay("mail").await.unwrap(), None);
 }
 
 #[tokio::test]

@@ -5,13 +5,16 @@
 //! - What is left behind of a position is written in the transaction that moves the cursor across it, or later; never before.
 //! - No more is parked than the budget allows: the cursor stands before what does not fit.
 
+mod replay;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use weir_ledger::{DeadLetter, Parked, Redriven, Settlement, Tried};
+use weir_ledger::{DeadLetter, Parked, Redriven, Replay, Settlement, Tried};
 use weir_model::Position;
 use weir_routing::Watermark;
 
+use self::replay::ReplayBooks;
 use super::decide::{Delivery, event_text};
 use super::reader::Resent;
 use crate::fault;
@@ -20,6 +23,11 @@ use crate::fault;
 pub(super) struct Books {
     route: String,
     watermark: Watermark,
+    /// The cursor as it is written down.
+    written: Position,
+    replay: Option<ReplayBooks>,
+    /// The replay that ended last.
+    ended: Option<Timestamp>,
     /// What is to be written next.
     settlement: Settlement,
     /// What waits behind its item and is not written down, in order.
@@ -50,6 +58,9 @@ impl Books {
         Self {
             route,
             watermark: Watermark::new(next.0),
+            written: next,
+            replay: None,
+            ended: None,
             settlement: Settlement::default(),
             parking: BTreeMap::new(),
             parked,
@@ -65,18 +76,61 @@ impl Books {
     }
 
     pub(super) fn begun(&mut self, delivery: &Delivery) {
-        self.watermark.begun(delivery.position.0);
+        match (delivery.replay, &mut self.replay) {
+            (None, _) => self.watermark.begun(delivery.position.0),
+            (Some(_), Some(replay)) => replay.begun(delivery.position),
+            (Some(_), None) => {}
+        }
+    }
+
+    fn done(&mut self, delivery: &Delivery) {
+        match (delivery.replay, &mut self.replay) {
+            (None, _) => self.watermark.done(delivery.position.0),
+            (Some(ordered_at), Some(replay)) if replay.ordered_at == ordered_at => {
+                replay.done(delivery.position);
+            }
+            // Its replay was cancelled.
+            (Some(_), _) => {}
+        }
+    }
+
+    /// The replay of the route, as it is ordered now.
+    pub(super) fn replays(&mut self, ordered: Option<&Replay>) {
+        let is_known = |replay: &ReplayBooks| ordered.is_some_and(|ordered| ordered.ordered_at == replay.ordered_at);
+        if self.replay.as_ref().is_some_and(is_known) {
+            return;
+        }
+        // One that ended here may still have been there when that was read.
+        let ordered = ordered.filter(|ordered| Some(ordered.ordered_at) != self.ended);
+        self.replay = ordered.map(ReplayBooks::new);
+    }
+
+    /// Everything of the replay below `next` was decided about.
+    pub(super) fn replay_scanned(&mut self, ordered_at: Timestamp, next: Position) -> bool {
+        match &mut self.replay {
+            Some(replay) if replay.ordered_at == ordered_at => {
+                replay.scanned(next);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Where to read on in the replay, if there is anything to read, and how many positions of it are read and not done.
+    pub(super) fn replay_next(&self) -> Option<(Position, u64)> {
+        let replay = self.replay.as_ref()?;
+        Some((replay.next()?, replay.ahead()))
     }
 
     /// A delivery that was not parked was accepted.
     pub(super) fn accepted(&mut self, delivery: &Delivery) {
         self.has_accepted = true;
-        self.watermark.done(delivery.position.0);
+        self.done(delivery);
     }
 
     /// A delivery waits behind its item from now on.
     pub(super) fn park(&mut self, delivery: &Delivery, tried: Option<Tried>) {
-        self.watermark.done(delivery.position.0);
+        self.done(delivery);
         let place = (delivery.position, delivery.output, delivery.sink.clone());
         let parked = self.row(delivery, tried);
         self.parking.insert(place, parked);
@@ -98,6 +152,14 @@ impl Books {
     /// Deliveries that could be parked beside what waits already.
     pub(super) fn room(&self) -> usize {
         self.parked_max.saturating_sub(self.parked + self.parking.len())
+    }
+
+    /// Deliveries of the replay that may come beside those in memory: should all of them fail, half of what may be parked is not
+    /// theirs.
+    pub(super) fn replay_room(&self) -> usize {
+        let open = self.replay.as_ref().map_or(0, |replay| replay.open);
+        let least = usize::from(open == 0 && self.parked == 0);
+        (self.parked_max / 2).saturating_sub(open).min(self.room()).max(least)
     }
 
     /// Whether dead letters that are sent again are still to be written down.
@@ -150,7 +212,7 @@ impl Books {
 
     /// A delivery that was not parked is given up.
     pub(super) fn give_up(&mut self, delivery: &Delivery, code: &str, reason: &str, attempts: u32) {
-        self.watermark.done(delivery.position.0);
+        self.done(delivery);
         self.bury(delivery, code, reason, attempts);
     }
 
@@ -216,7 +278,8 @@ impl Books {
             unfit if unfit == first && self.parked == 0 => positions.find(|position| Some(*position) != first),
             unfit => unfit,
         };
-        unfit.map_or(done, |unfit| unfit.min(done))
+        // What a replay parks stands behind the cursor, which goes back for nothing.
+        unfit.map_or(done, |unfit| unfit.min(done).max(self.written))
     }
 
     /// Whether more waits than may be parked. Nothing more is read then.
@@ -250,6 +313,12 @@ impl Books {
         !of_settlement.tried.is_empty()
             || !of_settlement.unparked.is_empty()
             || !of_settlement.redriven.is_empty()
+            || self.replay.as_ref().is_some_and(|replay| replay.moved().is_some())
+            || self
+                .parking
+                .keys()
+                .next()
+                .is_some_and(|(position, _, _)| *position < self.written)
             || of_settlement.dead_letters.iter().any(|letter| letter.position < cursor)
     }
 
@@ -272,6 +341,7 @@ impl Books {
             tried: all.tried,
             unparked: all.unparked,
             redriven: all.redriven,
+            replayed: self.replay.as_ref().and_then(ReplayBooks::moved),
         };
         self.closing = Closing {
             changed: settlement.unparked.len() + settlement.tried.len(),
@@ -282,9 +352,21 @@ impl Books {
         (cursor, settlement)
     }
 
-    /// What was taken out is written.
-    pub(super) fn closed(&mut self) {
+    /// What was taken out is written, and so is the cursor.
+    pub(super) fn closed(&mut self, cursor: Position, settlement: &Settlement) {
         self.closing = Closing::default();
+        self.written = cursor;
+        let of_now = |replay: &&mut ReplayBooks| {
+            settlement
+                .replayed
+                .is_some_and(|replayed| replayed.ordered_at == replay.ordered_at)
+        };
+        if let (Some(replay), Some(replayed)) = (self.replay.as_mut().filter(of_now), settlement.replayed)
+            && replay.written(replayed)
+        {
+            self.ended = Some(replay.ordered_at);
+            self.replay = None;
+        }
     }
 
     /// Puts back what could not be written: it goes before what came since.
@@ -296,6 +378,7 @@ impl Books {
         self.parking.extend(parked);
         let since = std::mem::replace(&mut self.settlement, settlement);
         self.settlement.parked.clear();
+        self.settlement.replayed = None;
         self.settlement.dead_letters.extend(since.dead_letters);
         self.settlement.unparked.extend(since.unparked);
         self.settlement.redriven.extend(since.redriven);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use weir_evidence::ItemToken;
 use weir_ledger::{DeadLetter, FailurePolicy};
 use weir_model::{DeliveryId, Event, Position};
@@ -32,6 +33,8 @@ pub(super) struct Delivery {
     /// Number of the key that sealed the body that it was made of.
     pub(super) body_key: Option<i64>,
     pub(super) sink: String,
+    /// The replay that it belongs to, by the time at which that was ordered.
+    pub(super) replay: Option<Timestamp>,
     pub(super) event: Event,
 }
 
@@ -148,6 +151,7 @@ impl Plan<'_> {
                 item: self.change.item.clone(),
                 body_key: self.change.body_key,
                 sink: sink.clone(),
+                replay: None,
                 event: event.expect("it is taken for the last sink only").delivered_as(&id),
                 id,
             });

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use weir_ledger::{DatabaseError, DeadLetter, Erasing, Ledger, Parked, ReadError, TokenBytes};
+use weir_ledger::{DatabaseError, DeadLetter, Erasing, Ledger, Parked, ReadError, Replay, TokenBytes};
 use weir_model::{DeliveryId, Position};
 use weir_runtime::{HostError, Runtime};
 
@@ -176,6 +176,66 @@ impl Reader {
             dead_letters: decided.dead_letters,
             halt,
         }))
+    }
+
+    /// Decides about the entries of a replay from `next` on, at most up to its end, and at most about so many.
+    pub(super) async fn replayed(
+        &mut self,
+        replay: &Replay,
+        next: Position,
+        count_max: u16,
+    ) -> Result<Window, Hindrance> {
+        loop {
+            let count_max = count_max.min(self.window_entries);
+            match self.try_replay(replay, next, count_max).await {
+                Err(Hindrance::Plugin(HostError::TooMuchPoison)) if self.window_entries > 1 => self.window_entries /= 2,
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn try_replay(&mut self, replay: &Replay, next: Position, count_max: u16) -> Result<Window, Hindrance> {
+        let mut stretch = self
+            .feed
+            .stretch(next, count_max)
+            .await?
+            .ok_or(Hindrance::NoVersion(next))?;
+        stretch.cut(replay.until);
+        let (version, until) = match replay.version {
+            Some(number) => (self.versions.numbered(number).await?, None),
+            None => self.versions.at(next).await?.unzip(),
+        };
+        let version = version.ok_or(Hindrance::NoVersion(next))?;
+        if let Some(until) = until.flatten() {
+            stretch.cut(until);
+        }
+        let mut taken = stretch.taken_by(&version.subscription);
+        let is_meant = |change: &RecordedChange| replay.tokens.is_empty() || replay.tokens.contains(&change.item.token);
+        taken.retain(|change| is_meant(change));
+        let decided = decide::decide(&self.route, &version, taken, &self.activities).await?;
+        let next = match decided.halt {
+            Some((position, code)) => {
+                tracing::warn!(route = %self.route, %position, code, "the plugin fails on a change; the replay leaves it out");
+                Position(position.0 + 1)
+            }
+            None => stretch.until(),
+        };
+        let mut deliveries = decided.deliveries;
+        for delivery in &mut deliveries {
+            delivery.replay = Some(replay.ordered_at);
+        }
+        Ok(Window {
+            next,
+            read_at: stretch.read_at(),
+            deliveries,
+            dead_letters: decided.dead_letters,
+            halt: None,
+        })
+    }
+
+    /// The replay of this route that is ordered, if there is one.
+    pub(super) async fn ordered_replay(&self) -> Result<Option<Replay>, Hindrance> {
+        Ok(self.ledger.replay(&self.route).await?)
     }
 
     /// Makes the first deliveries that are parked of these items at a sink again, in order for each item.

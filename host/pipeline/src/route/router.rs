@@ -17,7 +17,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use weir_ledger::{Consumer, Ledger, ParkedItem};
+use weir_ledger::{Consumer, Ledger, ParkedItem, Replay};
 use weir_sinks::Outcome;
 
 use self::erasing::Looked;
@@ -51,8 +51,11 @@ pub(super) struct Router {
     look_at: Instant,
     /// What was read last was not parked, so that is next.
     parked_is_next: bool,
-    /// When to look whether dead letters are to be sent again.
+    /// When to look what operators ordered.
     redrive_at: Instant,
+    /// The replay that is ordered, and whether it is its turn.
+    replaying: Option<Replay>,
+    replay_is_next: bool,
     looking: Option<BoxFuture<'static, Looked>>,
     /// When to look whether what is in memory is to be erased, when that was last known, and when something opened since which it
     /// has to be known anew.
@@ -89,6 +92,8 @@ impl Router {
             look_at: Instant::now(),
             parked_is_next: false,
             redrive_at: Instant::now(),
+            replaying: None,
+            replay_is_next: false,
             erase_at: Instant::now(),
             erasures_known_at: None,
             doubted_at: None,

@@ -1,4 +1,5 @@
-//! What the loop reads: entries behind the cursor, parked deliveries that are due, and dead letters that are sent again.
+//! What the loop reads: entries behind the cursor, parked deliveries that are due, and what operators ordered: dead letters that are
+//! sent again, and replays.
 //!
 //! # Invariants
 //!
@@ -9,10 +10,12 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
-use weir_ledger::TokenBytes;
+use weir_ledger::{Replay, TokenBytes};
+use weir_model::Position;
 
 use super::{Router, line_to};
 use crate::problem::error_chain;
+use crate::route::decide::Delivery;
 use crate::route::line::Line;
 use crate::route::reader::{Hindrance, MadeAgain, Resent, Window};
 
@@ -39,7 +42,9 @@ pub(super) enum Read {
         items: Vec<TokenBytes>,
         made: Result<Vec<MadeAgain>, Hindrance>,
     },
-    Redriven(Result<Vec<Resent>, Hindrance>),
+    /// What operators ordered: letters to be sent again, and the route's replay.
+    Ordered(Result<(Vec<Resent>, Option<Replay>), Hindrance>),
+    Replayed(Replay, Result<Window, Hindrance>),
 }
 
 impl Router {
@@ -53,8 +58,12 @@ impl Router {
             self.read_at = Instant::now();
             self.reading = Some(
                 async move {
-                    let resent = reader.redriven(count_max).await;
-                    (reader, Read::Redriven(resent))
+                    let ordered = async {
+                        let resent = reader.redriven(count_max).await?;
+                        Ok((resent, reader.ordered_replay().await?))
+                    };
+                    let ordered = ordered.await;
+                    (reader, Read::Ordered(ordered))
                 }
                 .boxed(),
             );
@@ -75,7 +84,18 @@ impl Router {
                 }
                 .boxed(),
             );
+        } else if let Some((replay, next, count_max)) = self.may_replay() {
+            self.replay_is_next = false;
+            self.read_at = Instant::now();
+            self.reading = Some(
+                async move {
+                    let window = reader.replayed(&replay, next, count_max).await;
+                    (reader, Read::Replayed(replay, window))
+                }
+                .boxed(),
+            );
         } else if self.may_read() {
+            self.replay_is_next = true;
             let next = self.books.next();
             self.has_grown = false;
             self.read_at = Instant::now();
@@ -93,14 +113,29 @@ impl Router {
 
     /// Whether entries may be read: it is time to look, and there is room for what they make.
     fn may_read(&self) -> bool {
+        self.halting.is_none()
+            && self.has_room()
+            && self.books.ahead() < POSITIONS_MAX
+            && Instant::now() >= self.look_at
+    }
+
+    /// Whether there is room for what entries make.
+    fn has_room(&self) -> bool {
         let of_lines = self.lines.values().map(Line::load);
         let (deliveries, bytes) = of_lines.fold(self.books.load(), |sum, line| (sum.0 + line.0, sum.1 + line.1));
-        self.halting.is_none()
-            && !self.books.is_full()
-            && self.books.ahead() < POSITIONS_MAX
-            && deliveries < DELIVERIES_MAX
-            && bytes < BYTES_MAX
-            && Instant::now() >= self.look_at
+        !self.books.is_full() && deliveries < DELIVERIES_MAX && bytes < BYTES_MAX
+    }
+
+    /// The replay, where to read on in it and how much, if that may be done now: in turns with what is new, and only while there is
+    /// room to park it.
+    fn may_replay(&self) -> Option<(Replay, Position, u16)> {
+        let replay = self.replaying.as_ref()?;
+        let (next, ahead) = self.books.replay_next()?;
+        let is_failing = self.read_backoff.is_failing() && Instant::now() < self.look_at;
+        let is_its_turn = self.replay_is_next || !self.may_read();
+        let room = u16::try_from(self.books.replay_room()).unwrap_or(u16::MAX);
+        let may = is_its_turn && !is_failing && ahead < POSITIONS_MAX && self.has_room() && room > 0;
+        may.then(|| (replay.clone(), next, room))
     }
 
     /// Whether it is time to look for dead letters that are to be sent again, and there is room for them.
@@ -151,11 +186,7 @@ impl Router {
                 self.books.scanned(window.next);
                 self.books.bury_all(window.dead_letters);
                 self.halting = window.halt;
-                for delivery in window.deliveries {
-                    self.books.begun(&delivery);
-                    let line = line_to(&mut self.lines, &self.rules, &delivery.sink);
-                    line.place(delivery, &self.rules, &mut self.books);
-                }
+                self.place(window.deliveries);
             }
             Read::Window(Ok(None)) => {
                 self.read_backoff.succeeded();
@@ -176,10 +207,22 @@ impl Router {
                     (None, _) => {}
                 }
             }
-            Read::Redriven(resent) => {
+            Read::Replayed(replay, Ok(window)) => {
+                self.read_backoff.succeeded();
+                self.was_read(window.read_at);
+                // It may have been cancelled meanwhile.
+                if self.books.replay_scanned(replay.ordered_at, window.next) {
+                    self.books.bury_all(window.dead_letters);
+                    self.place(window.deliveries);
+                }
+            }
+            Read::Replayed(_, Err(hindrance)) => self.hinder(&hindrance),
+            Read::Ordered(ordered) => {
                 self.redrive_at = Instant::now() + LOOK_INTERVAL;
-                match resent {
-                    Ok(resent) => {
+                match ordered {
+                    Ok((resent, replay)) => {
+                        self.books.replays(replay.as_ref());
+                        self.replaying = replay;
                         let clock = self.rules.gates.clock();
                         let now = clock.timestamp(clock.now());
                         for resent in resent {
@@ -192,10 +235,18 @@ impl Router {
                     Err(hindrance) => tracing::warn!(
                         route = %self.rules.route,
                         problem = error_chain(&hindrance),
-                        "dead letters cannot be sent again now"
+                        "what operators ordered cannot be read now"
                     ),
                 }
             }
+        }
+    }
+
+    fn place(&mut self, deliveries: Vec<Delivery>) {
+        for delivery in deliveries {
+            self.books.begun(&delivery);
+            let line = line_to(&mut self.lines, &self.rules, &delivery.sink);
+            line.place(delivery, &self.rules, &mut self.books);
         }
     }
 

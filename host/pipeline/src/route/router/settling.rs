@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
 use weir_ledger::{Consumer, ConsumerError, Settlement};
+use weir_model::Position;
 
 use super::Router;
 use crate::problem::error_chain;
@@ -113,7 +114,7 @@ impl Router {
         }
         self.settle_backoff.succeeded();
         self.settle_at = Instant::now() + SETTLE_INTERVAL;
-        self.books.closed();
+        self.books.closed(self.written(), &settled.settlement);
         for parked in &settled.settlement.parked {
             self.line(&parked.sink).written(parked.token);
         }
@@ -141,6 +142,11 @@ impl Router {
             self.tell_halt(halt);
         }
         Ok(())
+    }
+
+    /// The cursor as it is written down.
+    fn written(&self) -> Position {
+        self.consumer.as_ref().map_or(Position(0), |consumer| consumer.next)
     }
 
     fn tell_halt(&self, halt: Halt) {

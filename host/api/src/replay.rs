@@ -1,0 +1,152 @@
+//! Replays: a route runs through a range of the ledger once more.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use weir_ledger::{Pausable, Replay, ReplayError, TokenBytes};
+use weir_model::Position;
+
+use crate::delivery::{PauseRequest, known};
+use crate::error::ApiError;
+use crate::history::item_tokens;
+use crate::route::check_reason;
+use crate::server::Answers;
+
+/// Body of `POST /v1/routes/{route}/replay`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayRequest {
+    /// The first position. Without it the first that the route ever had.
+    #[serde(default)]
+    pub from: Option<u64>,
+    /// The last position. Without it the last that the route has passed.
+    #[serde(default)]
+    pub to: Option<u64>,
+    /// The version that decides. Without it the one that routed each position: then everything has the id that it had.
+    #[serde(default)]
+    pub version: Option<u32>,
+    /// Only changes of an item: its table,
+    #[serde(default)]
+    pub table: Option<String>,
+    /// and its key, as `GET /v1/tables/{table}/history` takes it.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// Why. Recorded.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// A replay that is not done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplayState {
+    /// Everything of it below this was dealt with.
+    pub next: u64,
+    /// The first position that is not replayed any more.
+    pub until: u64,
+    /// The version that decides; absent where it is the one that routed each position.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// When it was ordered.
+    pub ordered_at: Timestamp,
+}
+
+/// Answer of `POST /v1/routes/{route}/replay/cancel`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplayCancelled {
+    /// Whether there was one.
+    pub cancelled: bool,
+}
+
+impl From<&Replay> for ReplayState {
+    fn from(replay: &Replay) -> Self {
+        Self {
+            next: replay.next.0,
+            until: replay.until.0,
+            version: replay.version,
+            ordered_at: replay.ordered_at,
+        }
+    }
+}
+
+/// `POST /v1/routes/{route}/replay`
+pub(crate) async fn order(
+    State(answers): State<Answers>,
+    Path(route): Path<String>,
+    Json(request): Json<ReplayRequest>,
+) -> Result<Json<ReplayState>, ApiError> {
+    check_reason(&request.reason)?;
+    known(&answers, Pausable::Route, &route).await?;
+    let tokens: Vec<TokenBytes> = match (&request.table, &request.key) {
+        (None, None) => Vec::new(),
+        (Some(table), Some(key)) => {
+            let tokens = item_tokens(&answers, table, key).await?;
+            tokens.into_iter().map(|token| token.token).collect()
+        }
+        _ => {
+            let message = "an item is a `table` and a `key`: give both, or neither";
+            return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad-key", message));
+        }
+    };
+    let (next, until) = range(&answers, &route, &request).await?;
+    let replay = Replay {
+        route,
+        next,
+        until,
+        version: request.version,
+        tokens,
+        ordered_at: Timestamp::now(),
+    };
+    match answers.ledger.order_replay(&replay, &request.reason).await {
+        Ok(()) => Ok(Json(ReplayState::from(&replay))),
+        Err(error @ ReplayError::Busy(_)) => Err(ApiError::new(StatusCode::CONFLICT, "replaying", error.to_string())),
+        Err(ReplayError::Database(error)) => Err(error.into()),
+    }
+}
+
+/// `POST /v1/routes/{route}/replay/cancel`
+pub(crate) async fn cancel(
+    State(answers): State<Answers>,
+    Path(route): Path<String>,
+    Json(request): Json<PauseRequest>,
+) -> Result<Json<ReplayCancelled>, ApiError> {
+    check_reason(&request.reason)?;
+    known(&answers, Pausable::Route, &route).await?;
+    let cancelled = answers
+        .ledger
+        .cancel_replay(&route, &request.reason, Timestamp::now())
+        .await?;
+    Ok(Json(ReplayCancelled { cancelled }))
+}
+
+/// The positions that are meant: those that the route had and has passed.
+async fn range(answers: &Answers, route: &str, request: &ReplayRequest) -> Result<(Position, Position), ApiError> {
+    let refused = |message: String| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "nothing-to-replay", message);
+    let versions = answers.ledger.route_versions(route).await?;
+    let begins = versions
+        .iter()
+        .map(|version| version.from_position.0)
+        .min()
+        .unwrap_or_default();
+    if let Some(version) = request.version
+        && !versions.iter().any(|known| known.version == version)
+    {
+        let message = format!("the route has no version {version}; `weir plugin versions {route}` lists those it has");
+        return Err(ApiError::new(StatusCode::NOT_FOUND, "unknown-version", message));
+    }
+    let name = format!("route:{route}");
+    let cursors = answers.ledger.cursors().await?;
+    let cursor = cursors.iter().find(|cursor| cursor.name == name);
+    let passed = cursor.map_or(begins, |cursor| cursor.next.0);
+    // A version of one's choice may decide about what was there before the route.
+    let first = if request.version.is_some() { 0 } else { begins };
+    let from = request.from.unwrap_or(begins).max(first);
+    let until = request.to.map_or(passed, |to| to.saturating_add(1).min(passed));
+    if from >= until {
+        return Err(refused(format!(
+            "the route has nothing to replay there: it begins at position {begins} and has passed everything below {passed}"
+        )));
+    }
+    Ok((Position(from), Position(until)))
+}

@@ -1,0 +1,165 @@
+//! A range of the ledger that a route sends once more, beside what is new.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+use weir_evidence::EntryKind;
+use weir_tests::eventually;
+
+use crate::sink::Fate;
+use crate::stage::{ROUTE, Stage, configured, id};
+
+/// How often each delivery arrived.
+fn times(taken: &[Value]) -> BTreeMap<String, usize> {
+    let mut times = BTreeMap::new();
+    for event in taken {
+        let id = event["detail"]["delivery"].as_str().unwrap().to_owned();
+        *times.entry(id).or_default() += 1;
+    }
+    times
+}
+
+/// A route that has sent so many changes, of ten items.
+async fn sent(count: usize) -> Stage {
+    let mut stage = Stage::begin().await;
+    for number in 0..count {
+        stage.put(&format!("item-{}", number % 10), number);
+    }
+    stage.site.arrives().await;
+    stage.start();
+    stage.all_done().await;
+    stage
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_range_is_sent_once_more_under_the_same_ids_while_new_changes_go_on() {
+    let mut stage = sent(500).await;
+    stage.replay_all().await;
+    for number in 500..600 {
+        stage.put(&format!("item-{}", number % 10), number);
+    }
+    stage.site.arrives().await;
+    stage.all_done().await;
+    let times = times(&stage.sink.taken());
+    assert_eq!(times.len(), 600);
+    assert_eq!(times.values().filter(|times| **times == 2).count(), 500);
+    // Same ids, same payloads, and nothing was sent for the first time out of order.
+    assert_eq!(stage.findings().await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_goes_on_after_a_kill() {
+    let mut stage = sent(1500).await;
+    stage.sink.takes_so_long(Duration::from_millis(5));
+    stage.replay_all().await;
+    let begun = stage.replaying().await.unwrap().next;
+    eventually("a part of it is done", async || {
+        let replay = stage.replaying().await?;
+        (replay.next > begun).then_some(())
+    })
+    .await;
+    stage.kill();
+    let at_kill = stage.replaying().await.unwrap();
+    assert!(at_kill.next < at_kill.until, "it was done before the kill");
+    stage.sink.takes_so_long(Duration::ZERO);
+    stage.start();
+    stage.all_done().await;
+    assert!(times(&stage.sink.taken()).values().all(|times| *times >= 2));
+    assert_eq!(stage.findings().await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_item_can_be_replayed_alone() {
+    let mut stage = sent(100).await;
+    let first = stage.first_change().await;
+    let entries = stage.site.entries().await;
+    let token = entries.iter().find_map(|entry| match &entry.entry.kind {
+        EntryKind::Change { item, .. } if entry.position == first => Some(item.token),
+        _ => None,
+    });
+    stage.replay(first, None, vec![token.unwrap()]).await;
+    stage.all_done().await;
+    let taken = stage.sink.taken();
+    let again = &taken[100..];
+    assert_eq!(again.len(), 10);
+    assert!(again.iter().all(|event| id(event) == id(&again[0])));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_replay_cannot_send_is_parked_and_comes_later_in_order() {
+    let mut stage = sent(100).await;
+    stage.sink.does(|event| {
+        if id(event) == "item-3" {
+            Fate::Fails
+        } else {
+            Fate::Taken
+        }
+    });
+    stage.replay_all().await;
+    eventually("the replay is through", async || {
+        stage.step(Duration::from_secs(1));
+        stage.replaying().await.is_none().then_some(())
+    })
+    .await;
+    assert_eq!(stage.parked().await, 10);
+    assert_eq!(stage.sink.count(), 190);
+    stage.sink.does(|_| Fate::Taken);
+    stage.all_done().await;
+    let taken = stage.sink.taken();
+    let late: Vec<u64> = taken[190..]
+        .iter()
+        .map(|event| event["detail"]["position"].as_u64().unwrap())
+        .collect();
+    assert!(late.len() == 10 && late.is_sorted(), "{late:?}");
+    assert_eq!(stage.findings().await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_that_is_cancelled_goes_no_further() {
+    let mut stage = sent(500).await;
+    let mut left = 100;
+    stage.sink.does(move |_| {
+        left -= 1;
+        if left >= 0 { Fate::Taken } else { Fate::Away }
+    });
+    stage.replay_all().await;
+    stage.took(600).await;
+    let cancelled = stage
+        .site
+        .ledger
+        .cancel_replay(ROUTE, "as the test says", Timestamp::now());
+    assert!(cancelled.await.unwrap());
+    let again = stage.site.ledger.cancel_replay(ROUTE, "once more", Timestamp::now());
+    assert!(!again.await.unwrap());
+    // What it has in memory goes with its process.
+    stage.kill();
+    stage.sink.does(|_| Fate::Taken);
+    stage.put("item-0", 500);
+    stage.site.arrives().await;
+    stage.start();
+    stage.all_done().await;
+    assert_eq!(stage.sink.count(), 601);
+    assert_eq!(stage.findings().await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_of_ones_choice_decides_about_a_range_and_what_it_makes_has_ids_of_its_own() {
+    let mut stage = sent(100).await;
+    let first = stage.first_change().await;
+    let mut configured = configured("sink");
+    configured.definition.pattern = Some(r#"{"detail": {"keys": {"id": ["item-7"]}}}"#.to_owned());
+    configured.planned = configured.definition.clone();
+    let entered = stage
+        .site
+        .ledger
+        .enter_route_version(ROUTE, &configured, Timestamp::now());
+    let version = entered.await.unwrap().unwrap().version;
+    stage.replay(first, Some(version), Vec::new()).await;
+    stage.all_done().await;
+    let taken = stage.sink.taken();
+    assert!(taken[100..].iter().all(|event| id(event) == "item-7"));
+    let times = times(&taken);
+    assert_eq!((times.len(), times.values().max()), (110, Some(&1)));
+}
