@@ -213,7 +213,7 @@ impl Line {
             match (remade, &self.gate) {
                 (Remade::Delivery(delivery), Some(gate)) => {
                     self.parked.enters_memory(parked.token);
-                    let outgoing = Outgoing::new(gate, delivery, Some(parked.tried));
+                    let outgoing = Outgoing::new(gate, *delivery, Some(parked.tried));
                     self.push(outgoing);
                     continue;
                 }

@@ -1,17 +1,19 @@
 //! From the ledger to deliveries: what stands behind the cursor, and once more what is parked.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+mod ordered;
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use weir_ledger::{DatabaseError, DeadLetter, Erasing, Ledger, Parked, ReadError, Replay, TokenBytes};
-use weir_model::{DeliveryId, Position};
+use weir_ledger::{DatabaseError, DeadLetter, Erasing, Ledger, Parked, ReadError, TokenBytes};
+use weir_model::Position;
 use weir_runtime::{HostError, Runtime};
 
+pub(super) use self::ordered::Resent;
 use super::decide::{self, Decided, Delivery};
 use super::version::{LoadedVersion, VersionError, Versions};
 use crate::feed::{Feed, PAGE_ENTRIES_MAX, RecordedChange, Subscription};
-use crate::problem::error_chain;
 use crate::{Activities, fault};
 
 /// Parked deliveries of one item that are made again at a time, at most.
@@ -19,9 +21,6 @@ pub(super) const PARKED_OF_ITEM_MAX: u16 = 20;
 
 /// Changes that parked deliveries are made again of at a time, at most.
 const AGAIN_AT_ONCE: usize = 100;
-
-/// Outputs of one change that are looked for, at most. More than any plugin may make.
-const OUTPUTS_MAX: u32 = 1000;
 
 /// What cannot be made again as it was.
 const NOT_REPEATABLE: (&str, &str) = (
@@ -75,22 +74,13 @@ pub(super) struct MadeAgain {
 /// What becomes of a parked delivery when it is made again.
 pub(super) enum Remade {
     /// It can be sent.
-    Delivery(Delivery),
+    Delivery(Box<Delivery>),
     /// What was erased is routed no more.
     Erased,
     /// A part of it is ordered to be erased, and is there still.
     NotYet,
     /// It cannot be made as it was: code and reason.
     Lost((&'static str, &'static str)),
-}
-
-/// A dead letter that was ordered to be sent again, and what is sent.
-pub(super) struct Resent {
-    pub(super) letter: DeadLetter,
-    /// Itself; or what the newest version makes of its change, where there was nothing to send.
-    pub(super) deliveries: Vec<Delivery>,
-    /// What the newest version fails on once more.
-    pub(super) dead_letters: Vec<DeadLetter>,
 }
 
 /// What keeps a route from reading on for now. Its cursor stays where it is.
@@ -178,66 +168,6 @@ impl Reader {
         }))
     }
 
-    /// Decides about the entries of a replay from `next` on, at most up to its end, and at most about so many.
-    pub(super) async fn replayed(
-        &mut self,
-        replay: &Replay,
-        next: Position,
-        count_max: u16,
-    ) -> Result<Window, Hindrance> {
-        loop {
-            let count_max = count_max.min(self.window_entries);
-            match self.try_replay(replay, next, count_max).await {
-                Err(Hindrance::Plugin(HostError::TooMuchPoison)) if self.window_entries > 1 => self.window_entries /= 2,
-                outcome => return outcome,
-            }
-        }
-    }
-
-    async fn try_replay(&mut self, replay: &Replay, next: Position, count_max: u16) -> Result<Window, Hindrance> {
-        let mut stretch = self
-            .feed
-            .stretch(next, count_max)
-            .await?
-            .ok_or(Hindrance::NoVersion(next))?;
-        stretch.cut(replay.until);
-        let (version, until) = match replay.version {
-            Some(number) => (self.versions.numbered(number).await?, None),
-            None => self.versions.at(next).await?.unzip(),
-        };
-        let version = version.ok_or(Hindrance::NoVersion(next))?;
-        if let Some(until) = until.flatten() {
-            stretch.cut(until);
-        }
-        let mut taken = stretch.taken_by(&version.subscription);
-        let is_meant = |change: &RecordedChange| replay.tokens.is_empty() || replay.tokens.contains(&change.item.token);
-        taken.retain(|change| is_meant(change));
-        let decided = decide::decide(&self.route, &version, taken, &self.activities).await?;
-        let next = match decided.halt {
-            Some((position, code)) => {
-                tracing::warn!(route = %self.route, %position, code, "the plugin fails on a change; the replay leaves it out");
-                Position(position.0 + 1)
-            }
-            None => stretch.until(),
-        };
-        let mut deliveries = decided.deliveries;
-        for delivery in &mut deliveries {
-            delivery.replay = Some(replay.ordered_at);
-        }
-        Ok(Window {
-            next,
-            read_at: stretch.read_at(),
-            deliveries,
-            dead_letters: decided.dead_letters,
-            halt: None,
-        })
-    }
-
-    /// The replay of this route that is ordered, if there is one.
-    pub(super) async fn ordered_replay(&self) -> Result<Option<Replay>, Hindrance> {
-        Ok(self.ledger.replay(&self.route).await?)
-    }
-
     /// Makes the first deliveries that are parked of these items at a sink again, in order for each item.
     pub(super) async fn parked(&mut self, sink: &str, items: &[TokenBytes]) -> Result<Vec<MadeAgain>, Hindrance> {
         let parked = self
@@ -267,7 +197,7 @@ impl Reader {
                 (Some(Erasing::Whole), _) => Remade::Erased,
                 (Some(Erasing::Pending), _) => Remade::NotYet,
                 (Some(Erasing::Done { .. }), _) if was_sent => Remade::Lost(ERASED_IN_PART),
-                (_, Some(delivery)) => Remade::Delivery(delivery),
+                (_, Some(delivery)) => Remade::Delivery(Box::new(delivery)),
                 (_, None) => Remade::Lost(NOT_REPEATABLE),
             };
             MadeAgain { parked, remade }
@@ -298,96 +228,6 @@ impl Reader {
         Ok(made)
     }
 
-    /// Makes what is sent of dead letters that were ordered to be sent again, of at most so many.
-    pub(super) async fn redriven(&mut self, count_max: u16) -> Result<Vec<Resent>, Hindrance> {
-        let letters = self.ledger.ordered_redrives(&self.route, count_max).await?;
-        let mut all = Vec::with_capacity(letters.len());
-        let mut seen = HashSet::new();
-        let mut failed = None;
-        for letter in letters {
-            let (position, delivery) = (letter.position, letter.delivery.clone());
-            match self.resend(letter).await {
-                Ok(Some(mut resent)) => {
-                    // Several letters of a change may each lead to all that comes of it.
-                    resent.deliveries.retain(|delivery| seen.insert(delivery.id.clone()));
-                    all.push(resent);
-                }
-                Ok(None) => {}
-                Err(hindrance) => {
-                    tracing::warn!(
-                        route = %self.route,
-                        %position,
-                        delivery,
-                        problem = error_chain(&hindrance),
-                        "this dead letter cannot be sent again now"
-                    );
-                    failed = Some(hindrance);
-                }
-            }
-        }
-        match failed {
-            Some(hindrance) if all.is_empty() => Err(hindrance),
-            _ => Ok(all),
-        }
-    }
-
-    /// What is sent of a dead letter; `None` while a part of it is being erased.
-    async fn resend(&mut self, letter: DeadLetter) -> Result<Option<Resent>, Hindrance> {
-        let position = letter.position;
-        let changes = self.feed.changes_at(&[position.0.cast_signed()]).await?;
-        let mut resent = Resent {
-            letter,
-            deliveries: Vec::new(),
-            dead_letters: Vec::new(),
-        };
-        let was_sent = resent.letter.sink.is_some() && resent.letter.attempts > 0;
-        match self.ledger.erasing(std::iter::once(position)).await?.get(&position) {
-            Some(Erasing::Whole) => return Ok(Some(resent)),
-            Some(Erasing::Pending) => return Ok(None),
-            Some(Erasing::Done { .. }) if was_sent => {
-                let (code, reason) = ERASED_IN_PART;
-                resent.dead_letters.push(DeadLetter {
-                    code: code.to_owned(),
-                    reason: reason.to_owned(),
-                    is_redriven: false,
-                    ..resent.letter.clone()
-                });
-                return Ok(Some(resent));
-            }
-            _ => {}
-        }
-        if let Some(version) = self.versions.numbered(resent.letter.version).await? {
-            let decided = self.decide(&version, &changes, &Activities::new()).await?;
-            let is_it = |made: &Delivery| made.id.to_string() == resent.letter.delivery;
-            resent.deliveries.extend(decided.deliveries.into_iter().find(is_it));
-        }
-        if resent.deliveries.is_empty() {
-            let number = output_of(&resent.letter, &changes);
-            let version = self.versions.newest().await?.ok_or(Hindrance::NoVersion(position))?;
-            let decided = self.decide(&version, &changes, &self.activities).await?;
-            resent.deliveries = decided.deliveries;
-            if let Some(sink) = &resent.letter.sink {
-                resent.deliveries.retain(|delivery| delivery.sink == *sink);
-            }
-            // The others of its outputs were sent when it failed.
-            if let Some(number) = number {
-                resent.deliveries.retain(|delivery| delivery.output == number);
-            }
-            resent.dead_letters = decided.dead_letters;
-            if let Some((_, code)) = decided.halt {
-                // A route halts before what it has not passed; here it is given up once more.
-                resent.dead_letters.push(DeadLetter {
-                    version: version.stored.version,
-                    code,
-                    reason: "the plugin fails on it once more".to_owned(),
-                    is_redriven: false,
-                    ..resent.letter.clone()
-                });
-            }
-        }
-        Ok(Some(resent))
-    }
-
     /// What a version makes of those that it takes.
     async fn decide(
         &self,
@@ -402,16 +242,4 @@ impl Reader {
         let taken = changes.iter().filter(|change| is_taken(change)).cloned().collect();
         decide::decide(&self.route, version, taken, activities).await
     }
-}
-
-/// The output of the plugin that a letter is about, if it is about a single one.
-fn output_of(letter: &DeadLetter, changes: &[Arc<RecordedChange>]) -> Option<u32> {
-    let RecordedChange {
-        stream,
-        shard,
-        sequence,
-        ..
-    } = &**changes.first()?;
-    let id = |output| DeliveryId::derive(stream, shard, sequence, &letter.route, letter.version, output, "");
-    (1..=OUTPUTS_MAX).find(|output| id(*output).to_string() == letter.delivery)
 }
