@@ -79,6 +79,8 @@ pub(crate) enum Command {
     /// Try the cases of the configuration's routes, from the change to what would be sent. Nothing has to run. Exit code 1: a case
     /// came out otherwise.
     Test(TestArgs),
+    /// Say what events are like, for whoever receives them.
+    Event(EventArgs),
     /// Try event patterns, as routes have them.
     Pattern(PatternArgs),
     /// Upload tables that plugins look things up in.
@@ -135,6 +137,18 @@ pub(crate) struct HistoryArgs {
     /// Show changes below this position.
     #[arg(long)]
     pub(crate) before: Option<u64>,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct EventArgs {
+    #[command(subcommand)]
+    pub(crate) command: EventCommand,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum EventCommand {
+    /// Print the JSON Schema of events (draft 2020-12).
+    Schema,
 }
 
 #[derive(ClapArgs)]

@@ -60,6 +60,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Shards => command::shards::shards(&args.config, json).await,
         Command::Plugin(plugin) => command::plugin::plugin(&args.config, plugin, json).await,
         Command::Pattern(pattern) => Ok(command::pattern::pattern(pattern.command, json)),
+        Command::Event(event) => Ok(command::event::event(&event)),
         Command::Test(test) => command::test::test(&args.config, test, json).await,
         Command::Lookup(lookup) => command::lookup::lookup(&args.config, lookup, json).await,
         Command::Withheld(withheld) => command::withheld::withheld(&args.config, withheld, json).await,

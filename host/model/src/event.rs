@@ -7,6 +7,8 @@
 //!             "actor": "maria", "assurance": "claimed", "plugin": "9f86d081..."}}
 //! ```
 //!
+//! The whole of it as JSON Schema: [`Event::SCHEMA`].
+//!
 //! `plugin` is the SHA-256 of the plugin that it went through, if it went through one.
 //!
 //! A receiver drops a `delivery` that it has seen, and a `position` that is older than the last it saw of a key. Several events of
@@ -59,6 +61,9 @@ pub fn is_reserved(name: &str) -> bool {
 }
 
 impl Event {
+    /// What every event that leaves is like: JSON Schema, draft 2020-12.
+    pub const SCHEMA: &str = include_str!("../formats/event.schema.json");
+
     /// The event of a change as it is. It has no delivery id yet: a change has one event and many deliveries.
     #[must_use]
     pub fn of_change(change: &Change, who: &Who, context: EventContext<'_>) -> Self {
