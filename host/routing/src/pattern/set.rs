@@ -37,7 +37,7 @@ pub struct PatternSet {
 }
 
 /// One alternative of one pattern, by their numbers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Alternative {
     pattern: usize,
     alternative: usize,
@@ -108,20 +108,20 @@ impl PatternSet {
     /// The places of the patterns that take `event`, ascending: those of which [`Pattern::matches`] says yes.
     #[must_use]
     pub fn matching(&self, event: &Value) -> Vec<usize> {
-        let mut matched = Vec::new();
         if !event.is_object() {
-            return matched;
+            return Vec::new();
         }
-        let mut ask = |alternatives: &[Alternative]| {
-            for alternative in alternatives {
-                if alternative.is_settled || self.asked(*alternative, event) {
-                    matched.push(alternative.pattern);
-                }
-            }
-        };
-        self.access.walk(event, &mut ask);
-        ask(&self.always);
-        matched.sort_unstable();
+        let mut found = Vec::new();
+        self.access
+            .walk(event, &mut |alternatives| gather(&mut found, alternatives));
+        gather(&mut found, &self.always);
+        // An array may have what leads to one of them very many times. It is asked once.
+        settle(&mut found);
+        let mut matched: Vec<usize> = found
+            .into_iter()
+            .filter(|alternative| alternative.is_settled || self.asked(*alternative, event))
+            .map(|alternative| alternative.pattern)
+            .collect();
         matched.dedup();
         matched
     }
@@ -130,6 +130,25 @@ impl PatternSet {
         let fields = &self.patterns[alternative.pattern].alternatives[alternative.alternative];
         fields.verdict(Some(event)) != Verdict::No
     }
+}
+
+/// Alternatives that are kept before those that came twice are left out.
+const FOUND_MAX: usize = 1024;
+
+/// Adds alternatives to those that were found. What is kept stays within twice what there is.
+fn gather(found: &mut Vec<Alternative>, more: &[Alternative]) {
+    if found.len() + more.len() > FOUND_MAX.max(found.capacity()) {
+        settle(found);
+        // Or the next few would have it sorted again.
+        found.reserve(found.len().max(more.len()));
+    }
+    found.extend_from_slice(more);
+}
+
+/// In order, each once.
+fn settle(found: &mut Vec<Alternative>) {
+    found.sort_unstable();
+    found.dedup();
 }
 
 /// A leaf that an alternative can be looked up by: where it stands and what it has there, one of these.

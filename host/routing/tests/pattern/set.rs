@@ -70,6 +70,17 @@ fn a_wildcard_with_very_many_gaps_reads_a_string_once() {
     assert_eq!(set.matching(&event), [0_usize; 0]);
 }
 
+#[test]
+fn an_array_that_leads_to_a_pattern_very_many_times_has_it_asked_once() {
+    // Once for each element would not end.
+    let element = json!({"kind": "a", "sku": "b"});
+    let event = json!({"items": vec![element; 100_000]});
+    let both = json!({"items": {"kind": ["a"], "sku": ["c"]}});
+    let many = (0..1000).map(|number| json!({"items": {"kind": ["a", format!("{number}")]}}));
+    let set = set_of(&many.chain([both]).collect::<Vec<_>>());
+    assert_eq!(set.matching(&event).len(), 1000);
+}
+
 /// Patterns that share fields and values, with alternatives of `$or` among them.
 fn any_patterns() -> impl Strategy<Value = Vec<Value>> {
     let or = (any_pattern(), any_pattern()).prop_map(|(left, right)| json!({"$or": [left, right]}));
