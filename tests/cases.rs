@@ -205,6 +205,43 @@ expect = [{{ dead_letter = "total-missing" }}]
 }
 
 #[tokio::test]
+async fn what_is_too_large_says_what_its_projection_says() {
+    let route = r#"
+[route.large]
+source = "shop"
+projection = { above_bytes = 500, template = '{"keys": <$.detail.keys>, "status": <$.detail.new.status>}' }
+sinks = ["bus"]
+
+[[route.large.case]]
+name = "a small one is sent as it is"
+change = { key = { id = "o1" }, new = { status = "paid", note = "short" } }
+expect = [{ detail = { new = { note = "short" } } }]
+
+[[route.large.case]]
+name = "of a large one the template says what is sent"
+change = { key = { id = "o1" }, new = { status = "paid", note = "NOTE" } }
+expect = [{ type = "orders.insert", detail = { keys = { id = "o1" }, status = "paid" } }]
+
+[[route.large.case]]
+name = "and nothing else is"
+change = { key = { id = "o1" }, new = { status = "paid", note = "NOTE" } }
+expect = [{ detail = { new = { status = "paid" } } }]
+"#;
+    check(&route.replace("NOTE", &"long ".repeat(100)), &[], expect![[r#"
+        ok    large: a small one is sent as it is
+        ok    large: of a large one the template says what is sent
+        FAIL  large: and nothing else is
+              expected {"detail":{"new":{"status":"paid"}}}
+              came     {"detail":{"keys":{"id":"o1"},"status":"paid"},"sink":"bus","type":"orders.insert"}
+        3 cases, 1 failed
+        1"#]]).await;
+    let bad = "[route.large]\nsource = \"shop\"\nsinks = [\"bus\"]\nprojection = { above_bytes = 1, template = '{\"id\": 1}' }\n";
+    check(bad, &[], expect![[r#"
+        weir: the configuration weir.toml cannot be used: the projection of [route.large] cannot be used: it sets "id", which Weir sets itself; give it another name
+        1"#]]).await;
+}
+
+#[tokio::test]
 async fn what_cannot_be_tried_is_said_with_what_to_do() {
     check(
         PATTERN_AND_TEMPLATE,

@@ -464,6 +464,40 @@ async fn a_route_sends_a_range_or_an_item_once_more_with_the_same_bytes_under_th
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_replay_leaves_out_what_was_erased_in_part_for_its_id_has_another_payload() {
+    let shop = Shop::open("").await;
+    shop.put("o1", "private");
+    shop.put("o2", "public");
+    shop.took("o1", 1).await;
+    shop.took("o2", 1).await;
+    shop.shows(&["route", "ls"], "up to date").await;
+    let order = [
+        "erasure",
+        "order",
+        "orders",
+        "o1",
+        "--attribute",
+        "note",
+        "--basis",
+        "GDPR 17",
+        "--approver",
+        "ann",
+    ];
+    let erased = shop.weir.command(&order).await;
+    assert_eq!(erased.code, Some(0), "{erased:?}");
+    let ordered = shop.weir.command(&["replay", "all"]).await;
+    assert_eq!(ordered.code, Some(0), "{ordered:?}");
+    shop.took("o2", 2).await;
+    eventually("the replay is over", async || {
+        let listed = shop.weir.command(&["route", "ls"]).await.stdout;
+        (!listed.contains("once more")).then_some(())
+    })
+    .await;
+    assert_eq!(shop.took("o1", 1).await, ["private"]);
+    shop.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_change_that_a_plugin_fails_on_is_explained_with_the_plugin() {
     let plugin = component("poison");
     let shop = Shop::open(&format!("plugin = {:?}", plugin.display())).await;
@@ -512,6 +546,26 @@ async fn what_a_plugin_failed_on_is_sent_again_by_the_version_that_runs_then() {
     assert_eq!(redriven.code, Some(0), "{redriven:?}");
     assert_eq!(shop.took("o1", 1).await, ["bad"]);
     shop.shows(&["dlq", "ls"], "no dead letters").await;
+    shop.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_large_is_sent_as_its_projection_and_again_as_the_same() {
+    let projection = r#"projection = { above_bytes = 2000, template = '{"keys": <$.detail.keys>}' }"#;
+    let shop = Shop::open(&format!("{SOON_PARKED}\n{projection}")).await;
+    shop.receiver.answers_about("o1", 503);
+    shop.put("o1", &"x".repeat(3000));
+    let first = eventually("an attempt", async || shop.receiver.hooks().into_iter().next()).await;
+    shop.receiver.answers_about("o1", 204);
+    let taken = eventually("it is taken", async || {
+        let hooks = shop.receiver.hooks();
+        (hooks.len() > 1).then(|| hooks.last().cloned()).flatten()
+    })
+    .await;
+    assert_eq!((first.delivery(), &first.body), (taken.delivery(), &taken.body));
+    let event = taken.event();
+    let names: Vec<&str> = event["data"].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(names, ["delivery", "id", "keys", "ledger", "position"]);
     shop.running.stop().await;
 }
 

@@ -243,6 +243,7 @@ pub(crate) fn configured(sink: &str) -> ConfiguredRoute {
         plugin_config: "{}".to_owned(),
         lookups: BTreeMap::new(),
         template: None,
+        projection: None,
         sinks: vec![sink.to_owned()],
         failure: FailurePolicy::DeadLetter,
     };

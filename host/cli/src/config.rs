@@ -17,7 +17,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use weir_ledger::FailurePolicy;
+use weir_ledger::{FailurePolicy, Projection};
 use weir_model::{ActorRule, LedgerName, StreamArn};
 use weir_routing::RetrySchedule;
 
@@ -315,6 +315,11 @@ pub(crate) struct RouteConfig {
     /// Template of what events say in `detail` beside `id`, `delivery`, `ledger`, `position` and `plugin`: an object of JSON with
     /// places for what the event, or a plugin's output, says: `{"order": <$.detail.keys.order_id>}`. Without it all is sent.
     pub(crate) template: Option<String>,
+
+    /// What events say that are larger than a sink takes: `{ above_bytes = 200000, template = '{"keys": <$.detail.keys>}' }`. An event
+    /// of more than `above_bytes`, as JSON text, has the detail that this template makes of it (`template` comes first, if there
+    /// is one). Without it such an event is a dead letter where a sink does not take it: EventBridge and SNS take 256 KB.
+    pub(crate) projection: Option<Projection>,
 
     /// Names of the sinks that every event goes to.
     pub(crate) sinks: Vec<String>,

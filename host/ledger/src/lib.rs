@@ -65,7 +65,9 @@ pub use read::{ReadError, RecordedEntry};
 pub use redrive::{DeadLetterSelection, OrderedLetters};
 pub use replay::{Replay, ReplayError, Replayed};
 pub use route_halt::RouteHalt;
-pub use route_version::{ConfiguredRoute, FailurePolicy, PromoteError, Promotion, RouteDefinition, RouteVersion};
+pub use route_version::{
+    ConfiguredRoute, FailurePolicy, Projection, PromoteError, Promotion, RouteDefinition, RouteVersion,
+};
 pub use settlement::{Redriven, Settlement};
 pub use shard::{NewShard, NewStream, Shard, Stream};
 pub use shard_beginning::ShardBeginning;

@@ -43,11 +43,24 @@ pub struct RouteDefinition {
     /// Template of the events' detail; `None` sends it as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<String>,
+    /// What is sent in the place of events that are too large; `None` sends them as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub projection: Option<Projection>,
     /// Names of the sinks that every event goes to.
     pub sinks: Vec<String>,
     /// What becomes of a change that the plugin fails on.
     #[serde(default, skip_serializing_if = "FailurePolicy::is_default")]
     pub failure: FailurePolicy,
+}
+
+/// What an event says in the place of a detail that is too large.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Projection {
+    /// Events of more bytes than this, as JSON text, are projected.
+    pub above_bytes: u32,
+    /// Template of the detail that they have then.
+    pub template: String,
 }
 
 /// What becomes of a change that a route's plugin fails on. What a plugin rejects is a dead letter in any case.
@@ -109,6 +122,7 @@ impl RouteDefinition {
             plugin_config: pick(&self.plugin_config, &before.plugin_config, &configured.plugin_config),
             lookups,
             template: pick(&self.template, &before.template, &configured.template),
+            projection: pick(&self.projection, &before.projection, &configured.projection),
             sinks: pick(&self.sinks, &before.sinks, &configured.sinks),
             failure: pick(&self.failure, &before.failure, &configured.failure),
         }

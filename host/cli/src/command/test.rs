@@ -87,6 +87,7 @@ async fn rehearsal(loaded: &Loaded, name: &str, route: &RouteConfig, lookups: &[
         plugin_config,
         lookups: Default::default(),
         template: route.template.clone(),
+        projection: route.projection.clone(),
         sinks: route.sinks.clone(),
         failure: route.failure,
     };
@@ -171,7 +172,11 @@ fn says(found: &Value, expected: &Value) -> bool {
                     .zip(expected)
                     .all(|(found, expected)| says(found, expected))
         }
-        (Value::Number(found), Value::Number(expected)) => found == expected || found.as_f64() == expected.as_f64(),
+        (Value::Number(found), Value::Number(expected)) => {
+            // Two integers are the same or are not; 20 and 20.0 are.
+            let is_exact = !found.is_f64() && !expected.is_f64();
+            found == expected || !is_exact && found.as_f64() == expected.as_f64()
+        }
         (found, expected) => found == expected,
     }
 }

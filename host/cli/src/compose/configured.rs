@@ -76,6 +76,7 @@ impl RouteHandle {
                 .map(|checked| checked.lookups.clone())
                 .unwrap_or_default(),
             template: route.template.clone(),
+            projection: route.projection.clone(),
             sinks: route.sinks.clone(),
             failure: route.failure,
         };

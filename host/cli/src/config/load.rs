@@ -255,6 +255,10 @@ impl Loaded {
             if let Some(template) = &route.template {
                 check_template(template).with_context(|| format!("the template of [route.{name}] cannot be used"))?;
             }
+            if let Some(projection) = &route.projection {
+                check_template(&projection.template)
+                    .with_context(|| format!("the projection of [route.{name}] cannot be used"))?;
+            }
             if let Some(pattern) = &route.pattern {
                 Pattern::parse(pattern)
                     .with_context(|| format!("the event pattern of [route.{name}] cannot be read"))?;

@@ -108,7 +108,7 @@ impl Ledger {
                 Noted::Differs(_, definition) if definition != configured.planned => return Ok(None),
                 Noted::Differs(newest, definition) => (newest, definition),
             };
-            let detail = json!({
+            let mut detail = json!({
                 "source": definition.source,
                 "pattern": definition.pattern.as_ref().map(|pattern| hex::encode(Sha256::digest(pattern))),
                 "plugin": definition.plugin,
@@ -119,6 +119,10 @@ impl Ledger {
                 "sinks": definition.sinks,
                 "failure": definition.failure,
             });
+            if let Some(projection) = &definition.projection {
+                let template = hex::encode(Sha256::digest(&projection.template));
+                detail["projection"] = json!({ "above_bytes": projection.above_bytes, "template": template });
+            }
             let next = Next {
                 route,
                 after: newest.as_ref(),

@@ -357,6 +357,7 @@ async fn a_route_version_cut_anywhere_and_entered_again_is_one_version() {
             lookups: std::collections::BTreeMap::new(),
             failure: weir_ledger::FailurePolicy::default(),
             template: None,
+            projection: None,
             sinks: vec![format!("sink-{}", case.number)],
         };
         let configured = planned(&world.ledger, "mail", &definition, None).await;

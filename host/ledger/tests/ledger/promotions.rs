@@ -43,6 +43,7 @@ fn configured(plugin: Option<&StoredPlugin>, plugin_config: &str, sink: &str) ->
         plugin_config: plugin_config.to_owned(),
         lookups: std::collections::BTreeMap::new(),
         template: None,
+        projection: None,
         sinks: vec![sink.to_owned()],
         failure: FailurePolicy::default(),
     }

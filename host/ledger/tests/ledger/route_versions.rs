@@ -17,6 +17,7 @@ fn to(sink: &str) -> RouteDefinition {
         plugin_config: "{}".to_owned(),
         lookups: std::collections::BTreeMap::new(),
         template: None,
+        projection: None,
         sinks: vec![sink.to_owned()],
         failure: FailurePolicy::default(),
     }

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use weir_evidence::ItemToken;
 use weir_ledger::{DeadLetter, FailurePolicy};
 use weir_model::{DeliveryId, Event, Position};
+use weir_routing::DetailTemplate;
 use weir_runtime::{Batch, Decision, Fault, FaultCode, HostError, Output};
 
 use super::version::LoadedVersion;
@@ -158,14 +159,16 @@ impl Plan<'_> {
         }
     }
 
-    /// The event as the route's template has it.
+    /// The event as the route's template has it, or its projection if that is too large.
     fn templated(&self, event: Event) -> Event {
-        let Some(template) = &self.version.template else {
-            return event;
+        let event = match &self.version.template {
+            Some(template) => rendered(event, template),
+            None => event,
         };
-        let detail = template.render(&event.to_json());
-        let templated = event.with_output(event.detail_type.clone(), detail);
-        templated.expect("a version whose template sets what only Weir sets is not loaded")
+        match &self.version.projection {
+            Some((above_bytes, projection)) if event_text(&event).len() > *above_bytes => rendered(event, projection),
+            _ => event,
+        }
     }
 
     fn output_event(&self, output: &Output) -> Result<Event, String> {
@@ -236,6 +239,12 @@ impl Plan<'_> {
             sink,
         )
     }
+}
+
+fn rendered(event: Event, template: &DetailTemplate) -> Event {
+    let detail = template.render(&event.to_json());
+    let rendered = event.with_output(event.detail_type.clone(), detail);
+    rendered.expect("a version whose template sets what only Weir sets is not loaded")
 }
 
 pub(super) fn event_text(event: &Event) -> String {

@@ -30,6 +30,8 @@ pub(super) struct LoadedVersion {
     pub(super) subscription: Subscription,
     pub(super) plugin: Option<(Plugin, Arc<Manifest>)>,
     pub(super) template: Option<DetailTemplate>,
+    /// Bytes of an event's JSON text above which this template says what is sent.
+    pub(super) projection: Option<(usize, DetailTemplate)>,
 }
 
 /// Why a version that the ledger names cannot route here.
@@ -133,15 +135,12 @@ impl LoadedVersion {
         plugin: Option<(Plugin, Arc<Manifest>)>,
     ) -> Result<Self, VersionError> {
         let pattern = stored.definition.pattern.as_deref().map(Pattern::parse).transpose()?;
-        let template = stored.definition.template.as_deref();
-        let template = template.map(DetailTemplate::parse).transpose()?;
-        if let Some(name) = template
-            .iter()
-            .flat_map(DetailTemplate::names)
-            .find(|name| is_reserved(name))
-        {
-            return Err(VersionError::Reserved(name.to_owned()));
-        }
+        let template = stored.definition.template.as_deref().map(read_template).transpose()?;
+        let projection = stored.definition.projection.as_ref().map(|projection| {
+            let above_bytes = usize::try_from(projection.above_bytes).unwrap_or(usize::MAX);
+            Ok::<_, VersionError>((above_bytes, read_template(&projection.template)?))
+        });
+        let projection = projection.transpose()?;
         Ok(Self {
             subscription: Subscription {
                 route: route.to_owned(),
@@ -152,6 +151,13 @@ impl LoadedVersion {
             stored,
             plugin,
             template,
+            projection,
         })
     }
+}
+
+fn read_template(text: &str) -> Result<DetailTemplate, VersionError> {
+    let template = DetailTemplate::parse(text)?;
+    let reserved = template.names().find(|name| is_reserved(name)).map(str::to_owned);
+    reserved.map_or(Ok(template), |name| Err(VersionError::Reserved(name)))
 }
