@@ -1,7 +1,7 @@
 //! A range of the ledger that a route sends once more, beside what is new.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -141,6 +141,62 @@ async fn a_replay_that_is_cancelled_goes_no_further() {
     stage.start();
     stage.all_done().await;
     assert_eq!(stage.sink.count(), 601);
+    assert_eq!(stage.findings().await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_that_runs_sends_no_more_of_a_replay_that_is_cancelled() {
+    let stage = sent(2000).await;
+    stage.sink.takes_so_long(Duration::from_millis(300));
+    stage.replay_all().await;
+    stage.took(2100).await;
+    let cancelled = stage
+        .site
+        .ledger
+        .cancel_replay(ROUTE, "as the test says", Timestamp::now());
+    assert!(cancelled.await.unwrap());
+    let (mut last, mut since) = (0, Instant::now());
+    eventually("nothing is sent any more", async || {
+        if stage.sink.attempts() != last {
+            (last, since) = (stage.sink.attempts(), Instant::now());
+        }
+        (since.elapsed() > Duration::from_secs(2)).then_some(())
+    })
+    .await;
+    assert!(stage.sink.count() < 3500, "{} arrived", stage.sink.count());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_to_a_sink_that_is_away_keeps_nothing_else_waiting() {
+    let mut stage = sent(1000).await;
+    // What was sent once is not taken; what is new is.
+    stage
+        .sink
+        .does(|event| match event["detail"]["new"]["number"].as_u64() {
+            Some(1000..) => Fate::Taken,
+            _ => Fate::Fails,
+        });
+    stage.parked_max = 100;
+    stage.kill();
+    stage.start();
+    stage.replay_all().await;
+    eventually("as much of it is parked as may be", async || {
+        stage.step(Duration::from_secs(1));
+        (stage.parked().await >= 40).then_some(())
+    })
+    .await;
+    for number in 1000..1100 {
+        stage.put(&format!("new-{number}"), number);
+    }
+    stage.site.arrives().await;
+    eventually("all that is new is taken", async || {
+        stage.step(Duration::from_secs(1));
+        (stage.sink.count() == 1100).then_some(())
+    })
+    .await;
+    assert!(stage.parked().await <= 50);
+    stage.sink.does(|_| Fate::Taken);
+    stage.all_done().await;
     assert_eq!(stage.findings().await, [""; 0]);
 }
 

@@ -48,6 +48,12 @@ impl Client {
         answer.json().await.context(UNREADABLE)
     }
 
+    /// Asks, and waits for the answer as long as it takes.
+    pub(crate) async fn get_patiently<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T> {
+        let request = self.http.get(self.url(path)?).timeout(PATIENCE);
+        self.send(request).await?.json().await.context(UNREADABLE)
+    }
+
     /// Asks, and reads an answer that is text.
     pub(crate) async fn get_text(&self, path: &[&str]) -> Result<String> {
         let answer = self.send(self.http.get(self.url(path)?)).await?;

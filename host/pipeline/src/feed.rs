@@ -11,9 +11,10 @@
 //! # Invariants
 //!
 //! - A page holds every position from its first to its last, so whoever reads on from anywhere in it misses nothing.
-//! - What is in memory is bounded, in pages and in bytes, and is not handed out once it is older than two seconds: what an order
-//!   erases in between, routes look for before they send.
-//! - One read is under way at a time. Who waits for it finds its page, and does not read again.
+//! - What is in memory is bounded, in pages and in bytes, and goes once it is older than two seconds. A page says when it was
+//!   read: routes send nothing for longer than three seconds after that without a look for what is to be erased.
+//! - One read is under way at a time, and who waits for it finds its page. Nobody waits for long: a read that hangs is the
+//!   trouble of one route.
 
 mod change;
 mod patterns;
@@ -36,11 +37,15 @@ pub(crate) const PAGE_ENTRIES_MAX: u16 = 1000;
 /// Pages in memory, at most.
 const PAGES_MAX: usize = 16;
 
-/// Bytes of the bodies in them, at most; one page still stands if it alone has more.
-const BYTES_MAX: usize = 12 << 20;
+/// Bytes of the bodies in them, at most; one page still stands if it alone has more. In memory they take several times as much:
+/// once as a change and once as an event.
+const BYTES_MAX: usize = 4 << 20;
 
 /// Oldest page that is handed out.
 const PAGE_AGE_MAX: Duration = Duration::from_secs(2);
+
+/// How long a route waits for another one that reads.
+const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// How long it is believed that there is nothing behind a position, where this process does not know better.
 const NOTHING_AGE_MAX: Duration = Duration::from_millis(500);
@@ -50,8 +55,10 @@ pub struct Feed {
     ledger: Ledger,
     patterns: Patterns,
     kept: Mutex<Kept>,
-    /// Who has it reads. Holds the streams that are known.
-    reading: tokio::sync::Mutex<Arc<[Stream]>>,
+    /// Who has it reads.
+    reading: tokio::sync::Mutex<()>,
+    /// The streams that are known.
+    streams: Mutex<Arc<[Stream]>>,
 }
 
 #[derive(Default)]
@@ -89,7 +96,8 @@ impl Feed {
             ledger,
             patterns: Patterns::default(),
             kept: Mutex::default(),
-            reading: tokio::sync::Mutex::new(Arc::new([])),
+            reading: tokio::sync::Mutex::default(),
+            streams: Mutex::new(Arc::new([])),
         }
     }
 
@@ -108,7 +116,7 @@ impl Feed {
         if let Some(known) = self.known(from, count_max) {
             return Ok(known);
         }
-        let mut streams = self.reading.lock().await;
+        let turn = tokio::time::timeout(WAIT_MAX, self.reading.lock()).await;
         // Somebody may have read it meanwhile.
         if let Some(known) = self.known(from, count_max) {
             return Ok(known);
@@ -120,9 +128,9 @@ impl Feed {
             return Ok(None);
         };
         let until = Position(last.position.0 + 1);
-        *streams = self.knowing(&entries, &streams).await?;
+        let streams = self.knowing(&entries).await?;
         let page = Arc::new(self.page(from, until, entries, &streams, read_at));
-        drop(streams);
+        drop(turn);
         self.keep(Arc::clone(&page));
         Ok(Some(Stretch::of(page, from, count_max)))
     }
@@ -130,11 +138,7 @@ impl Feed {
     /// The changes among the entries at these positions, lowest first.
     pub(crate) async fn changes_at(&self, positions: &[i64]) -> Result<Vec<Arc<RecordedChange>>, ReadError> {
         let entries = self.ledger.read_all_at(positions).await?;
-        let streams = {
-            let mut streams = self.reading.lock().await;
-            *streams = self.knowing(&entries, &streams).await?;
-            Arc::clone(&streams)
-        };
+        let streams = self.knowing(&entries).await?;
         let changes = entries
             .into_iter()
             .filter_map(|entry| RecordedChange::of(entry, self.ledger.name(), &streams));
@@ -168,9 +172,9 @@ impl Feed {
     /// What is in memory from a position on, or that there is nothing; `None` if that is not known.
     #[expect(clippy::option_option, reason = "known to be nothing is not the same as not known")]
     fn known(&self, from: Position, count_max: u16) -> Option<Option<Stretch>> {
-        let kept = self.kept();
-        let has_it =
-            |page: &&Arc<Page>| page.first <= from && from < page.until && page.read_at.elapsed() < PAGE_AGE_MAX;
+        let mut kept = self.kept();
+        kept.pages.retain(|page| page.read_at.elapsed() < PAGE_AGE_MAX);
+        let has_it = |page: &&Arc<Page>| page.first <= from && from < page.until;
         if let Some(page) = kept.pages.iter().rev().find(has_it) {
             return Some(Some(Stretch::of(Arc::clone(page), from, count_max)));
         }
@@ -182,9 +186,8 @@ impl Feed {
     fn keep(&self, page: Arc<Page>) {
         let mut kept = self.kept();
         // What stands in the new page is of no use in an older one.
-        kept.pages.retain(|older| {
-            older.read_at.elapsed() < PAGE_AGE_MAX && !(page.first <= older.first && older.until <= page.until)
-        });
+        kept.pages
+            .retain(|older| older.first < page.first || page.until < older.until);
         kept.pages.push_back(page);
         let mut bytes: usize = kept.pages.iter().map(|page| page.bytes).sum();
         while kept.pages.len() > 1 && (kept.pages.len() > PAGES_MAX || bytes > BYTES_MAX) {
@@ -197,15 +200,19 @@ impl Feed {
     }
 
     /// The streams, those of these entries among them.
-    async fn knowing(&self, entries: &[RecordedEntry], streams: &Arc<[Stream]>) -> Result<Arc<[Stream]>, ReadError> {
+    async fn knowing(&self, entries: &[RecordedEntry]) -> Result<Arc<[Stream]>, ReadError> {
+        let known = || self.streams.lock().unwrap_or_else(PoisonError::into_inner);
+        let streams = Arc::clone(&known());
         let is_known = |entry: &RecordedEntry| {
             let origin = entry.entry.origin();
             origin.is_none_or(|origin| streams.iter().any(|stream| stream.arn == origin.stream))
         };
         if entries.iter().all(is_known) {
-            return Ok(Arc::clone(streams));
+            return Ok(streams);
         }
-        Ok(self.ledger.streams().await?.into())
+        let streams: Arc<[Stream]> = self.ledger.streams().await?.into();
+        *known() = Arc::clone(&streams);
+        Ok(streams)
     }
 }
 

@@ -128,8 +128,8 @@ pub(crate) struct ReplayArgs {
     #[arg(long)]
     pub(crate) to: Option<u64>,
 
-    /// Have this version of the route decide about all of it. What it makes has ids of its own. Without it each position is sent as
-    /// it was, under the ids that it had.
+    /// Have this version of the route decide about all of it: what it makes has the ids that its events have. Without it each
+    /// position is sent as it was, by the version that routed it, under the ids that it had.
     #[arg(long, value_name = "VERSION")]
     pub(crate) by_version: Option<u32>,
 

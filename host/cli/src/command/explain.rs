@@ -23,10 +23,15 @@ pub(crate) async fn explain(config: &ConfigPath, args: ExplainArgs, json: bool) 
     let position = args.position.to_string();
     let mut answers: Vec<Explained> = Vec::new();
     for route in &routes {
-        match client.get(&["v1", "routes", route, "explain", &position], &[]).await {
+        match client
+            .get_patiently(&["v1", "routes", route, "explain", &position])
+            .await
+        {
             Ok(explained) => answers.push(explained),
             // Of many routes some may be younger than the change.
-            Err(error) if routes.len() > 1 && !json => say!("route {}  {error}", printable(route)),
+            Err(error) if routes.len() > 1 && !json => {
+                say!("route {}  {}", printable(route), printable(&error.to_string()))
+            }
             Err(error) if routes.len() > 1 => {
                 tracing::warn!(route, problem = %error, "nothing can be said of this route")
             }
@@ -84,7 +89,8 @@ fn print(explained: &Explained) {
             for miss in misses {
                 let path = if miss.path.is_empty() { "event" } else { &miss.path };
                 say!(
-                    "      `{path}` does not match {}: found {}",
+                    "      `{}` does not match {}: found {}",
+                    printable(path),
                     printable(&miss.rule),
                     printable(&miss.found)
                 );

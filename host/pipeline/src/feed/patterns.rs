@@ -127,7 +127,7 @@ impl Matched {
         let place = known.filter(|(known, _)| known.version == subscription.version);
         let is_taken = |index: usize, change: &RecordedChange| match (&subscription.pattern, place) {
             (None, _) => true,
-            (Some(pattern), Some((_, Some(place)))) => self.taken[index][about(pattern)].contains(place),
+            (Some(pattern), Some((_, Some(place)))) => self.taken[index][about(pattern)].binary_search(place).is_ok(),
             (Some(pattern), _) => change.is_taken_by(pattern),
         };
         changes[places.clone()]

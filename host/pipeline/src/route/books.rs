@@ -19,6 +19,9 @@ use super::decide::{Delivery, event_text};
 use super::reader::Resent;
 use crate::fault;
 
+/// Deliveries of a replay in memory, at most.
+const REPLAYED_MAX: usize = 200;
+
 /// Keeps account of a route.
 pub(super) struct Books {
     route: String,
@@ -154,12 +157,14 @@ impl Books {
         self.parked_max.saturating_sub(self.parked + self.parking.len())
     }
 
-    /// Deliveries of the replay that may come beside those in memory: should all of them fail, half of what may be parked is not
-    /// theirs.
+    /// Deliveries of the replay that may come beside those in memory. Few, so that they are never what the route waits for; and
+    /// only while half of what may be parked would be left, should all of them fail.
     pub(super) fn replay_room(&self) -> usize {
         let open = self.replay.as_ref().map_or(0, |replay| replay.open);
-        let least = usize::from(open == 0 && self.parked == 0);
-        (self.parked_max / 2).saturating_sub(open).min(self.room()).max(least)
+        let waiting = self.parked + self.parking.len();
+        let least = usize::from(open == 0 && waiting == 0);
+        let half = (self.parked_max / 2).saturating_sub(open + waiting);
+        half.min(REPLAYED_MAX.saturating_sub(open)).max(least)
     }
 
     /// Whether dead letters that are sent again are still to be written down.

@@ -20,7 +20,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
-use weir_ledger::{Erasing, ParkedItem, TokenBytes};
+use weir_ledger::{Erasing, ParkedItem, TokenBytes, Tried};
 use weir_model::Position;
 use weir_routing::{Outbox, RequestLimits, RetrySchedule, Ticket};
 use weir_sinks::{Limits, Message, Outcome};
@@ -108,7 +108,8 @@ impl Line {
         };
         if self.parked.holds(&delivery.item.token) {
             self.parked.follow(delivery.item.token);
-            books.park(&delivery, None);
+            let tried = sent_before(&delivery, rules.gates.clock());
+            books.park(&delivery, tried);
         } else {
             let outgoing = Outgoing::new(gate, delivery, None);
             self.push(outgoing);
@@ -406,9 +407,22 @@ impl Line {
         self.parked.park(token, new.len(), due);
         for outgoing in new {
             let tried = (outgoing.attempts > 0).then(|| outgoing.tried(due, clock));
+            let tried = tried.or_else(|| sent_before(&outgoing.delivery, clock));
             books.park(&outgoing.delivery, tried);
         }
     }
+}
+
+/// What is known of a delivery of a replay before it is sent: it was sent once, and so is none without the parts that are erased
+/// since.
+fn sent_before(delivery: &Delivery, clock: &Clock) -> Option<Tried> {
+    let now = clock.timestamp(clock.now());
+    delivery.replay.map(|_| Tried {
+        attempts: 1,
+        failures: 0,
+        failed_at: now,
+        due_at: now,
+    })
 }
 
 fn tell_erased(rules: &Rules, position: Position, delivery: &str) {

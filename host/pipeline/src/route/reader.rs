@@ -90,6 +90,8 @@ pub(super) enum Hindrance {
     Read(#[from] ReadError),
     #[error("the version for position {0} is not there")]
     NoVersion(Position),
+    #[error("the ledger ends before position {0}")]
+    NoEntry(Position),
     #[error("its version cannot be loaded")]
     Version(#[from] VersionError),
     #[error("the plugin cannot be run")]

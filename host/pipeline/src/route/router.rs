@@ -56,12 +56,16 @@ pub(super) struct Router {
     /// The replay that is ordered, and whether it is its turn.
     replaying: Option<Replay>,
     replay_is_next: bool,
+    replay_at: Instant,
+    replay_backoff: Backoff,
     looking: Option<BoxFuture<'static, Looked>>,
     /// When to look whether what is in memory is to be erased, when that was last known, and when something opened since which it
     /// has to be known anew.
     erase_at: Instant,
     erasures_known_at: Option<Instant>,
     doubted_at: Option<Instant>,
+    /// The oldest page that came while it was being looked.
+    read_meanwhile: Option<Instant>,
     /// The ledger grew since it was read last.
     has_grown: bool,
     /// The sink whose parked deliveries were made again last.
@@ -94,9 +98,12 @@ impl Router {
             redrive_at: Instant::now(),
             replaying: None,
             replay_is_next: false,
+            replay_at: Instant::now(),
+            replay_backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(10)),
             erase_at: Instant::now(),
             erasures_known_at: None,
             doubted_at: None,
+            read_meanwhile: None,
             has_grown: false,
             asked_last: String::new(),
             consumer: Some(consumer),
@@ -170,6 +177,7 @@ impl Router {
                 () = tokio::time::sleep_until(self.look_at), if works && self.looks_later() => {}
                 () = tokio::time::sleep_until(self.erase_at), if works && self.erases_later() => {}
                 () = tokio::time::sleep_until(self.redrive_at), if works && self.redrives_later() => {}
+                () = tokio::time::sleep_until(self.replay_at), if works && self.replays_later() => {}
                 _ = size.changed(), if works && !self.read_backoff.is_failing() => {
                     self.look_at = Instant::now();
                     self.has_grown = true;

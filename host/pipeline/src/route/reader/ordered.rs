@@ -9,7 +9,7 @@ use weir_runtime::HostError;
 
 use super::{ERASED_IN_PART, Hindrance, Reader, Window};
 use crate::Activities;
-use crate::feed::RecordedChange;
+use crate::feed::{PAGE_ENTRIES_MAX, RecordedChange};
 use crate::problem::error_chain;
 use crate::route::decide::{self, Delivery};
 
@@ -36,6 +36,10 @@ impl Reader {
         loop {
             let count_max = count_max.min(self.window_entries);
             match self.try_replay(replay, next, count_max).await {
+                Ok(window) => {
+                    self.window_entries = self.window_entries.saturating_mul(2).min(PAGE_ENTRIES_MAX);
+                    return Ok(window);
+                }
                 Err(Hindrance::Plugin(HostError::TooMuchPoison)) if self.window_entries > 1 => self.window_entries /= 2,
                 outcome => return outcome,
             }
@@ -47,7 +51,7 @@ impl Reader {
             .feed
             .stretch(next, count_max)
             .await?
-            .ok_or(Hindrance::NoVersion(next))?;
+            .ok_or(Hindrance::NoEntry(next))?;
         stretch.cut(replay.until);
         let (version, until) = match replay.version {
             Some(number) => (self.versions.numbered(number).await?, None),
@@ -57,9 +61,18 @@ impl Reader {
         if let Some(until) = until.flatten() {
             stretch.cut(until);
         }
+        // Each of them may go to every sink.
+        let sinks = version.stored.definition.sinks.len().max(1) as u64;
+        stretch.cut(Position(next.0 + (u64::from(count_max) / sinks).max(1)));
         let mut taken = stretch.taken_by(&version.subscription);
         let is_meant = |change: &RecordedChange| replay.tokens.is_empty() || replay.tokens.contains(&change.item.token);
         taken.retain(|change| is_meant(change));
+        // What was sent of it before had more in it. Under its id there is no other payload.
+        let erasing = self.ledger.erasing(taken.iter().map(|change| change.position)).await?;
+        taken.retain(|change| !erasing.contains_key(&change.position));
+        for position in erasing.keys() {
+            tracing::info!(route = %self.route, %position, "something of the change was erased, or is to be; the replay leaves it out");
+        }
         let decided = decide::decide(&self.route, &version, taken, &self.activities).await?;
         let next = match decided.halt {
             Some((position, code)) => {

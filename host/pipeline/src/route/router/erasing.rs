@@ -44,11 +44,13 @@ impl Router {
 
     /// Takes over what was found.
     pub(super) fn looked(&mut self, (begun, found): Looked) {
-        self.erase_at = Instant::now() + LOOK_INTERVAL;
         match found {
             Ok(erasing) => {
-                if self.doubted_at.is_none_or(|doubted| doubted <= begun) {
-                    self.erasures_known_at = Some(begun);
+                // What came meanwhile was not looked at.
+                let known = self.read_meanwhile.take().map_or(begun, |read| read.min(begun));
+                self.erase_at = known + LOOK_INTERVAL;
+                if self.doubted_at.is_none_or(|doubted| doubted <= known) {
+                    self.erasures_known_at = Some(known);
                 } else {
                     // Something opened meanwhile.
                     self.erase_at = Instant::now();
@@ -58,18 +60,28 @@ impl Router {
                     line.make_again(&erasing, clock, &mut self.books);
                 }
             }
-            Err(error) => tracing::warn!(
-                route = %self.rules.route,
-                problem = error_chain(&error),
-                "what is to be erased is not known, so nothing is sent"
-            ),
+            Err(error) => {
+                self.erase_at = Instant::now() + LOOK_INTERVAL;
+                tracing::warn!(
+                    route = %self.rules.route,
+                    problem = error_chain(&error),
+                    "what is to be erased is not known, so nothing is sent"
+                );
+            }
         }
     }
 
     /// What was read was there when that began. It may have been read for another route, before what is in memory was looked at
     /// last.
     pub(super) fn was_read(&mut self, begun: Instant) {
-        if self.is_empty() {
+        if self.looking.is_some() {
+            self.read_meanwhile = Some(self.read_meanwhile.map_or(begun, |earlier| earlier.min(begun)));
+        }
+        if self.doubted_at.is_some_and(|doubted| begun < doubted) {
+            // It may have been erased while something was paused.
+            self.erasures_known_at = None;
+            self.erase_at = Instant::now();
+        } else if self.is_empty() {
             self.erasures_known_at = Some(begun);
             self.erase_at = begun + LOOK_INTERVAL;
         } else {

@@ -43,7 +43,10 @@ pub(super) enum Read {
         made: Result<Vec<MadeAgain>, Hindrance>,
     },
     /// What operators ordered: letters to be sent again, and the route's replay.
-    Ordered(Result<(Vec<Resent>, Option<Replay>), Hindrance>),
+    Ordered {
+        replay: Result<Option<Replay>, Hindrance>,
+        resent: Result<Vec<Resent>, Hindrance>,
+    },
     Replayed(Replay, Result<Window, Hindrance>),
 }
 
@@ -58,12 +61,9 @@ impl Router {
             self.read_at = Instant::now();
             self.reading = Some(
                 async move {
-                    let ordered = async {
-                        let resent = reader.redriven(count_max).await?;
-                        Ok((resent, reader.ordered_replay().await?))
-                    };
-                    let ordered = ordered.await;
-                    (reader, Read::Ordered(ordered))
+                    let replay = reader.ordered_replay().await;
+                    let resent = reader.redriven(count_max).await;
+                    (reader, Read::Ordered { replay, resent })
                 }
                 .boxed(),
             );
@@ -131,10 +131,10 @@ impl Router {
     fn may_replay(&self) -> Option<(Replay, Position, u16)> {
         let replay = self.replaying.as_ref()?;
         let (next, ahead) = self.books.replay_next()?;
-        let is_failing = self.read_backoff.is_failing() && Instant::now() < self.look_at;
         let is_its_turn = self.replay_is_next || !self.may_read();
+        let is_due = Instant::now() >= self.replay_at;
         let room = u16::try_from(self.books.replay_room()).unwrap_or(u16::MAX);
-        let may = is_its_turn && !is_failing && ahead < POSITIONS_MAX && self.has_room() && room > 0;
+        let may = is_its_turn && is_due && ahead < POSITIONS_MAX && self.has_room() && room > 0;
         may.then(|| (replay.clone(), next, room))
     }
 
@@ -146,6 +146,11 @@ impl Router {
     /// Whether nothing is read because it is not time to look.
     pub(super) fn looks_later(&self) -> bool {
         self.reader.is_some() && Instant::now() < self.look_at
+    }
+
+    /// Whether a replay waits for its time.
+    pub(super) fn replays_later(&self) -> bool {
+        self.reader.is_some() && self.replaying.is_some() && Instant::now() < self.replay_at
     }
 
     pub(super) fn redrives_later(&self) -> bool {
@@ -208,7 +213,7 @@ impl Router {
                 }
             }
             Read::Replayed(replay, Ok(window)) => {
-                self.read_backoff.succeeded();
+                self.replay_backoff.succeeded();
                 self.was_read(window.read_at);
                 // It may have been cancelled meanwhile.
                 if self.books.replay_scanned(replay.ordered_at, window.next) {
@@ -216,13 +221,30 @@ impl Router {
                     self.place(window.deliveries);
                 }
             }
-            Read::Replayed(_, Err(hindrance)) => self.hinder(&hindrance),
-            Read::Ordered(ordered) => {
+            Read::Replayed(_, Err(hindrance)) => {
+                self.replay_at = Instant::now() + self.replay_backoff.next();
+                tracing::warn!(
+                    route = %self.rules.route,
+                    position = self.books.replay_next().map(|(position, _)| position.0),
+                    problem = error_chain(&hindrance),
+                    "the replay waits"
+                );
+            }
+            Read::Ordered { replay, resent } => {
                 self.redrive_at = Instant::now() + LOOK_INTERVAL;
-                match ordered {
-                    Ok((resent, replay)) => {
+                match replay {
+                    Ok(replay) => {
                         self.books.replays(replay.as_ref());
                         self.replaying = replay;
+                    }
+                    Err(hindrance) => tracing::warn!(
+                        route = %self.rules.route,
+                        problem = error_chain(&hindrance),
+                        "whether a replay is ordered cannot be read now"
+                    ),
+                }
+                match resent {
+                    Ok(resent) => {
                         let clock = self.rules.gates.clock();
                         let now = clock.timestamp(clock.now());
                         for resent in resent {
@@ -235,7 +257,7 @@ impl Router {
                     Err(hindrance) => tracing::warn!(
                         route = %self.rules.route,
                         problem = error_chain(&hindrance),
-                        "what operators ordered cannot be read now"
+                        "dead letters cannot be sent again now"
                     ),
                 }
             }
