@@ -227,14 +227,19 @@ name = "and nothing else is"
 change = { key = { id = "o1" }, new = { status = "paid", note = "NOTE" } }
 expect = [{ detail = { new = { status = "paid" } } }]
 "#;
-    check(&route.replace("NOTE", &"long ".repeat(100)), &[], expect![[r#"
+    check(
+        &route.replace("NOTE", &"long ".repeat(100)),
+        &[],
+        expect![[r#"
         ok    large: a small one is sent as it is
         ok    large: of a large one the template says what is sent
         FAIL  large: and nothing else is
               expected {"detail":{"new":{"status":"paid"}}}
               came     {"detail":{"keys":{"id":"o1"},"status":"paid"},"sink":"bus","type":"orders.insert"}
         3 cases, 1 failed
-        1"#]]).await;
+        1"#]],
+    )
+    .await;
     let bad = "[route.large]\nsource = \"shop\"\nsinks = [\"bus\"]\nprojection = { above_bytes = 1, template = '{\"id\": 1}' }\n";
     check(bad, &[], expect![[r#"
         weir: the configuration weir.toml cannot be used: the projection of [route.large] cannot be used: it sets "id", which Weir sets itself; give it another name

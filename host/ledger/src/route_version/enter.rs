@@ -75,7 +75,7 @@ enum Noted {
     /// This version does.
     Runs(RouteVersion),
     /// The newest does not, or there is none; the next is to do this.
-    Differs(Option<RouteVersion>, RouteDefinition),
+    Differs(Option<RouteVersion>, Box<RouteDefinition>),
 }
 
 impl Ledger {
@@ -105,8 +105,8 @@ impl Ledger {
         for _ in 0..RACES_MAX {
             let (newest, definition) = match self.note_configured(route, &configured.definition).await? {
                 Noted::Runs(newest) => return Ok(Some(newest)),
-                Noted::Differs(_, definition) if definition != configured.planned => return Ok(None),
-                Noted::Differs(newest, definition) => (newest, definition),
+                Noted::Differs(_, definition) if *definition != configured.planned => return Ok(None),
+                Noted::Differs(newest, definition) => (newest, *definition),
             };
             let mut detail = json!({
                 "source": definition.source,
@@ -231,7 +231,7 @@ impl Ledger {
                 tx.commit().await?;
                 Ok(Noted::Runs(newest))
             }
-            newest => Ok(Noted::Differs(newest, definition)),
+            newest => Ok(Noted::Differs(newest, Box::new(definition))),
         }
     }
 
