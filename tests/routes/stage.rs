@@ -36,7 +36,8 @@ pub(crate) struct Stage {
     pub(crate) messages_per_second: Option<NonZeroU32>,
     pub(crate) retry: RetrySchedule,
     runtime: Runtime,
-    running: Option<Running>,
+    /// The newest last. Those before it end when they learn that it took over.
+    running: Vec<Running>,
 }
 
 struct Running {
@@ -68,14 +69,12 @@ impl Stage {
             messages_per_second: None,
             retry: RetrySchedule::default(),
             runtime: Runtime::start(Limits::default()).unwrap(),
-            running: None,
+            running: Vec::new(),
         }
     }
 
     /// Starts the route, in place of any that runs: that one learns it when it settles next.
     pub(crate) fn start(&mut self) {
-        // A process that died does not come back to take its task down.
-        self.running = None;
         let (clock, steps) = Clock::stepped(Timestamp::now());
         let setup = SinkSetup {
             sink: Arc::new(self.sink.clone()),
@@ -96,7 +95,8 @@ impl Stage {
         );
         let (stop, ledger) = (CancellationToken::new(), self.site.ledger.clone());
         let stop_keeping = stop.clone();
-        self.running = Some(Running {
+        self.running.retain(|before| !before.task.is_finished());
+        self.running.push(Running {
             steps,
             task: tokio::spawn(task.run(stop.clone())),
             keeper: tokio::spawn(async move { gates.keep(&ledger, &stop_keeping).await }),
@@ -106,7 +106,7 @@ impl Stage {
 
     /// Ends the route as a kill would: at whatever it is waiting for.
     pub(crate) fn kill(&mut self) {
-        if let Some(running) = self.running.take() {
+        for running in self.running.drain(..) {
             running.task.abort();
             running.keeper.abort();
         }
@@ -114,19 +114,20 @@ impl Stage {
 
     /// Stops the route as an operator would.
     pub(crate) async fn stop(&mut self) {
-        if let Some(running) = self.running.take() {
+        for running in self.running.drain(..) {
             running.stop.cancel();
             running.task.await.unwrap().unwrap();
         }
     }
 
     pub(crate) fn is_running(&self) -> bool {
-        self.running.as_ref().is_some_and(|running| !running.task.is_finished())
+        self.running.iter().any(|running| !running.task.is_finished())
     }
 
     /// Moves the route's clock on.
     pub(crate) fn step(&self, by: Duration) {
-        if let Some(running) = &self.running {
+        // Which of two that began at the same time took over from which, nobody knows.
+        for running in &self.running {
             running.steps.step(by);
         }
     }
