@@ -81,6 +81,9 @@ const TAKES_NOTHING: &str = r#"{"detail": {"new": {"status": ["shipped"], "total
 /// Routes of a way to route, by name with their patterns.
 type Routes = Vec<(String, Option<&'static str>)>;
 
+/// The routes of a round: each round has its own, which begin where the ledger does.
+type OfRound = fn(usize) -> Routes;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let Ok(url) = std::env::var("WEIR_TEST_POSTGRES_URL") else {
@@ -97,7 +100,7 @@ async fn main() -> ExitCode {
     execute(&maintenance, &format!("create database {name}")).await;
     let ledger = open(&maintenance.clone().database(&name), "bench").await;
 
-    let ways: [(&str, fn(usize) -> Routes); 3] = [
+    let ways: [(&str, OfRound); 3] = [
         ("route/1", |round| vec![(format!("one-{round}"), None)]),
         ("route/10 that take everything", |round| {
             (0..10).map(|number| (format!("ten-{number}-{round}"), None)).collect()
