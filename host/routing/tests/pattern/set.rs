@@ -74,11 +74,11 @@ fn a_wildcard_with_very_many_gaps_reads_a_string_once() {
 fn an_array_that_leads_to_a_pattern_very_many_times_has_it_asked_once() {
     // Once for each element would not end.
     let element = json!({"kind": "a", "sku": "b"});
-    let event = json!({"items": vec![element; 100_000]});
+    let event = json!({"items": vec![element; 20_000]});
     let both = json!({"items": {"kind": ["a"], "sku": ["c"]}});
-    let many = (0..1000).map(|number| json!({"items": {"kind": ["a", format!("{number}")]}}));
+    let many = (0..50).map(|number| json!({"items": {"kind": ["a", format!("{number}")]}}));
     let set = set_of(&many.chain([both]).collect::<Vec<_>>());
-    assert_eq!(set.matching(&event).len(), 1000);
+    assert_eq!(set.matching(&event).len(), 50);
 }
 
 /// Patterns that share fields and values, with alternatives of `$or` among them.
