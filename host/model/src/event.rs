@@ -133,7 +133,7 @@ impl Event {
     }
 
     /// Shows the event as JSON to whoever matches it. Nothing of its detail is copied.
-    pub fn as_json<Seen>(&mut self, look: impl FnOnce(&Value) -> Seen) -> Seen {
+    pub fn with_json<Seen>(&mut self, look: impl FnOnce(&Value) -> Seen) -> Seen {
         let mut event = json!({
             "source": std::mem::take(&mut self.source),
             "detail-type": std::mem::take(&mut self.detail_type),
@@ -269,7 +269,7 @@ mod tests {
     #[test]
     fn an_event_is_shown_as_it_is_and_stays_so() {
         let mut shown = event();
-        assert_eq!(shown.as_json(Value::clone), event().to_json());
+        assert_eq!(shown.with_json(Value::clone), event().to_json());
         assert_eq!(shown, event());
     }
 

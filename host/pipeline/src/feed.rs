@@ -20,6 +20,7 @@ mod change;
 mod patterns;
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -55,6 +56,7 @@ pub struct Feed {
     ledger: Ledger,
     patterns: Patterns,
     kept: Mutex<Kept>,
+    reads: AtomicU64,
     /// Who has it reads.
     reading: tokio::sync::Mutex<()>,
     /// The streams that are known.
@@ -96,9 +98,16 @@ impl Feed {
             ledger,
             patterns: Patterns::default(),
             kept: Mutex::default(),
+            reads: AtomicU64::new(0),
             reading: tokio::sync::Mutex::default(),
             streams: Mutex::new(Arc::new([])),
         }
+    }
+
+    /// How often it read the ledger for routes that read on. The fewer, the more they share.
+    #[must_use]
+    pub fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
     }
 
     /// The ledger that it reads.
@@ -122,6 +131,7 @@ impl Feed {
             return Ok(known);
         }
         let read_at = Instant::now();
+        self.reads.fetch_add(1, Ordering::Relaxed);
         let entries = self.ledger.read_from(from, PAGE_ENTRIES_MAX).await?;
         let Some(last) = entries.last() else {
             self.kept().end = Some((from, read_at));
@@ -130,8 +140,9 @@ impl Feed {
         let until = Position(last.position.0 + 1);
         let streams = self.knowing(&entries).await?;
         let page = Arc::new(self.page(from, until, entries, &streams, read_at));
-        drop(turn);
         self.keep(Arc::clone(&page));
+        // Who waited finds it.
+        drop(turn);
         Ok(Some(Stretch::of(page, from, count_max)))
     }
 
