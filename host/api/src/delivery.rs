@@ -98,16 +98,17 @@ pub struct PauseState {
     pub reason: String,
 }
 
-/// Body of `POST /v1/routes/{route}/pause`, `.../resume`, `POST /v1/sinks/{sink}/pause` and `.../resume`.
+/// Body of `POST /v1/routes/{route}/pause`, `.../resume`, `POST /v1/sinks/{sink}/pause` and `.../resume`, and
+/// `POST /v1/routes/{route}/replay/cancel`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PauseRequest {
+pub struct ReasonRequest {
     /// Why. Recorded.
     #[serde(default)]
     pub reason: String,
 }
 
-/// Answer to a [`PauseRequest`].
+/// Answer to a [`ReasonRequest`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Paused {
     /// Whether it is paused now.
@@ -275,7 +276,7 @@ fn read_place(text: &str) -> Result<ParkedPlace, ApiError> {
 pub(crate) fn pausing(kind: Pausable, path: &str) -> Router<Answers> {
     let set = |is_paused: bool| {
         post(
-            move |State(answers): State<Answers>, Path(name): Path<String>, Json(request): Json<PauseRequest>| async move {
+            move |State(answers): State<Answers>, Path(name): Path<String>, Json(request): Json<ReasonRequest>| async move {
                 set(&answers, kind, &name, is_paused, &request).await
             },
         )
@@ -290,7 +291,7 @@ async fn set(
     kind: Pausable,
     name: &str,
     is_paused: bool,
-    request: &PauseRequest,
+    request: &ReasonRequest,
 ) -> Result<Json<Paused>, ApiError> {
     check_reason(&request.reason)?;
     known(answers, kind, name).await?;

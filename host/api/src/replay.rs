@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use weir_ledger::{Pausable, Replay, ReplayError, TokenBytes};
 use weir_model::Position;
 
-use crate::delivery::{PauseRequest, known};
+use crate::delivery::{ReasonRequest, known};
 use crate::error::ApiError;
 use crate::history::item_tokens;
 use crate::route::check_reason;
@@ -109,7 +109,7 @@ pub(crate) async fn order(
 pub(crate) async fn cancel(
     State(answers): State<Answers>,
     Path(route): Path<String>,
-    Json(request): Json<PauseRequest>,
+    Json(request): Json<ReasonRequest>,
 ) -> Result<Json<ReplayCancelled>, ApiError> {
     check_reason(&request.reason)?;
     known(&answers, Pausable::Route, &route).await?;

@@ -21,6 +21,7 @@ pub(crate) mod run;
 pub(crate) mod shards;
 mod shown;
 pub(crate) mod test;
+mod tried;
 pub(crate) mod verify;
 pub(crate) mod withheld;
 

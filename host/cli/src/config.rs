@@ -17,8 +17,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use weir_ledger::{FailurePolicy, Projection};
+use weir_ledger::{FailurePolicy, Projection, RouteDefinition};
 use weir_model::{ActorRule, LedgerName, StreamArn};
+use weir_pipeline::TableDigests;
 use weir_routing::RetrySchedule;
 
 /// Everything that one Weir is configured to do.
@@ -336,6 +337,28 @@ pub(crate) struct RouteConfig {
     /// Changes, and what the route has to send of each: `weir test` tries them. A running Weir does not look at them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) case: Vec<RouteCase>,
+}
+
+impl RouteConfig {
+    /// What the route does, as a version of it says; `plugin` is the digest of what the file of its plugin has.
+    pub(crate) fn definition(
+        &self,
+        plugin: Option<&[u8; 32]>,
+        plugin_config: String,
+        lookups: TableDigests,
+    ) -> RouteDefinition {
+        RouteDefinition {
+            source: self.source.clone(),
+            pattern: self.pattern.clone(),
+            plugin: plugin.map(hex::encode),
+            plugin_config,
+            lookups,
+            template: self.template.clone(),
+            projection: self.projection.clone(),
+            sinks: self.sinks.clone(),
+            failure: self.failure,
+        }
+    }
 }
 
 fn default_parked_max() -> NonZeroUsize {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use jiff::Timestamp;
-use weir_api::{ParkedDeliveries, PauseRequest, PauseState, Paused, RouteState, Routes, SinkState, Sinks};
+use weir_api::{ParkedDeliveries, PauseState, Paused, ReasonRequest, RouteState, Routes, SinkState, Sinks};
 
 use crate::args::{RouteArgs, RouteCommand, SinkArgs, SinkCommand};
 use crate::client::Client;
@@ -175,7 +175,7 @@ fn until(due: Timestamp, now: Timestamp) -> String {
 }
 
 async fn set(client: &Client, kind: &str, name: &str, what: &str, reason: String, json: bool) -> Result<ExitCode> {
-    let request = PauseRequest { reason };
+    let request = ReasonRequest { reason };
     let answer: Paused = client.post(&["v1", kind, name, what], &request).await?;
     if json {
         print_json(&answer)?;

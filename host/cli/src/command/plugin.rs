@@ -55,14 +55,14 @@ pub(crate) async fn plugin(config: &ConfigPath, args: PluginArgs, json: bool) ->
 pub(super) type Tables = BTreeMap<String, Arc<LookupTable>>;
 
 /// A plugin that is loaded as the host loads it.
-struct Loaded {
-    plugin: Plugin,
+pub(super) struct Loaded {
+    pub(super) plugin: Plugin,
     component_bytes: usize,
 }
 
 impl Loaded {
     /// Loads a component, or what a package's folder is built to.
-    async fn new(path: &Path) -> anyhow::Result<Self> {
+    pub(super) async fn new(path: &Path) -> anyhow::Result<Self> {
         let file = component(path).await?;
         let component = std::fs::read(&file).with_context(|| format!("{} cannot be read", file.display()))?;
         let component_bytes = component.len();
@@ -75,12 +75,12 @@ impl Loaded {
     }
 
     /// What it asks for, with the tables that it is given.
-    async fn describe(&self, config: &str, tables: &Tables) -> anyhow::Result<Arc<Manifest>> {
+    pub(super) async fn describe(&self, config: &str, tables: &Tables) -> anyhow::Result<Arc<Manifest>> {
         let manifest = self.plugin.describe(config).await?;
         let given = manifest.with_tables(tables).map_err(|missing| {
             let missing = missing.0.join(", ");
             anyhow::anyhow!(
-                "the plugin looks up in the table {missing}: give it with --lookup NAME=FILE, or under [lookup.NAME] of its cases"
+                "the plugin looks up in the table {missing}: give it with --lookup NAME=FILE, or under [lookup.NAME] of the plugin's cases"
             )
         })?;
         Ok(Arc::new(given))

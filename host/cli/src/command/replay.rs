@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use weir_api::{PauseRequest, ReplayCancelled, ReplayRequest, ReplayState};
+use weir_api::{ReasonRequest, ReplayCancelled, ReplayRequest, ReplayState};
 
 use super::history::key_text;
 use crate::args::ReplayArgs;
@@ -18,7 +18,7 @@ pub(crate) async fn replay(config: &ConfigPath, args: ReplayArgs, json: bool) ->
     let reason = args.reason.unwrap_or_default();
     if args.cancel {
         let cancelled: ReplayCancelled = client
-            .post(&["v1", "routes", &route, "replay", "cancel"], &PauseRequest { reason })
+            .post(&["v1", "routes", &route, "replay", "cancel"], &ReasonRequest { reason })
             .await?;
         if json {
             print_json(&cancelled)?;

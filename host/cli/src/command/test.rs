@@ -1,25 +1,20 @@
 //! `weir test`: the cases of the configuration's routes, each from the change to what would be sent. Nothing runs, and nothing is
 //! sent: no Postgres, no network.
 
-use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Map, Value, json};
-use weir_ledger::RouteDefinition;
 use weir_model::is_reserved;
-use weir_pipeline::{Rehearsal, Rehearsed};
-use weir_runtime::{Hook, Limits, Runtime};
+use weir_pipeline::{Rehearsal, Rehearsed, TableDigests};
+use weir_runtime::Hook;
 
-use super::plugin::{change, tables};
+use super::plugin::{Loaded as LoadedPlugin, change, tables};
+use super::tried::{self, conclude, same_number};
 use crate::args::TestArgs;
 use crate::config::{ConfigPath, ExpectedDelivery, Loaded, RouteCase, RouteConfig};
-use crate::output::{print_json, printable};
+use crate::output::printable;
 use crate::say;
-
-/// A case that came out otherwise.
-const FAILED: u8 = 1;
 
 /// Members of `detail` that say where a change was recorded, beside those that only Weir sets.
 const OF_THE_RECORD: [&str; 2] = ["shard", "sequence"];
@@ -30,7 +25,7 @@ struct Outcome {
     name: String,
     expected: Vec<Value>,
     came: Vec<Value>,
-    passed: bool,
+    is_met: bool,
 }
 
 pub(crate) async fn test(config: &ConfigPath, args: TestArgs, json: bool) -> Result<ExitCode> {
@@ -59,61 +54,24 @@ pub(crate) async fn test(config: &ConfigPath, args: TestArgs, json: bool) -> Res
             outcomes.push(outcome.with_context(|| format!("[[route.{name}.case]] {:?}", case.name))?);
         }
     }
-    let failed = outcomes.iter().filter(|outcome| !outcome.passed).count();
-    if json {
-        let cases: Vec<Value> = outcomes.iter().map(Outcome::as_json).collect();
-        print_json(&json!({ "cases": cases, "failed": failed }))?;
-    } else {
-        outcomes.iter().for_each(Outcome::print);
-        say!("{} cases, {failed} failed", outcomes.len());
-    }
-    Ok(if failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(FAILED)
-    })
+    conclude(&outcomes, json)
 }
 
 async fn rehearsal(loaded: &Loaded, name: &str, route: &RouteConfig, lookups: &[String]) -> Result<Rehearsal> {
     let plugin_config = serde_json::to_string(&route.plugin_config)?;
     let plugin = match &route.plugin {
-        Some(path) => Some(plugin(&loaded.path(path), &plugin_config, lookups).await?),
+        Some(path) => {
+            let plugin = LoadedPlugin::new(&loaded.path(path)).await?;
+            ensure!(plugin.plugin.hook() == Hook::Route, Hook::Intake.instead());
+            let manifest = plugin.describe(&plugin_config, &tables(lookups)?).await?;
+            Some((plugin.plugin, manifest))
+        }
         None => None,
     };
-    let definition = RouteDefinition {
-        source: route.source.clone(),
-        pattern: route.pattern.clone(),
-        plugin: plugin.as_ref().map(|(plugin, _)| hex::encode(plugin.digest())),
-        plugin_config,
-        lookups: Default::default(),
-        template: route.template.clone(),
-        projection: route.projection.clone(),
-        sinks: route.sinks.clone(),
-        failure: route.failure,
-    };
+    let digest = plugin.as_ref().map(|(plugin, _)| plugin.digest());
+    // Its tables are given by hand.
+    let definition = route.definition(digest, plugin_config, TableDigests::new());
     Ok(Rehearsal::new(name, definition, plugin)?)
-}
-
-async fn plugin(
-    path: &Path,
-    config: &str,
-    lookups: &[String],
-) -> Result<(weir_runtime::Plugin, Arc<weir_runtime::Manifest>)> {
-    let component = std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?;
-    let runtime = Runtime::start(Limits::default())?;
-    let plugin = runtime
-        .load(component)
-        .await
-        .with_context(|| path.display().to_string())?;
-    ensure!(plugin.hook() == Hook::Route, Hook::Intake.instead());
-    let manifest = plugin.describe(config).await?;
-    let given = manifest.with_tables(&tables(lookups)?).map_err(|missing| {
-        anyhow::anyhow!(
-            "the plugin looks up in the table {}: give it with --lookup NAME=FILE",
-            missing.0.join(", ")
-        )
-    })?;
-    Ok((plugin, Arc::new(given)))
 }
 
 async fn attempt(
@@ -135,7 +93,7 @@ async fn attempt(
     Ok(Outcome {
         route: name.to_owned(),
         name: case.name.clone(),
-        passed: case.expect.len() == came.len() && case.expect.iter().zip(&came).all(is_met),
+        is_met: case.expect.len() == came.len() && case.expect.iter().zip(&came).all(is_met),
         expected: case.expect.iter().map(|expected| json!(expected)).collect(),
         came: came.iter().map(shown).collect(),
     })
@@ -172,11 +130,7 @@ fn says(found: &Value, expected: &Value) -> bool {
                     .zip(expected)
                     .all(|(found, expected)| says(found, expected))
         }
-        (Value::Number(found), Value::Number(expected)) => {
-            // Two integers are the same or are not; 20 and 20.0 are.
-            let is_exact = !found.is_f64() && !expected.is_f64();
-            found == expected || !is_exact && found.as_f64() == expected.as_f64()
-        }
+        (Value::Number(found), Value::Number(expected)) => same_number(found, expected),
         (found, expected) => found == expected,
     }
 }
@@ -195,12 +149,16 @@ fn shown(came: &Rehearsed) -> Value {
     }
 }
 
-impl Outcome {
+impl tried::Outcome for Outcome {
+    fn passed(&self) -> bool {
+        self.is_met
+    }
+
     fn as_json(&self) -> Value {
         json!({
             "route": self.route,
             "name": self.name,
-            "passed": self.passed,
+            "passed": self.is_met,
             "expected": self.expected,
             "came": self.came,
         })
@@ -208,7 +166,7 @@ impl Outcome {
 
     fn print(&self) {
         let (route, name) = (printable(&self.route), printable(&self.name));
-        if self.passed {
+        if self.is_met {
             say!("ok    {route}: {name}");
             return;
         }

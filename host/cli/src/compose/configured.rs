@@ -66,20 +66,9 @@ impl RouteHandle {
             }
             None => None,
         };
-        let definition = RouteDefinition {
-            source: route.source.clone(),
-            pattern: route.pattern.clone(),
-            plugin: checked.as_ref().map(|checked| hex::encode(checked.plugin.digest)),
-            plugin_config,
-            lookups: checked
-                .as_ref()
-                .map(|checked| checked.lookups.clone())
-                .unwrap_or_default(),
-            template: route.template.clone(),
-            projection: route.projection.clone(),
-            sinks: route.sinks.clone(),
-            failure: route.failure,
-        };
+        let digest = checked.as_ref().map(|checked| &checked.plugin.digest);
+        let lookups = checked.as_ref().map(|checked| checked.lookups.clone());
+        let definition = route.definition(digest, plugin_config, lookups.unwrap_or_default());
         let (planned, granted) = self.check_planned(name, &definition, checked.as_ref()).await?;
         Ok(ConfiguredRoute {
             definition,

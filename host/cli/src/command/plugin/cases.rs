@@ -33,6 +33,7 @@ use weir_runtime::{Fault, LookupTable};
 
 use super::Tables;
 use super::answer::{Answer, annotation_of, outputs_of, verdict};
+use crate::command::tried::same_number;
 
 /// What the file of a plugin's folder is called.
 pub(super) const FILE: &str = "cases.toml";
@@ -138,7 +139,7 @@ impl Case {
 /// Whether two documents say the same: a number is its value, so that 700 and 700.0 are one.
 fn same(left: &Value, right: &Value) -> bool {
     match (left, right) {
-        (Value::Number(left), Value::Number(right)) => left == right || left.as_f64() == right.as_f64(),
+        (Value::Number(left), Value::Number(right)) => same_number(left, right),
         (Value::Array(left), Value::Array(right)) => {
             left.len() == right.len() && left.iter().zip(right).all(|(left, right)| same(left, right))
         }

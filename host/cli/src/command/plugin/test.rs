@@ -10,11 +10,9 @@ use weir_runtime::Batch;
 
 use super::cases::{Case, Cases, FILE};
 use super::{Loaded, Tables, change};
-use crate::output::{print_json, printable};
+use crate::command::tried::{self, conclude};
+use crate::output::printable;
 use crate::say;
-
-/// A case that came out otherwise.
-const FAILED: u8 = 1;
 
 /// What came of a case.
 struct Outcome {
@@ -40,19 +38,7 @@ pub(super) async fn test(plugin: &Path, cases: Option<&Path>, json: bool) -> any
     for place in unsteady(&loaded, &cases, &tables).await? {
         outcomes[place].is_unsteady = true;
     }
-    let failed = outcomes.iter().filter(|outcome| !outcome.passed()).count();
-    if json {
-        let outcomes: Vec<Value> = outcomes.iter().map(Outcome::as_json).collect();
-        print_json(&json!({"cases": outcomes, "failed": failed}))?;
-    } else {
-        outcomes.iter().for_each(Outcome::print);
-        say!("{} cases, {failed} failed", outcomes.len());
-    }
-    Ok(if failed == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(FAILED)
-    })
+    conclude(&outcomes, json)
 }
 
 /// `cases.toml` in the folder, or beside the component.
@@ -103,7 +89,7 @@ async fn unsteady(loaded: &Loaded, cases: &Cases, tables: &Tables) -> anyhow::Re
     Ok(unsteady)
 }
 
-impl Outcome {
+impl tried::Outcome for Outcome {
     fn passed(&self) -> bool {
         self.difference.is_none() && !self.is_unsteady
     }
