@@ -50,6 +50,14 @@ fn storable(text: &str) -> String {
     text[..end].replace('\0', "\u{fffd}")
 }
 
+/// Which dead letters are listed: those that match everything that is said.
+#[derive(Clone, Copy, Default)]
+struct Wanted<'a> {
+    delivery: Option<&'a str>,
+    route: Option<&'a str>,
+    position: Option<Position>,
+}
+
 impl Ledger {
     /// Lists at most `count_max` dead letters, in order of position.
     ///
@@ -57,7 +65,11 @@ impl Ledger {
     ///
     /// Postgres failed.
     pub async fn dead_letters(&self, route: Option<&str>, count_max: u16) -> sqlx::Result<Vec<DeadLetter>> {
-        self.list_dead_letters(None, route, count_max, true).await
+        let wanted = Wanted {
+            route,
+            ..Wanted::default()
+        };
+        self.list_dead_letters(wanted, count_max, true).await
     }
 
     /// Lists at most `count_max` dead letters, in order of position, without their payloads and what plugins logged: each may be
@@ -67,7 +79,11 @@ impl Ledger {
     ///
     /// Postgres failed.
     pub async fn dead_letters_in_short(&self, route: Option<&str>, count_max: u16) -> sqlx::Result<Vec<DeadLetter>> {
-        self.list_dead_letters(None, route, count_max, false).await
+        let wanted = Wanted {
+            route,
+            ..Wanted::default()
+        };
+        self.list_dead_letters(wanted, count_max, false).await
     }
 
     /// How many dead letters each route has; routes without any are not told.
@@ -91,13 +107,35 @@ impl Ledger {
     ///
     /// Postgres failed.
     pub async fn dead_letter(&self, delivery: &str) -> sqlx::Result<Option<DeadLetter>> {
-        Ok(self.list_dead_letters(Some(delivery), None, 1, true).await?.pop())
+        let wanted = Wanted {
+            delivery: Some(delivery),
+            ..Wanted::default()
+        };
+        Ok(self.list_dead_letters(wanted, 1, true).await?.pop())
+    }
+
+    /// What a route gave up of one position, at most `count_max`, without payloads and what plugins logged.
+    ///
+    /// # Errors
+    ///
+    /// Postgres failed.
+    pub async fn dead_letters_at(
+        &self,
+        route: &str,
+        position: Position,
+        count_max: u16,
+    ) -> sqlx::Result<Vec<DeadLetter>> {
+        let wanted = Wanted {
+            route: Some(route),
+            position: Some(position),
+            ..Wanted::default()
+        };
+        self.list_dead_letters(wanted, count_max, false).await
     }
 
     async fn list_dead_letters(
         &self,
-        delivery: Option<&str>,
-        route: Option<&str>,
+        wanted: Wanted<'_>,
         count_max: u16,
         in_full: bool,
     ) -> sqlx::Result<Vec<DeadLetter>> {
@@ -108,14 +146,16 @@ impl Ledger {
                 created_at as "created_at: StoredTimestamp", redrive_at is not null as "is_redriven!"
             from dead_letter
             where ledger_id = $1 and ($2::text is null or delivery = $2) and ($3::text is null or route = $3)
+                and ($6::bigint is null or position = $6)
             order by position, delivery
             limit $4
             "#,
             self.shared.id,
-            delivery,
-            route,
+            wanted.delivery,
+            wanted.route,
             i64::from(count_max),
             in_full,
+            wanted.position.map(to_stored),
         )
         .fetch_all(&self.shared.pool);
         let rows = in_time::<_, sqlx::Error>(rows).await?;

@@ -201,6 +201,32 @@ impl Ledger {
         rows.into_iter().map(StoredParked::read).collect()
     }
 
+    /// What is parked of one position on a route, at most `count_max`.
+    ///
+    /// # Errors
+    ///
+    /// Postgres failed.
+    pub async fn parked_at(&self, route: &str, position: Position, count_max: u16) -> sqlx::Result<Vec<Parked>> {
+        let rows = sqlx::query_as!(
+            StoredParked,
+            r#"
+            select delivery, route, sink, token, position, output, version, attempts, failures,
+                failed_at as "failed_at: _", due_at as "due_at: _"
+            from parked
+            where ledger_id = $1 and route = $2 and position = $3
+            order by output, sink
+            limit $4
+            "#,
+            self.shared.id,
+            route,
+            to_stored(position),
+            i64::from(count_max),
+        )
+        .fetch_all(&self.shared.pool);
+        let rows = in_time::<_, sqlx::Error>(rows).await?;
+        rows.into_iter().map(StoredParked::read).collect()
+    }
+
     /// How much is parked, for each route and sink where anything is.
     ///
     /// # Errors

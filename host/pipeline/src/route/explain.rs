@@ -9,7 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use weir_evidence::EntryKind;
-use weir_ledger::{DatabaseError, DeadLetter, Ledger, Parked, ParkedPlace, ReadError};
+use weir_ledger::{DatabaseError, DeadLetter, Ledger, Parked, ReadError};
 use weir_model::{Operation, Position};
 use weir_routing::{Explanation, Subject};
 use weir_runtime::{HostError, Runtime};
@@ -19,8 +19,8 @@ use super::version::{LoadedVersion, VersionError, Versions};
 use crate::feed::RecordedChange;
 use crate::{Activities, Feed};
 
-/// Parked deliveries of one position that are looked at, at most. One change makes no more.
-const PARKED_MAX: u16 = 10_000;
+/// Deliveries that are told of, at most.
+const DELIVERIES_MAX: u16 = 1000;
 
 /// Why a route does with a change what it does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ pub struct Explained {
     pub change: Option<ExplainedChange>,
     /// What is decided about it.
     pub decision: ExplainedDecision,
-    /// What is sent of it, one for each event and sink; and what the plugin failed on.
+    /// What is sent of it, one for each event and sink; and what the plugin failed on. The first 1,000.
     pub deliveries: Vec<ExplainedDelivery>,
 }
 
@@ -277,9 +277,19 @@ impl Explained {
         Ok(())
     }
 
-    /// What became of everything that was decided.
+    /// What became of what was decided.
     async fn outcomes(&self, ledger: &Ledger, decided: Decided) -> Result<Vec<ExplainedDelivery>, ExplainError> {
-        let parked = parked_at(ledger, &self.route, Position(self.position)).await?;
+        let position = Position(self.position);
+        let parked = ledger.parked_at(&self.route, position, DELIVERIES_MAX).await?;
+        let mut parked: HashMap<String, Parked> = parked
+            .into_iter()
+            .map(|parked| (parked.delivery.clone(), parked))
+            .collect();
+        let letters = ledger.dead_letters_at(&self.route, position, DELIVERIES_MAX).await?;
+        let mut letters: HashMap<String, DeadLetter> = letters
+            .into_iter()
+            .map(|letter| (letter.delivery.clone(), letter))
+            .collect();
         let sent = decided.deliveries.into_iter().map(|delivery| {
             let detail_type = Some(delivery.event.detail_type);
             (delivery.id.to_string(), detail_type, Some(delivery.sink))
@@ -288,9 +298,9 @@ impl Explained {
             .dead_letters
             .into_iter()
             .map(|letter| (letter.delivery, None, letter.sink));
-        let mut deliveries = Vec::new();
-        for (delivery, detail_type, sink) in sent.chain(failed) {
-            let state = match (ledger.dead_letter(&delivery).await?, parked.get(&delivery)) {
+        let told = sent.chain(failed).take(DELIVERIES_MAX.into());
+        let told = told.map(|(delivery, detail_type, sink)| {
+            let state = match (letters.remove(&delivery), parked.remove(&delivery)) {
                 (Some(letter), _) => dead(letter),
                 (None, Some(parked)) => DeliveryState::Parked {
                     attempts: parked.tried.map_or(0, |tried| tried.attempts),
@@ -299,14 +309,14 @@ impl Explained {
                 (None, None) if self.is_passed => DeliveryState::Settled,
                 (None, None) => DeliveryState::Waiting,
             };
-            deliveries.push(ExplainedDelivery {
+            ExplainedDelivery {
                 delivery,
                 detail_type,
                 sink,
                 state,
-            });
-        }
-        Ok(deliveries)
+            }
+        });
+        Ok(told.collect())
     }
 }
 
@@ -359,18 +369,6 @@ fn not_taken(change: &RecordedChange, version: &LoadedVersion) -> Option<Explain
             })
         }
     }
-}
-
-/// What is parked of a change, by delivery.
-async fn parked_at(ledger: &Ledger, route: &str, position: Position) -> Result<HashMap<String, Parked>, DatabaseError> {
-    let before = position.0.checked_sub(1).map(|before| ParkedPlace {
-        position: Position(before),
-        output: i32::MAX.unsigned_abs(),
-        ..ParkedPlace::default()
-    });
-    let parked = ledger.parked(Some(route), before.as_ref(), PARKED_MAX).await?;
-    let here = parked.into_iter().filter(|parked| parked.position == position);
-    Ok(here.map(|parked| (parked.delivery.clone(), parked)).collect())
 }
 
 fn dead(letter: DeadLetter) -> DeliveryState {

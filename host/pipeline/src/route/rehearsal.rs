@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use weir_evidence::ItemToken;
 use weir_ledger::{RouteDefinition, RouteVersion};
-use weir_model::{Event, EventContext, IdError, LedgerName, Position, ShardId, StreamArn};
+use weir_model::{Event, EventContext, LedgerName, Position, ShardId, StreamArn};
 use weir_runtime::{BatchChange, HostError, Manifest, Plugin};
 
 use super::decide;
@@ -48,15 +48,7 @@ pub enum Rehearsed {
 /// Why a route cannot be rehearsed.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-pub struct RehearsalError(Cause);
-
-#[derive(Debug, thiserror::Error)]
-enum Cause {
-    #[error(transparent)]
-    Version(#[from] VersionError),
-    #[error(transparent)]
-    Id(#[from] IdError),
-}
+pub struct RehearsalError(#[from] VersionError);
 
 impl Rehearsal {
     /// Of a route as it is defined; `plugin` is what its definition names, with its tables.
@@ -69,21 +61,18 @@ impl Rehearsal {
         definition: RouteDefinition,
         plugin: Option<(Plugin, Arc<Manifest>)>,
     ) -> Result<Self, RehearsalError> {
-        Self::make(route, definition, plugin).map_err(RehearsalError)
-    }
-
-    fn make(route: &str, definition: RouteDefinition, plugin: Option<(Plugin, Arc<Manifest>)>) -> Result<Self, Cause> {
         let stored = RouteVersion {
             version: 1,
             from_position: Position(0),
             plugin: plugin.as_ref().map(|(plugin, _)| *plugin.digest()),
             definition,
         };
+        let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/rehearsal/stream/1";
         Ok(Self {
             route: route.to_owned(),
-            ledger: LedgerName::parse("rehearsal")?,
-            stream: StreamArn::parse("arn:aws:dynamodb:us-east-1:000000000000:table/rehearsal/stream/1")?,
-            shard: ShardId::parse("shardId-00000000000000000000-00000000")?,
+            ledger: LedgerName::parse("rehearsal").expect("a name"),
+            stream: StreamArn::parse(arn).expect("an ARN"),
+            shard: ShardId::parse("shardId-00000000000000000000-00000000").expect("a shard"),
             version: Arc::new(LoadedVersion::new(route, stored, plugin)?),
         })
     }
