@@ -89,7 +89,7 @@ impl Books {
     fn done(&mut self, delivery: &Delivery) {
         match (delivery.replay, &mut self.replay) {
             (None, _) => self.watermark.done(delivery.position.0),
-            (Some(ordered_at), Some(replay)) if replay.ordered_at == ordered_at => {
+            (Some(ordered_at), Some(replay)) if replay.order.ordered_at == ordered_at => {
                 replay.done(delivery.position);
             }
             // Its replay was cancelled.
@@ -98,31 +98,26 @@ impl Books {
     }
 
     /// The replay of the route, as it is ordered now.
-    pub(super) fn replays(&mut self, ordered: Option<&Replay>) {
-        let is_known = |replay: &ReplayBooks| ordered.is_some_and(|ordered| ordered.ordered_at == replay.ordered_at);
-        if self.replay.as_ref().is_some_and(is_known) {
-            return;
-        }
+    pub(super) fn replays(&mut self, ordered: Option<Replay>) {
+        let of_now = self.replay.as_ref().map(|replay| replay.order.ordered_at);
+        let ordered_at = ordered.as_ref().map(|ordered| ordered.ordered_at);
         // One that ended here may still have been there when that was read.
-        let ordered = ordered.filter(|ordered| Some(ordered.ordered_at) != self.ended);
-        self.replay = ordered.map(ReplayBooks::new);
-    }
-
-    /// Everything of the replay below `next` was decided about.
-    pub(super) fn replay_scanned(&mut self, ordered_at: Timestamp, next: Position) -> bool {
-        match &mut self.replay {
-            Some(replay) if replay.ordered_at == ordered_at => {
-                replay.scanned(next);
-                true
-            }
-            _ => false,
+        if ordered_at != of_now && (ordered_at.is_none() || ordered_at != self.ended) {
+            self.replay = ordered.map(ReplayBooks::new);
         }
     }
 
-    /// Where to read on in the replay, if there is anything to read, and how many positions of it are read and not done.
-    pub(super) fn replay_next(&self) -> Option<(Position, u64)> {
+    /// Everything of this replay below `next` was decided about. Says whether it is still the one.
+    pub(super) fn replay_scanned(&mut self, replay: &Replay, next: Position) -> bool {
+        let of_now = self.replay.as_mut();
+        let of_now = of_now.filter(|of_now| of_now.order.ordered_at == replay.ordered_at);
+        of_now.map(|of_now| of_now.scanned(next)).is_some()
+    }
+
+    /// The replay and where to read on in it, if there is anything to read, and how many positions of it are read and not done.
+    pub(super) fn replay_next(&self) -> Option<(&Replay, Position, u64)> {
         let replay = self.replay.as_ref()?;
-        Some((replay.next()?, replay.ahead()))
+        Some((&replay.order, replay.next()?, replay.ahead()))
     }
 
     /// A delivery that was not parked was accepted.
@@ -362,14 +357,13 @@ impl Books {
         self.closing = Closing::default();
         self.written = cursor;
         let of_now = |replay: &&mut ReplayBooks| {
-            settlement
-                .replayed
-                .is_some_and(|replayed| replayed.ordered_at == replay.ordered_at)
+            let replayed = settlement.replayed;
+            replayed.is_some_and(|replayed| replayed.ordered_at == replay.order.ordered_at)
         };
         if let (Some(replay), Some(replayed)) = (self.replay.as_mut().filter(of_now), settlement.replayed)
             && replay.written(replayed)
         {
-            self.ended = Some(replay.ordered_at);
+            self.ended = Some(replay.order.ordered_at);
             self.replay = None;
         }
     }

@@ -17,7 +17,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use weir_ledger::{Consumer, Ledger, ParkedItem, Replay};
+use weir_ledger::{Consumer, Ledger, ParkedItem};
 use weir_sinks::Outcome;
 
 use self::erasing::Looked;
@@ -52,10 +52,10 @@ pub(super) struct Router {
     /// What was read last was not parked, so that is next.
     parked_is_next: bool,
     /// When to look what operators ordered.
-    redrive_at: Instant,
-    /// The replay that is ordered, and whether it is its turn.
-    replaying: Option<Replay>,
+    orders_at: Instant,
+    /// What was read last is new, so the replay is next.
     replay_is_next: bool,
+    /// When to read on in the replay, at the earliest.
     replay_at: Instant,
     replay_backoff: Backoff,
     looking: Option<BoxFuture<'static, Looked>>,
@@ -95,8 +95,7 @@ impl Router {
             read_backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(10)),
             look_at: Instant::now(),
             parked_is_next: false,
-            redrive_at: Instant::now(),
-            replaying: None,
+            orders_at: Instant::now(),
             replay_is_next: false,
             replay_at: Instant::now(),
             replay_backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(10)),
@@ -176,7 +175,7 @@ impl Router {
                 () = tokio::time::sleep_until(self.settle_at), if self.has_to_settle() => {}
                 () = tokio::time::sleep_until(self.look_at), if works && self.looks_later() => {}
                 () = tokio::time::sleep_until(self.erase_at), if works && self.erases_later() => {}
-                () = tokio::time::sleep_until(self.redrive_at), if works && self.redrives_later() => {}
+                () = tokio::time::sleep_until(self.orders_at), if works && self.looks_for_orders_later() => {}
                 () = tokio::time::sleep_until(self.replay_at), if works && self.replays_later() => {}
                 _ = size.changed(), if works && !self.read_backoff.is_failing() => {
                     self.look_at = Instant::now();

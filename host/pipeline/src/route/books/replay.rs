@@ -1,30 +1,26 @@
 //! How far a replay has come: a range that the route runs through once more, beside what is new.
 
-use jiff::Timestamp;
 use weir_ledger::{Replay, Replayed};
 use weir_model::Position;
 use weir_routing::Watermark;
 
 /// Keeps account of one replay.
 pub(super) struct ReplayBooks {
-    /// Names the order.
-    pub(super) ordered_at: Timestamp,
+    pub(super) order: Replay,
     watermark: Watermark,
     /// Deliveries of it in memory.
     pub(super) open: usize,
-    until: Position,
     /// As far as it is written down.
     written: Position,
 }
 
 impl ReplayBooks {
-    pub(super) fn new(replay: &Replay) -> Self {
+    pub(super) fn new(order: Replay) -> Self {
         Self {
-            ordered_at: replay.ordered_at,
-            watermark: Watermark::new(replay.next.0),
+            watermark: Watermark::new(order.next.0),
             open: 0,
-            until: replay.until,
-            written: replay.next,
+            written: order.next,
+            order,
         }
     }
 
@@ -45,7 +41,7 @@ impl ReplayBooks {
 
     /// Where to read on; `None` at its end.
     pub(super) fn next(&self) -> Option<Position> {
-        Some(Position(self.watermark.next())).filter(|next| *next < self.until)
+        Some(Position(self.watermark.next())).filter(|next| *next < self.order.until)
     }
 
     /// Positions that were read and are not done.
@@ -57,7 +53,7 @@ impl ReplayBooks {
     pub(super) fn moved(&self) -> Option<Replayed> {
         let next = Position(self.watermark.cursor());
         (next > self.written).then_some(Replayed {
-            ordered_at: self.ordered_at,
+            ordered_at: self.order.ordered_at,
             next,
         })
     }
@@ -65,6 +61,6 @@ impl ReplayBooks {
     /// So much is written down. Says whether that was all.
     pub(super) fn written(&mut self, replayed: Replayed) -> bool {
         self.written = replayed.next;
-        self.written >= self.until
+        self.written >= self.order.until
     }
 }

@@ -26,32 +26,27 @@ pub(in crate::route) struct Resent {
 }
 
 impl Reader {
-    /// Decides about the entries of a replay from `next` on, at most up to its end, and at most about so many.
+    /// Decides about the entries of a replay from `next` on, until its end or until so many deliveries may come of them.
     pub(in crate::route) async fn replayed(
         &mut self,
         replay: &Replay,
         next: Position,
-        count_max: u16,
+        count_max: usize,
     ) -> Result<Window, Hindrance> {
         loop {
-            let count_max = count_max.min(self.window_entries);
             match self.try_replay(replay, next, count_max).await {
-                Ok(window) => {
-                    self.window_entries = self.window_entries.saturating_mul(2).min(PAGE_ENTRIES_MAX);
-                    return Ok(window);
-                }
                 Err(Hindrance::Plugin(HostError::TooMuchPoison)) if self.window_entries > 1 => self.window_entries /= 2,
-                outcome => return outcome,
+                outcome => {
+                    self.window_entries = self.window_entries.saturating_mul(2).min(PAGE_ENTRIES_MAX);
+                    return outcome;
+                }
             }
         }
     }
 
-    async fn try_replay(&mut self, replay: &Replay, next: Position, count_max: u16) -> Result<Window, Hindrance> {
-        let mut stretch = self
-            .feed
-            .stretch(next, count_max)
-            .await?
-            .ok_or(Hindrance::NoEntry(next))?;
+    async fn try_replay(&mut self, replay: &Replay, next: Position, count_max: usize) -> Result<Window, Hindrance> {
+        let stretch = self.feed.stretch(next, self.window_entries).await?;
+        let mut stretch = stretch.ok_or(Hindrance::NoEntry(next))?;
         stretch.cut(replay.until);
         let (version, until) = match replay.version {
             Some(number) => (self.versions.numbered(number).await?, None),
@@ -61,12 +56,15 @@ impl Reader {
         if let Some(until) = until.flatten() {
             stretch.cut(until);
         }
-        // Each of them may go to every sink.
-        let sinks = version.stored.definition.sinks.len().max(1) as u64;
-        stretch.cut(Position(next.0 + (u64::from(count_max) / sinks).max(1)));
         let mut taken = stretch.taken_by(&version.subscription);
         let is_meant = |change: &RecordedChange| replay.tokens.is_empty() || replay.tokens.contains(&change.item.token);
         taken.retain(|change| is_meant(change));
+        // Each of them may go to every sink.
+        let changes_max = (count_max / version.stored.definition.sinks.len().max(1)).max(1);
+        if let Some(first_left) = taken.get(changes_max) {
+            stretch.cut(first_left.position);
+            taken.truncate(changes_max);
+        }
         // What was sent of it before had more in it. Under its id there is no other payload.
         let erasing = self.ledger.erasing(taken.iter().map(|change| change.position)).await?;
         taken.retain(|change| !erasing.contains_key(&change.position));

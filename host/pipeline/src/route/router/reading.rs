@@ -56,7 +56,7 @@ impl Router {
         let Some(mut reader) = self.reader.take() else {
             return;
         };
-        if self.redrives() {
+        if self.looks_for_orders() {
             let count_max = u16::try_from(self.books.room()).unwrap_or(u16::MAX).min(REDRIVEN_MAX);
             self.read_at = Instant::now();
             self.reading = Some(
@@ -128,19 +128,18 @@ impl Router {
 
     /// The replay, where to read on in it and how much, if that may be done now: in turns with what is new, and only while there is
     /// room to park it.
-    fn may_replay(&self) -> Option<(Replay, Position, u16)> {
-        let replay = self.replaying.as_ref()?;
-        let (next, ahead) = self.books.replay_next()?;
+    fn may_replay(&self) -> Option<(Replay, Position, usize)> {
+        let (replay, next, ahead) = self.books.replay_next()?;
         let is_its_turn = self.replay_is_next || !self.may_read();
         let is_due = Instant::now() >= self.replay_at;
-        let room = u16::try_from(self.books.replay_room()).unwrap_or(u16::MAX);
+        let room = self.books.replay_room();
         let may = is_its_turn && is_due && ahead < POSITIONS_MAX && self.has_room() && room > 0;
         may.then(|| (replay.clone(), next, room))
     }
 
-    /// Whether it is time to look for dead letters that are to be sent again, and there is room for them.
-    fn redrives(&self) -> bool {
-        Instant::now() >= self.redrive_at && !self.books.is_redriving() && self.books.room() > 0
+    /// Whether it is time to look what operators ordered, and there is room for it.
+    fn looks_for_orders(&self) -> bool {
+        Instant::now() >= self.orders_at && !self.books.is_redriving() && self.books.room() > 0
     }
 
     /// Whether nothing is read because it is not time to look.
@@ -150,11 +149,11 @@ impl Router {
 
     /// Whether a replay waits for its time.
     pub(super) fn replays_later(&self) -> bool {
-        self.reader.is_some() && self.replaying.is_some() && Instant::now() < self.replay_at
+        self.reader.is_some() && self.books.replay_next().is_some() && Instant::now() < self.replay_at
     }
 
-    pub(super) fn redrives_later(&self) -> bool {
-        self.reader.is_some() && Instant::now() < self.redrive_at
+    pub(super) fn looks_for_orders_later(&self) -> bool {
+        self.reader.is_some() && Instant::now() < self.orders_at
     }
 
     /// Whether parked deliveries may be made again: Postgres answers, and has the rows that are known here.
@@ -216,7 +215,7 @@ impl Router {
                 self.replay_backoff.succeeded();
                 self.was_read(window.read_at);
                 // It may have been cancelled meanwhile.
-                if self.books.replay_scanned(replay.ordered_at, window.next) {
+                if self.books.replay_scanned(&replay, window.next) {
                     self.books.bury_all(window.dead_letters);
                     self.place(window.deliveries);
                 }
@@ -225,18 +224,15 @@ impl Router {
                 self.replay_at = Instant::now() + self.replay_backoff.next();
                 tracing::warn!(
                     route = %self.rules.route,
-                    position = self.books.replay_next().map(|(position, _)| position.0),
+                    position = self.books.replay_next().map(|(_, position, _)| position.0),
                     problem = error_chain(&hindrance),
                     "the replay waits"
                 );
             }
             Read::Ordered { replay, resent } => {
-                self.redrive_at = Instant::now() + LOOK_INTERVAL;
+                self.orders_at = Instant::now() + LOOK_INTERVAL;
                 match replay {
-                    Ok(replay) => {
-                        self.books.replays(replay.as_ref());
-                        self.replaying = replay;
-                    }
+                    Ok(replay) => self.books.replays(replay),
                     Err(hindrance) => tracing::warn!(
                         route = %self.rules.route,
                         problem = error_chain(&hindrance),

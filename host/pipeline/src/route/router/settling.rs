@@ -123,7 +123,7 @@ impl Router {
                 self.line(&parked.sink).redriven(parked.token);
             }
             // There may be more.
-            self.redrive_at = Instant::now();
+            self.orders_at = Instant::now();
         }
         for letter in &settled.settlement.dead_letters {
             tracing::warn!(

@@ -1,0 +1,126 @@
+//! What a sink's answer to a message means: for the delivery, for its item, and for the sink.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::time::Duration;
+
+use weir_routing::Ticket;
+use weir_sinks::Outcome;
+
+use super::{Line, Request, Rules};
+use crate::Activity;
+use crate::gate::Gate;
+use crate::pace::random;
+use crate::route::books::Books;
+
+/// The longest that a delivery which failed is kept in memory. What takes longer is parked: the route goes on without it.
+const WAIT_IN_MEMORY_MAX: Duration = Duration::from_secs(2);
+
+impl Line {
+    /// What became of the messages of a request.
+    pub(in crate::route) fn settle(
+        &mut self,
+        request: &Request,
+        outcomes: Vec<Outcome>,
+        rules: &Rules,
+        books: &mut Books,
+    ) {
+        self.requests -= 1;
+        let now = rules.gates.clock().now();
+        for (ticket, outcome) in request.tickets.iter().zip(outcomes) {
+            match outcome {
+                Outcome::Accepted => {
+                    rules.gates.accepted(&request.gate);
+                    self.accepted(*ticket, rules, books);
+                }
+                Outcome::Refused { reason } => {
+                    self.tell_failure(*ticket, request, false, &reason, rules);
+                    self.give_up(*ticket, "refused", &reason, books);
+                }
+                Outcome::Retry { reason, after } => {
+                    self.tell_failure(*ticket, request, true, &reason, rules);
+                    self.failed(*ticket, now, &reason, after.unwrap_or_default(), rules, books);
+                }
+                Outcome::Unavailable { reason, after } => {
+                    rules.gates.unavailable(&request.gate, &reason, after);
+                    if self.is_away_for_this_one(*ticket, &request.gate) && after.is_none() {
+                        self.failed(*ticket, now, &reason, Duration::ZERO, rules, books);
+                    } else {
+                        self.outbox.retry_at(*ticket, now);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the sink was away for this delivery before, and took others since: then it is this one that it fails on.
+    fn is_away_for_this_one(&mut self, ticket: Ticket, gate: &Gate) -> bool {
+        let accepted = gate.accepted();
+        let before = self.outbox.get_mut(ticket).away_at.replace(accepted);
+        before.is_some_and(|before| before < accepted)
+    }
+
+    fn tell_failure(&mut self, ticket: Ticket, request: &Request, may_pass: bool, reason: &str, rules: &Rules) {
+        let mut hasher = DefaultHasher::new();
+        self.outbox.get_mut(ticket).delivery.id.hash(&mut hasher);
+        rules.gates.failed(&request.gate, hasher.finish(), may_pass, reason);
+    }
+
+    fn accepted(&mut self, ticket: Ticket, rules: &Rules, books: &mut Books) {
+        let outgoing = self.outbox.settle(ticket);
+        let delivery = &outgoing.delivery;
+        if outgoing.is_parked {
+            books.unpark(delivery.id.to_string());
+            self.parked.done_in_memory(delivery.item.token);
+        } else {
+            books.accepted(delivery);
+        }
+        rules.activities.tell(|| Activity::Delivered {
+            position: delivery.position,
+            sink: delivery.sink.clone(),
+            detail_type: delivery.event.detail_type.clone(),
+        });
+    }
+
+    fn give_up(&mut self, ticket: Ticket, code: &str, reason: &str, books: &mut Books) {
+        let outgoing = self.outbox.settle(ticket);
+        let delivery = &outgoing.delivery;
+        if outgoing.is_parked {
+            books.bury(delivery, code, reason, outgoing.attempts);
+            books.unpark(delivery.id.to_string());
+            self.parked.done_in_memory(delivery.item.token);
+        } else {
+            books.give_up(delivery, code, reason, outgoing.attempts);
+        }
+    }
+
+    fn failed(
+        &mut self,
+        ticket: Ticket,
+        now: Duration,
+        reason: &str,
+        asked: Duration,
+        rules: &Rules,
+        books: &mut Books,
+    ) {
+        let clock = rules.gates.clock();
+        let outgoing = self.outbox.get_mut(ticket);
+        outgoing.failures += 1;
+        let failed_at = *outgoing.failed_at.get_or_insert(clock.timestamp(now));
+        let age = Duration::try_from(clock.timestamp(now).duration_since(failed_at)).unwrap_or_default();
+        let Some(delay) = rules.retry.delay(outgoing.failures, age, asked, random()) else {
+            return self.give_up(ticket, "attempts-exhausted", reason, books);
+        };
+        let due = now + delay;
+        if outgoing.is_parked {
+            books.tried(outgoing.delivery.id.to_string(), outgoing.tried(due, clock));
+            let token = outgoing.delivery.item.token;
+            let withdrawn = self.outbox.withdraw(ticket).len();
+            self.parked.wait(token, due);
+            self.parked.leave_memory(token, withdrawn);
+        } else if age + delay <= WAIT_IN_MEMORY_MAX {
+            self.outbox.retry_at(ticket, due);
+        } else {
+            self.park(ticket, due, reason, rules, books);
+        }
+    }
+}
