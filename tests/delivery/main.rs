@@ -1,0 +1,12 @@
+//! What an operator sees of deliveries, and does about them: what is parked, paused, given up, sent again or thrown away, and why a
+//! route does with a change what it does.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod explain;
+mod letters;
+mod parked;
+mod paused;
+mod payload;
+mod replay;
+mod shop;
