@@ -1,15 +1,17 @@
 //! Three Weirs on one ledger through outages: a simulated source in a storm, processes that are killed and started anew, that
-//! freeze for longer than a lease, and lines to Postgres that are cut. Afterwards the ledger is held against the truth.
+//! freeze for longer than a lease, and lines to Postgres that are cut. They share a route, too. Afterwards the ledger is held
+//! against the truth, and what the bus received against the ledger.
 //!
 //! A seed that fails prints itself; `WEIR_OUTAGES_SEED=<seed>` runs it alone, and `WEIR_OUTAGES=<count>` (`make outages`) runs
 //! so many, one after the other.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use weir_simulator::{Profile, Random, Setup, Simulator, TableSetup};
-use weir_tests::{Weir, WeirProcess, ask, oracle};
+use weir_tests::{Bus, Weir, WeirProcess, ask, oracle};
 
 const TABLE: &str = "outage-orders";
 
@@ -38,6 +40,7 @@ const FINDINGS_TOLD: usize = 5;
 struct Outages {
     random: Random,
     simulator: Simulator,
+    bus: Bus,
     weir: Weir,
     processes: Vec<Member>,
     findings: Vec<String>,
@@ -64,7 +67,13 @@ impl Outages {
             ..Setup::default()
         };
         let simulator = Simulator::start(setup).await.unwrap();
-        let weir = Weir::of_simulator(&simulator, TABLE);
+        let bus = Bus::start().await;
+        let weir = Weir::configure(&format!(
+            "[source.shop]\ntable = \"{TABLE}\"\nendpoint = \"{}\"\ntest_credentials = true\n{}\
+             [route.all]\nsource = \"shop\"\nsinks = [\"bus\"]\npartitions = 5\n",
+            simulator.endpoint(),
+            bus.sink(),
+        ));
         let migrated = weir.command(&["migrate"]).await;
         assert_eq!(migrated.code, Some(0), "{migrated:?}");
         let member = |name| Member {
@@ -76,6 +85,7 @@ impl Outages {
             random: Random::new(seed),
             processes: NAMES.map(member).into(),
             simulator,
+            bus,
             weir,
             findings: Vec::new(),
             done: [0; 3],
@@ -176,9 +186,31 @@ impl Outages {
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
+        let ledger = self.weir.ledger().await;
+        loop {
+            let partitions = ledger.partitions().await.unwrap();
+            let end = ledger.head().await.unwrap().size;
+            if partitions.iter().all(|state| state.next.0 == end) {
+                break;
+            }
+            if calm_since.elapsed() > CALM_MAX {
+                self.findings
+                    .push(format!("of {end} entries, not all are routed: {partitions:?}"));
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
         for member in self.processes.drain(..) {
             member.running.stop().await;
         }
+        let received = self.bus.received();
+        let details: Vec<_> = received.iter().map(|event| &event.detail).collect();
+        let (entries, dead) = (
+            self.weir.entries().await,
+            ledger.dead_letters(None, 1000).await.unwrap(),
+        );
+        self.findings
+            .extend(oracle::delivered(&entries, &details, &dead, &BTreeSet::new()));
         let truth = self.simulator.truth();
         self.findings
             .extend(oracle::findings(&truth, &self.weir.entries().await));
@@ -187,8 +219,9 @@ impl Outages {
             self.findings.push(format!("the ledger is not whole: {verified:?}"));
         }
         tell(&format!(
-            "{} changes, {:?} kills, freezes and cuts, all recorded {:.0?} after the storm",
+            "{} changes, {} events, {:?} kills, freezes and cuts, all recorded and routed {:.0?} after the storm",
             truth.changes.len(),
+            received.len(),
             self.done,
             calm_since.elapsed()
         ));

@@ -23,9 +23,9 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use weir_evidence::{EntryKind, LedgerSecret};
-use weir_ledger::{Database, Ledger, Role};
+use weir_ledger::{Database, Ledger, Role, Work};
 use weir_model::{LedgerName, Position};
-use weir_pipeline::{Activities, Intake, Source};
+use weir_pipeline::{Activities, Heart, Intake, Source};
 use weir_simulator::{Random, Setup, Simulator, TableSetup, item};
 use weir_tests::{TestDatabase, source_of};
 
@@ -90,13 +90,12 @@ impl Bench {
         // As often as by default.
         let settings = source_of(&simulator, TABLE, 4);
         let source = Source::prepare(settings, ledger.clone(), Activities::new()).await;
-        let intake = Intake::new(
-            ledger.clone(),
-            name.to_owned(),
-            vec![source.expect("the stream is there")],
-        );
+        let heart = Heart::new(ledger.clone(), name.to_owned(), vec![Work::Source("shop".to_owned())]);
+        let source = source.expect("the stream is there");
+        let intake = Intake::new(ledger.clone(), heart.member(), vec![source]);
         let stop = CancellationToken::new();
         let mut recording = JoinSet::new();
+        recording.spawn(heart.beat(stop.clone()));
         let until = stop.clone();
         recording.spawn(async move { intake.run(until).await.expect("no task breaks") });
         let seen_enough = CancellationToken::new();

@@ -1,5 +1,5 @@
-//! What an operator sees of deliveries, and does about them: what is parked, paused, given up, sent again or thrown away, and why a
-//! route does with a change what it does.
+//! What an operator sees of deliveries, and does about them: what is parked, paused, given up, sent again or thrown away, why a
+//! route does with a change what it does, and who routes.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -9,4 +9,5 @@ mod parked;
 mod paused;
 mod payload;
 mod replay;
+mod shared;
 mod shop;

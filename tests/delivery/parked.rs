@@ -98,9 +98,13 @@ async fn what_waits_in_memory_for_a_paused_sink_and_is_erased_is_not_sent() {
     assert_eq!(paused.code, Some(0), "{paused:?}");
     shop.shows(&["sink", "ls"], "PAUSED since").await;
     // Until it is heard of, something may still be sent.
+    let mut probe = 0;
     eventually("nothing is sent any more", async || {
         let before = shop.receiver.hooks().len();
-        shop.put("o2", "probe");
+        probe += 1;
+        let word = format!("probe-{probe}");
+        shop.put("o2", &word);
+        shop.shows(&["history", "orders", "o2"], &word).await;
         tokio::time::sleep(std::time::Duration::from_millis(500)).await;
         (shop.receiver.hooks().len() == before).then_some(())
     })

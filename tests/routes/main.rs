@@ -3,10 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod oracle;
 mod outages;
 mod parking;
 mod replays;
 mod shared;
+mod sharing;
 mod sink;
 mod stage;

@@ -151,10 +151,20 @@ async fn a_sink_that_refuses_everything_is_not_sent_everything() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_a_sink_does_and_whenever_the_route_is_killed_nothing_is_lost_or_out_of_order() {
+    storms(async |storm| storm.of_one_process()).await;
+}
+
+/// Also while it gets other numbers of partitions, and these move between processes that come, go, die and fall silent.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_becomes_of_the_processes_that_share_a_route_nothing_is_lost_or_out_of_order() {
+    storms(async |storm| storm.of_several_processes().await).await;
+}
+
+async fn storms(mut tick: impl AsyncFnMut(&mut Storm)) {
     let one = std::env::var("WEIR_ROUTE_SEED").ok().map(|seed| seed.parse().unwrap());
     let seeds: Vec<u64> = one.map_or_else(|| (FIRST_SEED..FIRST_SEED + SEEDS).collect(), |seed| vec![seed]);
     for seed in seeds {
-        let findings = storm(seed).await;
+        let findings = storm(seed, &mut tick).await;
         assert!(findings.is_empty(), "WEIR_ROUTE_SEED={seed}: {findings:#?}");
     }
 }
@@ -181,38 +191,47 @@ const MOODS: [Mood; 7] = [
     Mood::RefusesSome,
 ];
 
-/// What is wrong after it.
-async fn storm(seed: u64) -> Vec<String> {
-    let mut random = Random::new(seed);
-    let mut stage = Stage::begin().await;
-    stage.parked_max = 40;
-    let mood = Arc::new(Mutex::new(Mood::Well));
-    let current = Arc::clone(&mood);
-    let mut dice = Random::new(seed.rotate_left(32));
-    stage.sink.does(move |event| match *current.lock().unwrap() {
-        Mood::Well => Fate::Taken,
-        Mood::Away => Fate::Away,
-        Mood::Throttling if dice.chance(0.5) => Fate::Fails,
-        Mood::Silent if dice.chance(0.3) => Fate::TakenAndSilent,
-        Mood::SomeItemsFail if id(event).ends_with('3') => Fate::Fails,
-        Mood::NothingWorks => Fate::Fails,
-        Mood::RefusesSome if dice.chance(0.1) => Fate::Refused,
-        _ => Fate::Taken,
-    });
-    let mut findings = Vec::new();
-    let mut most = 0;
-    stage.start();
-    *mood.lock().unwrap() = Mood::SomeItemsFail;
-    stage.put("item-3", 0);
-    eventually("something is parked", async || {
-        stage.step(Duration::from_secs(1));
-        (stage.parked().await > 0).then_some(())
-    })
-    .await;
-    for _ in 0..TICKS {
+/// A route in trouble.
+struct Storm {
+    stage: Stage,
+    random: Random,
+    mood: Arc<Mutex<Mood>>,
+}
+
+impl Storm {
+    async fn begin(seed: u64) -> Self {
+        let mut stage = Stage::begin().await;
+        stage.parked_max = 40;
+        let mood = Arc::new(Mutex::new(Mood::Well));
+        let current = Arc::clone(&mood);
+        let mut dice = Random::new(seed.rotate_left(32));
+        stage.sink.does(move |event| match *current.lock().unwrap() {
+            Mood::Well => Fate::Taken,
+            Mood::Away => Fate::Away,
+            Mood::Throttling if dice.chance(0.5) => Fate::Fails,
+            Mood::Silent if dice.chance(0.3) => Fate::TakenAndSilent,
+            Mood::SomeItemsFail if id(event).ends_with('3') => Fate::Fails,
+            Mood::NothingWorks => Fate::Fails,
+            Mood::RefusesSome if dice.chance(0.1) => Fate::Refused,
+            _ => Fate::Taken,
+        });
+        Self {
+            stage,
+            random: Random::new(seed),
+            mood,
+        }
+    }
+
+    fn is(&self, mood: Mood) {
+        *self.mood.lock().unwrap() = mood;
+    }
+
+    /// What happens to the sink, and what operators order.
+    async fn tick(&mut self) {
+        let Self { stage, random, .. } = self;
         stage.site.simulator.change_some(TABLE, 30, 10).unwrap();
         if random.chance(0.2) {
-            *mood.lock().unwrap() = MOODS[random.index(MOODS.len())];
+            *self.mood.lock().unwrap() = MOODS[random.index(MOODS.len())];
         }
         if random.chance(0.1) {
             stage.sink.takes_so_long(Duration::from_millis(random.below(40)));
@@ -225,21 +244,68 @@ async fn storm(seed: u64) -> Vec<String> {
         if random.chance(0.02) {
             stage.replay_all().await;
         }
-        most = most.max(stage.parked().await);
-        if random.chance(0.1) {
-            stage.kill();
-            stage.start();
-        } else if random.chance(0.05) {
-            // The one before goes on until it learns that it was fenced.
-            stage.start();
+    }
+
+    /// What happens to a process that is alone, or followed by another one.
+    fn of_one_process(&mut self) {
+        if self.random.chance(0.1) {
+            self.stage.restart();
+        } else if self.random.chance(0.05) {
+            self.stage.start();
+            self.stage.kill(0);
         }
     }
-    // Half as much again may be of a replay.
-    if most > stage.parked_max + stage.parked_max / 2 {
+
+    /// What happens to processes that share the route.
+    async fn of_several_processes(&mut self) {
+        let Self { stage, random, .. } = self;
+        let processes = stage.processes();
+        if random.chance(0.06) {
+            let partitions = u8::try_from(1 + random.below(6)).unwrap();
+            stage.partitioned(partitions).await;
+        }
+        if random.chance(0.05) {
+            stage.restart();
+        } else if processes < 3 && random.chance(0.1) {
+            stage.start();
+        } else if processes > 1 && random.chance(0.1) {
+            let index = random.index(processes);
+            match random.below(3) {
+                0 => stage.kill(index),
+                1 => stage.dismiss(index).await,
+                _ => stage.silence(index),
+            }
+        }
+    }
+}
+
+/// What is wrong after it.
+async fn storm(seed: u64, tick: &mut impl AsyncFnMut(&mut Storm)) -> Vec<String> {
+    let mut storm = Storm::begin(seed).await;
+    let mut findings = Vec::new();
+    let mut most = 0;
+    storm.stage.start();
+    storm.is(Mood::SomeItemsFail);
+    storm.stage.put("item-3", 0);
+    eventually("something is parked", async || {
+        storm.stage.step(Duration::from_secs(1));
+        (storm.stage.parked().await > 0).then_some(())
+    })
+    .await;
+    for _ in 0..TICKS {
+        storm.tick().await;
+        most = most.max(storm.stage.parked().await);
+        tick(&mut storm).await;
+    }
+    storm.is(Mood::Well);
+    let Storm { mut stage, .. } = storm;
+    // Half as much again may be of a replay; and what one position makes is parked whole, in each partition.
+    if most > stage.parked_max + stage.parked_max / 2 + 6 {
         findings.push(format!("{most} were parked"));
     }
-    *mood.lock().unwrap() = Mood::Well;
     stage.sink.takes_so_long(Duration::ZERO);
+    // The others may all have fallen silent.
+    stage.start();
     stage.site.arrives().await;
     if !stage.is_running() {
         findings.push("the route ended by itself".to_owned());

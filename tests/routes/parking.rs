@@ -96,7 +96,7 @@ async fn what_is_parked_outlives_its_process_and_is_not_overtaken_by_what_comes_
         (stage.parked().await == 5).then_some(())
     })
     .await;
-    stage.kill();
+    stage.kill(0);
     for number in 5..10 {
         stage.put(SICK, number);
     }

@@ -60,7 +60,7 @@ async fn a_replay_goes_on_after_a_kill() {
         (replay.next > begun).then_some(())
     })
     .await;
-    stage.kill();
+    stage.kill(0);
     let at_kill = stage.replaying().await.unwrap();
     assert!(at_kill.next < at_kill.until, "it was done before the kill");
     stage.sink.takes_so_long(Duration::ZERO);
@@ -134,7 +134,7 @@ async fn a_replay_that_is_cancelled_goes_no_further() {
     let again = stage.site.ledger.cancel_replay(ROUTE, "once more", Timestamp::now());
     assert!(!again.await.unwrap());
     // What it has in memory goes with its process.
-    stage.kill();
+    stage.kill(0);
     stage.sink.does(|_| Fate::Taken);
     stage.put("item-0", 500);
     stage.site.arrives().await;
@@ -177,8 +177,7 @@ async fn a_replay_to_a_sink_that_is_away_keeps_nothing_else_waiting() {
             _ => Fate::Fails,
         });
     stage.parked_max = 100;
-    stage.kill();
-    stage.start();
+    stage.restart();
     stage.replay_all().await;
     eventually("as much of it is parked as may be", async || {
         stage.step(Duration::from_secs(1));

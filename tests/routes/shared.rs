@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
-use weir_ledger::ConfiguredRoute;
-use weir_pipeline::{Activities, Clock, Feed, Gates, RouteSettings, RouteTask, SinkSetup};
+use weir_ledger::{ConfiguredRoute, Work};
+use weir_pipeline::{Activities, Clock, Feed, Gates, RouteSettings, Routes, SinkSetup};
 use weir_routing::RetrySchedule;
 use weir_runtime::{Limits, Runtime};
 use weir_tests::eventually;
@@ -28,14 +29,14 @@ const ROUTES: [(&str, Option<&str>); 5] = [
 ];
 
 /// The routes at work on one feed, each with a sink of its own.
-struct Routes {
+struct AtWork {
     feed: Arc<Feed>,
     sinks: BTreeMap<&'static str, TestSink>,
     stop: CancellationToken,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
-impl Routes {
+impl AtWork {
     /// Versions begin where they are entered, so this comes before the changes.
     async fn enter(stage: &Stage) {
         for (name, pattern) in ROUTES {
@@ -56,18 +57,25 @@ impl Routes {
         let feed = Arc::new(Feed::new(stage.site.ledger.clone()));
         let runtime = Runtime::start(Limits::default()).unwrap();
         let stop = CancellationToken::new();
-        let mut tasks = Vec::new();
-        for (name, _) in ROUTES {
-            let settings = RouteSettings {
-                name: name.to_owned(),
-                retry: RetrySchedule::default(),
-                parked_max: NonZeroUsize::new(100).unwrap(),
-            };
-            let (of_route, gates) = (Arc::clone(&feed), Arc::clone(&gates));
-            let task = RouteTask::new(settings, of_route, runtime.clone(), gates, Activities::new());
-            let stop = stop.clone();
-            tasks.push(tokio::spawn(async move { task.run(stop).await.unwrap() }));
-        }
+        let settings = ROUTES.map(|(name, _)| RouteSettings {
+            name: name.to_owned(),
+            retry: RetrySchedule::default(),
+            parked_max: NonZeroUsize::new(100).unwrap(),
+        });
+        let works_at = ROUTES.map(|(name, _)| Work::Route(name.to_owned()));
+        let heart = stage.site.heart("routes".to_owned(), works_at.to_vec());
+        let routes = Routes::new(
+            settings,
+            heart.member(),
+            Arc::clone(&feed),
+            &runtime,
+            gates,
+            Activities::new(),
+        );
+        let tasks = vec![
+            tokio::spawn(heart.beat(stop.clone())),
+            tokio::spawn(routes.run(stop.clone()).map(Result::unwrap)),
+        ];
         Self {
             feed,
             sinks,
@@ -80,9 +88,8 @@ impl Routes {
     async fn done(&self, stage: &Stage) {
         eventually("all routes are done", async || {
             let end = stage.site.ledger.head().await.unwrap().size;
-            let cursors = stage.site.ledger.cursors().await.unwrap();
-            let of_routes = cursors.iter().filter(|cursor| cursor.name.starts_with("route:"));
-            let done = of_routes.filter(|cursor| cursor.next.0 == end).count();
+            let partitions = stage.site.ledger.partitions().await.unwrap();
+            let done = partitions.iter().filter(|state| state.next.0 == end).count();
             (done == ROUTES.len()).then_some(())
         })
         .await;
@@ -116,12 +123,12 @@ async fn enter(stage: &Stage, route: &str, pattern: Option<&str>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn routes_that_share_what_is_read_take_each_what_its_pattern_says() {
     let mut stage = Stage::begin().await;
-    Routes::enter(&stage).await;
+    AtWork::enter(&stage).await;
     for number in 0..3000 {
         stage.put(&format!("item-{}", number % 1000), number);
     }
     stage.site.arrives().await;
-    let routes = Routes::start(&stage);
+    let routes = AtWork::start(&stage);
     routes.done(&stage).await;
     assert_eq!(routes.taken("everything").len(), 3000);
     let threes = routes.taken("threes");
@@ -139,8 +146,8 @@ async fn routes_that_share_what_is_read_take_each_what_its_pattern_says() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_version_of_one_route_changes_what_that_one_takes_and_no_other() {
     let mut stage = Stage::begin().await;
-    Routes::enter(&stage).await;
-    let routes = Routes::start(&stage);
+    AtWork::enter(&stage).await;
+    let routes = AtWork::start(&stage);
     for number in 0..20 {
         stage.put(&format!("item-{number}"), number);
     }

@@ -83,6 +83,13 @@ impl TestSink {
         self.lock().taken.len()
     }
 
+    /// How many deliveries it took, repeats left out.
+    pub(crate) fn distinct(&self) -> usize {
+        let state = self.lock();
+        let ids = state.taken.iter().map(|event| event["detail"]["delivery"].as_str());
+        ids.collect::<BTreeSet<_>>().len()
+    }
+
     /// How many messages it was sent.
     pub(crate) fn attempts(&self) -> usize {
         self.lock().attempts

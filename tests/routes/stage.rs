@@ -1,7 +1,7 @@
 //! A simulated table, a ledger, and one route from there to a sink.
 
 use std::collections::BTreeMap;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU8, NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,16 +11,18 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_evidence::EntryKind;
 use weir_ledger::{
-    ConfiguredRoute, DeadLetter, DeadLetterSelection, FailurePolicy, Replay, ReplayError, RouteDefinition, TokenBytes,
+    ConfiguredRoute, DeadLetter, DeadLetterSelection, FailurePolicy, Partition, Replay, ReplayError, RouteDefinition,
+    TokenBytes, Work,
 };
 use weir_model::Position;
-use weir_pipeline::{Activities, Clock, Feed, Gates, RouteError, RouteSettings, RouteTask, SinkSetup, Steps};
+use weir_pipeline::{
+    Activities, Clock, Feed, Gates, Member, RouteError, RouteSettings, Routes, RoutesPace, SinkSetup, Steps,
+};
 use weir_routing::RetrySchedule;
 use weir_runtime::{Limits, Runtime};
 use weir_simulator::{Setup, TableSetup, item};
-use weir_tests::{Site, eventually};
+use weir_tests::{Site, eventually, oracle};
 
-use crate::oracle;
 use crate::sink::TestSink;
 
 pub(crate) const TABLE: &str = "orders";
@@ -29,6 +31,12 @@ pub(crate) const TABLE: &str = "orders";
 pub(crate) const ROUTE: &str = "all";
 const SINK: &str = "sink";
 
+/// Nothing to wait for, except until a process that was killed is believed to be gone.
+const PACE: RoutesPace = RoutesPace {
+    round_interval: Duration::from_millis(20),
+    left_after: Duration::from_millis(1500),
+};
+
 pub(crate) struct Stage {
     pub(crate) site: Site,
     pub(crate) sink: TestSink,
@@ -36,15 +44,19 @@ pub(crate) struct Stage {
     pub(crate) messages_per_second: Option<NonZeroU32>,
     pub(crate) retry: RetrySchedule,
     runtime: Runtime,
-    /// The newest last. Those before it end when they learn that it took over.
-    running: Vec<Running>,
+    /// Its processes, by the worker's name.
+    processes: Vec<Process>,
 }
 
-struct Running {
+/// One that routes.
+struct Process {
     steps: Steps,
     stop: CancellationToken,
-    task: JoinHandle<Result<(), RouteError>>,
+    routes: JoinHandle<Result<(), RouteError>>,
     keeper: JoinHandle<()>,
+    /// Beats until the end of the process; a route may be killed and started under it.
+    heart: JoinHandle<()>,
+    member: Member,
 }
 
 impl Stage {
@@ -69,12 +81,22 @@ impl Stage {
             messages_per_second: None,
             retry: RetrySchedule::default(),
             runtime: Runtime::start(Limits::default()).unwrap(),
-            running: Vec::new(),
+            processes: Vec::new(),
         }
     }
 
-    /// Starts the route, in place of any that runs: that one learns it when it settles next.
+    /// Starts a process that routes its share.
     pub(crate) fn start(&mut self) {
+        let name = format!("process {}", self.processes.len());
+        let heart = self.site.heart(name, vec![Work::Route(ROUTE.to_owned())]);
+        let member = heart.member();
+        let stop = CancellationToken::new();
+        let heart = tokio::spawn(heart.beat(stop.clone()));
+        let process = self.process(heart, member, stop);
+        self.processes.push(process);
+    }
+
+    fn process(&self, heart: JoinHandle<()>, member: Member, stop: CancellationToken) -> Process {
         let (clock, steps) = Clock::stepped(Timestamp::now());
         let setup = SinkSetup {
             sink: Arc::new(self.sink.clone()),
@@ -86,49 +108,113 @@ impl Stage {
             retry: self.retry.clone(),
             parked_max: NonZeroUsize::new(self.parked_max).unwrap(),
         };
-        let task = RouteTask::new(
-            settings,
+        let routes = Routes::new(
+            [settings],
+            member.clone(),
             Arc::new(Feed::new(self.site.ledger.clone())),
-            self.runtime.clone(),
+            &self.runtime,
             Arc::clone(&gates),
             Activities::new(),
         );
-        let (stop, ledger) = (CancellationToken::new(), self.site.ledger.clone());
-        let stop_keeping = stop.clone();
-        self.running.retain(|before| !before.task.is_finished());
-        self.running.push(Running {
+        let (ledger, keeping, stop_keeping) = (self.site.ledger.clone(), member.clone(), stop.clone());
+        Process {
             steps,
-            task: tokio::spawn(task.run(stop.clone())),
-            keeper: tokio::spawn(async move { gates.keep(&ledger, &stop_keeping).await }),
+            routes: tokio::spawn(routes.at_pace(PACE).run(stop.clone())),
+            keeper: tokio::spawn(async move { gates.keep(&ledger, keeping, &stop_keeping).await }),
+            heart,
+            member,
             stop,
-        });
-    }
-
-    /// Ends the route as a kill would: at whatever it is waiting for.
-    pub(crate) fn kill(&mut self) {
-        for running in self.running.drain(..) {
-            running.task.abort();
-            running.keeper.abort();
         }
     }
 
-    /// Stops the route as an operator would.
+    /// Ends all routes as a kill would, at whatever they are waiting for, and starts them again under the same names: nobody else
+    /// has to learn that they are gone.
+    pub(crate) fn restart(&mut self) {
+        for process in std::mem::take(&mut self.processes) {
+            process.routes.abort();
+            process.keeper.abort();
+            let process = self.process(process.heart, process.member, process.stop);
+            self.processes.push(process);
+        }
+    }
+
+    /// Kills a process: the others have what it had once it was silent for a second.
+    pub(crate) fn kill(&mut self, index: usize) {
+        let process = self.processes.remove(index);
+        process.routes.abort();
+        process.keeper.abort();
+        process.heart.abort();
+    }
+
+    /// A process falls silent: nothing that it does reaches Postgres' list of those that are alive. It goes on until it notices.
+    pub(crate) fn silence(&mut self, index: usize) {
+        self.processes[index].heart.abort();
+    }
+
+    /// The route has so many partitions from now on.
+    pub(crate) async fn partitioned(&self, partitions: u8) {
+        let mut configured = configured(SINK);
+        configured.definition.partitions = NonZeroU8::new(partitions).unwrap();
+        configured.planned = configured.definition.clone();
+        let entered = self
+            .site
+            .ledger
+            .enter_route_version(ROUTE, &configured, Timestamp::now());
+        entered.await.unwrap().unwrap();
+    }
+
+    /// Until the route has as many partitions as these have together, and processes have so many each, the smallest share first.
+    pub(crate) async fn shared_as(&self, wanted: &[usize]) {
+        eventually(&format!("the route is shared as {wanted:?}"), async || {
+            let partitions = self.site.ledger.partitions().await.unwrap();
+            let mut shares = BTreeMap::<_, usize>::new();
+            for state in partitions.iter().filter(|state| state.partition.route == ROUTE) {
+                *shares.entry(state.worker?).or_default() += 1;
+            }
+            let mut shares: Vec<usize> = shares.into_values().collect();
+            shares.sort_unstable();
+            (shares == wanted).then_some(())
+        })
+        .await;
+    }
+
+    /// Stops all processes as an operator would.
     pub(crate) async fn stop(&mut self) {
-        for running in self.running.drain(..) {
-            running.stop.cancel();
-            running.task.await.unwrap().unwrap();
+        while !self.processes.is_empty() {
+            self.dismiss(0).await;
         }
+    }
+
+    /// Stops a process as an operator would.
+    pub(crate) async fn dismiss(&mut self, index: usize) {
+        let Process {
+            stop,
+            routes,
+            keeper,
+            heart,
+            member,
+            ..
+        } = self.processes.remove(index);
+        stop.cancel();
+        drop(member);
+        routes.await.unwrap().unwrap();
+        keeper.await.unwrap();
+        // It was cut off, if the process fell silent.
+        let _ = heart.await;
+    }
+    /// How many processes there are.
+    pub(crate) fn processes(&self) -> usize {
+        self.processes.len()
     }
 
     pub(crate) fn is_running(&self) -> bool {
-        self.running.iter().any(|running| !running.task.is_finished())
+        self.processes.iter().all(|process| !process.routes.is_finished())
     }
 
-    /// Moves the route's clock on.
+    /// Moves the clock of all processes on.
     pub(crate) fn step(&self, by: Duration) {
-        // Which of two that began at the same time took over from which, nobody knows.
-        for running in &self.running {
-            running.steps.step(by);
+        for process in &self.processes {
+            process.steps.step(by);
         }
     }
 
@@ -155,18 +241,15 @@ impl Stage {
 
     /// Deliveries that are parked.
     pub(crate) async fn parked(&self) -> usize {
-        let items = self.site.ledger.parked_items(ROUTE).await.unwrap();
+        let items = self.site.ledger.parked_items(&Partition::whole(ROUTE)).await.unwrap();
         items.iter().map(|item| item.count).sum()
     }
 
-    /// Where the route's cursor stands.
+    /// Where the route's lowest cursor stands.
     pub(crate) async fn cursor(&self) -> Position {
-        let cursors = self.site.ledger.cursors().await.unwrap();
-        let name = format!("route:{ROUTE}");
-        cursors
-            .iter()
-            .find(|cursor| cursor.name == name)
-            .map_or(Position(0), |cursor| cursor.next)
+        let partitions = self.site.ledger.partitions().await.unwrap();
+        let of_route = partitions.iter().filter(|state| state.partition.route == ROUTE);
+        of_route.map(|state| state.next).min().unwrap_or_default()
     }
 
     /// Until the cursor stands behind everything and nothing is parked, moving the clock on meanwhile.
@@ -174,7 +257,12 @@ impl Stage {
         eventually("everything is dealt with", async || {
             self.step(Duration::from_secs(60));
             let end = self.site.ledger.head().await.unwrap().size;
-            let redriven = self.site.ledger.ordered_redrives(ROUTE, 1).await.unwrap();
+            let redriven = self
+                .site
+                .ledger
+                .ordered_redrives(&Partition::whole(ROUTE), 1)
+                .await
+                .unwrap();
             let is_replaying = self.replaying().await.is_some();
             (self.cursor().await.0 == end && self.parked().await == 0 && redriven.is_empty() && !is_replaying)
                 .then_some(())
@@ -214,7 +302,7 @@ impl Stage {
 
     /// The replay that is under way.
     pub(crate) async fn replaying(&self) -> Option<Replay> {
-        self.site.ledger.replay(ROUTE).await.unwrap()
+        self.site.ledger.replay(&Partition::whole(ROUTE)).await.unwrap()
     }
 
     /// Orders everything that was given up to be sent again.
@@ -233,7 +321,9 @@ impl Stage {
     pub(crate) async fn findings(&mut self) -> Vec<String> {
         let dead = self.dead_letters().await;
         let entries = self.site.entries().await;
-        oracle::findings(entries, &self.sink.taken(), &dead, &self.sink.refused())
+        let taken = self.sink.taken();
+        let details: Vec<&Value> = taken.iter().map(|event| &event["detail"]).collect();
+        oracle::delivered(entries, &details, &dead, &self.sink.refused())
     }
 }
 
@@ -248,6 +338,7 @@ pub(crate) fn configured(sink: &str) -> ConfiguredRoute {
         template: None,
         projection: None,
         sinks: vec![sink.to_owned()],
+        partitions: NonZeroU8::MIN,
         failure: FailurePolicy::DeadLetter,
     };
     ConfiguredRoute {

@@ -9,12 +9,16 @@
 //! - The changes of an item stand in the order in which they were made.
 //! - Nothing of a shard stands before the last of its parent, and positions in a shard only rise.
 
+mod delivered;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use weir_evidence::{EntryKind, Gap, GapCause, Loss};
 use weir_ledger::RecordedEntry;
 use weir_model::SequenceNumber;
 use weir_simulator::{TrueChange, TrueRecord, Truth};
+
+pub use delivered::delivered;
 
 /// A shard, by its stream and its id.
 type Shard = (String, String);

@@ -12,11 +12,11 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use weir_evidence::{EntryKind, LedgerSecret};
-use weir_ledger::{Database, Ledger, LedgerSettings, RecordedEntry, Role};
+use weir_ledger::{Database, Ledger, LedgerSettings, RecordedEntry, Role, Work};
 use weir_model::{LedgerName, Position};
 use weir_pipeline::{
-    Activities, AtGap, Images, Intake, IntakeError, IntakePace, IntakeStatus, PrepareError, Source, SourceSettings,
-    SourceTable, Start,
+    Activities, AtGap, Heart, HeartPace, Images, Intake, IntakeError, IntakePace, IntakeStatus, PrepareError, Source,
+    SourceSettings, SourceTable, Start,
 };
 use weir_simulator::{Setup, Simulator, item};
 use weir_streams::AwsAccess;
@@ -35,6 +35,8 @@ pub struct Site {
     pub settings: SourceSettings,
     /// How often the next worker asks.
     pub pace: IntakePace,
+    /// How often its heart beats.
+    pub heart_pace: HeartPace,
     database: Database,
     workers: Vec<Worker>,
     /// What was recorded, as far as it was read.
@@ -46,6 +48,7 @@ pub struct Site {
 struct Worker {
     stop: CancellationToken,
     task: JoinHandle<Result<(), IntakeError>>,
+    heart: JoinHandle<()>,
     status: IntakeStatus,
 }
 
@@ -91,6 +94,10 @@ impl Site {
             ledger: open(database, ledger).await,
             settings,
             pace: pace(),
+            heart_pace: HeartPace {
+                beat_interval: Duration::from_millis(20),
+                unsure_after: Duration::from_millis(700),
+            },
             database: database.clone(),
             workers: Vec::new(),
             entries: Vec::new(),
@@ -117,11 +124,23 @@ impl Site {
     pub async fn try_add_worker(&mut self) -> Result<(), PrepareError> {
         let ledger = open(&self.database, self.ledger.name().as_str()).await;
         let source = Source::prepare(self.settings.clone(), ledger.clone(), Activities::new()).await?;
-        let intake = Intake::new(ledger, format!("worker {}", self.workers.len()), vec![source]).at_pace(self.pace);
+        let works_at = Work::Source(self.settings.name.clone());
+        let heart = self.heart(format!("worker {}", self.workers.len()), vec![works_at]);
+        let intake = Intake::new(ledger, heart.member(), vec![source]).at_pace(self.pace);
         let (stop, status) = (CancellationToken::new(), intake.status());
-        let task = tokio::spawn(intake.run(stop.clone()));
-        self.workers.push(Worker { stop, task, status });
+        self.workers.push(Worker {
+            task: tokio::spawn(intake.run(stop.clone())),
+            heart: tokio::spawn(heart.beat(stop.clone())),
+            stop,
+            status,
+        });
         Ok(())
+    }
+
+    /// A heart that does not beat yet.
+    #[must_use]
+    pub fn heart(&self, name: String, works_at: Vec<Work>) -> Heart {
+        Heart::new(self.ledger.clone(), name, works_at).at_pace(self.heart_pace)
     }
 
     /// Adds a worker.
@@ -142,7 +161,9 @@ impl Site {
 
     /// Cuts a worker off at whatever it awaits, as a kill would.
     pub fn kill_worker(&mut self, index: usize) {
-        self.workers.remove(index).task.abort();
+        let worker = self.workers.remove(index);
+        worker.task.abort();
+        worker.heart.abort();
     }
 
     /// Asks a worker to stop, and does not wait for it.
@@ -160,6 +181,7 @@ impl Site {
             if let Ok(Err(error)) = worker.task.await {
                 findings.push(format!("a worker ended: {error}"));
             }
+            let _ = worker.heart.await;
         }
         findings
     }
@@ -286,7 +308,7 @@ fn pace() -> IntakePace {
     let millis = Duration::from_millis;
     IntakePace {
         round_interval: millis(20),
-        unsure_after: millis(700),
+        left_after: millis(1500),
         report_interval: millis(200),
         describe_interval: millis(50),
         doubt_interval: millis(40),

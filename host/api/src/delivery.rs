@@ -1,14 +1,12 @@
 //! How routes and sinks stand, and what an operator stops for a while.
 
-use std::collections::BTreeMap;
-
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use weir_ledger::{Parked, ParkedPlace, Pausable, Pause};
+use weir_ledger::{LiveWorker, Parked, ParkedPlace, Partition, PartitionState, Pausable, Pause};
 use weir_model::Position;
 
 use crate::error::ApiError;
@@ -37,12 +35,14 @@ pub struct RouteState {
     pub source: String,
     /// Where its events go.
     pub sinks: Vec<String>,
-    /// Its cursor: everything below is dealt with.
+    /// Its cursor, of several partitions the lowest: everything below is dealt with.
     pub position: u64,
     /// Entries from there to the end of the ledger.
     pub behind: u64,
-    /// When its cursor was moved last.
+    /// When a cursor of it was moved last.
     pub moved_at: Option<Timestamp>,
+    /// Its partitions, by lanes.
+    pub partitions: Vec<RoutePartition>,
     /// Deliveries that wait behind their item.
     pub parked: u64,
     /// Items that have any.
@@ -58,6 +58,20 @@ pub struct RouteState {
     /// A range that it sends once more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay: Option<ReplayState>,
+}
+
+/// A part of a route: the changes of the items in a range of lanes. A lane is a class of items, one of 256.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoutePartition {
+    /// The lowest of its lanes.
+    pub first_lane: u8,
+    /// The highest.
+    pub last_lane: u8,
+    /// Its cursor: everything below is dealt with.
+    pub position: u64,
+    /// The process that routes it, as `host/process id`; absent if none does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<String>,
 }
 
 /// Answer of `GET /v1/sinks`.
@@ -161,18 +175,14 @@ pub struct ParkedDelivery {
 pub(crate) async fn routes(State(answers): State<Answers>) -> Result<Json<Routes>, ApiError> {
     let ledger = &answers.ledger;
     let end = ledger.head().await?.size;
-    let cursors: BTreeMap<String, _> = ledger
-        .cursors()
-        .await?
-        .into_iter()
-        .map(|cursor| (cursor.name.clone(), cursor))
-        .collect();
+    let (states, workers) = (ledger.partitions().await?, ledger.live_workers().await?);
     let dead = ledger.dead_letter_counts().await?;
     let (parked, pauses) = (ledger.parked_at_sinks().await?, ledger.pauses().await?);
     let mut routes = Vec::new();
     for (name, version) in ledger.routes().await? {
-        let cursor = cursors.get(&format!("route:{name}"));
-        let position = cursor.map_or(version.from_position.0, |cursor| cursor.next.0);
+        let of_route = || states.iter().filter(|state| state.partition.route == name);
+        let position = of_route().map(|state| state.next.0).min();
+        let position = position.unwrap_or(version.from_position.0);
         let here = || parked.iter().filter(|parked| parked.route == name);
         routes.push(RouteState {
             version: version.version,
@@ -180,17 +190,32 @@ pub(crate) async fn routes(State(answers): State<Answers>) -> Result<Json<Routes
             sinks: version.definition.sinks,
             position,
             behind: end.saturating_sub(position),
-            moved_at: cursor.map(|cursor| cursor.moved_at),
+            moved_at: of_route().map(|state| state.moved_at).max(),
+            partitions: of_route().map(|state| partition(state, &workers)).collect(),
             parked: here().map(|parked| parked.deliveries).sum(),
             parked_items: here().map(|parked| parked.items).sum(),
             dead_letters: dead.get(&name).copied().unwrap_or_default(),
             halted: ledger.route_halt(&name).await?.map(Into::into),
             paused: paused(&pauses, Pausable::Route, &name),
-            replay: ledger.replay(&name).await?.as_ref().map(ReplayState::from),
+            replay: ledger
+                .replay(&Partition::whole(&name))
+                .await?
+                .as_ref()
+                .map(ReplayState::from),
             route: name,
         });
     }
     Ok(Json(Routes { routes }))
+}
+
+fn partition(state: &PartitionState, workers: &[LiveWorker]) -> RoutePartition {
+    let worker = workers.iter().find(|worker| state.worker == Some(worker.id));
+    RoutePartition {
+        first_lane: state.partition.first_lane,
+        last_lane: state.partition.last_lane,
+        position: state.next.0,
+        worker: worker.map(|worker| worker.name.clone()),
+    }
 }
 
 /// `GET /v1/sinks`

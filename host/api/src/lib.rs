@@ -60,7 +60,8 @@ mod withheld;
 
 pub use dead_letter::{DeadLetterOrder, DeadLetters, DeadLettersOrdered};
 pub use delivery::{
-    ParkedDeliveries, ParkedDelivery, PauseState, Paused, ReasonRequest, RouteState, Routes, SinkState, Sinks,
+    ParkedDeliveries, ParkedDelivery, PauseState, Paused, ReasonRequest, RoutePartition, RouteState, Routes, SinkState,
+    Sinks,
 };
 pub use erasure::{About, ErasureRequest, ErasureState, Erasures, HoldRequest, HoldState, Holds};
 pub use error::{ErrorAnswer, ErrorBody};

@@ -135,10 +135,9 @@ async fn range(answers: &Answers, route: &str, request: &ReplayRequest) -> Resul
         let message = format!("the route has no version {version}; `weir plugin versions {route}` lists those it has");
         return Err(ApiError::new(StatusCode::NOT_FOUND, "unknown-version", message));
     }
-    let name = format!("route:{route}");
-    let cursors = answers.ledger.cursors().await?;
-    let cursor = cursors.iter().find(|cursor| cursor.name == name);
-    let passed = cursor.map_or(begins, |cursor| cursor.next.0);
+    let partitions = answers.ledger.partitions().await?;
+    let of_route = partitions.iter().filter(|state| state.partition.route == route);
+    let passed = of_route.map(|state| state.next.0).min().unwrap_or(begins);
     // A version of one's choice may decide about what was there before the route.
     let first = if request.version.is_some() { 0 } else { begins };
     let from = request.from.unwrap_or(begins).max(first);

@@ -1,8 +1,8 @@
 //! Puts everything together: what `weir run` and `weir dev` have in common.
 //!
 //! ```text
-//! every process ──▶ intake (its share of the shards), API
-//! one of them   ──▶ lead: routes, index, publisher, eraser, scrubber
+//! every process ──▶ heart, intake (its share of the shards), routes (its share of the partitions), API
+//! one of them   ──▶ lead: index, publisher, eraser, scrubber
 //! ```
 
 mod configured;
@@ -19,10 +19,10 @@ use anyhow::{Context as _, Result};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use weir_api::{Api, PluginGate, Token, Tokens};
-use weir_ledger::{Database, Ledger, Role};
+use weir_ledger::{Database, Ledger, Role, Work};
 use weir_pipeline::{
-    Activities, AtGap, Clock, EraserTask, Feed, Gates, Images, Intake, PrecompileTask, Publisher, ScrubTask, Source,
-    SourceSettings, SourceTable, Start,
+    Activities, AtGap, Clock, EraserTask, Feed, Gates, Heart, Images, Intake, PrecompileTask, Publisher, RouteSettings,
+    Routes, ScrubTask, Source, SourceSettings, SourceTable, Start,
 };
 use weir_runtime::{Limits, Runtime};
 use weir_sinks::AwsAccess;
@@ -31,7 +31,7 @@ pub(crate) use self::configured::RouteHandle;
 use self::lead::Lead;
 use self::team::Team;
 use crate::args::COMPILE_COMMAND;
-use crate::config::{AtGapConfig, AwsConfig, ImagesConfig, Loaded, SourceConfig, StartConfig};
+use crate::config::{AtGapConfig, AwsConfig, ImagesConfig, Loaded, RouteConfig, SourceConfig, StartConfig};
 
 /// How long tasks may take to finish what they have in hand.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(20);
@@ -122,7 +122,10 @@ impl Service {
         }
 
         let mut team = Team::new(stop.clone());
-        let intake = Intake::new(ledger.clone(), worker_name(), sources);
+        let works_at = config.source.keys().cloned().map(Work::Source);
+        let works_at = works_at.chain(config.route.keys().cloned().map(Work::Route));
+        let heart = Heart::new(ledger.clone(), worker_name(), works_at.collect());
+        let intake = Intake::new(ledger.clone(), heart.member(), sources);
         let answers = Api::new(
             database,
             publication,
@@ -139,17 +142,27 @@ impl Service {
             precompile.run(stop_precompiling).await;
             anyhow::Ok(())
         });
-        let (handle, configured) = (routes.clone(), config.route.clone());
-        let (gates_of_routes, feed) = (Arc::clone(&gates), Arc::new(Feed::new(ledger.clone())));
+        let routing = Routes::new(
+            config.route.iter().map(|(name, route)| route_settings(name, route)),
+            heart.member(),
+            Arc::new(Feed::new(ledger.clone())),
+            &routes.runtime,
+            Arc::clone(&gates),
+            activities,
+        );
+        team.spawn("routes", routing.run(stop.clone()));
+        let (member, ledger_of_sinks, stop_keeping) = (heart.member(), ledger.clone(), stop.clone());
+        team.spawn("sinks", async move {
+            gates.keep(&ledger_of_sinks, member, &stop_keeping).await;
+            anyhow::Ok(())
+        });
+        let stop_beating = stop.clone();
+        team.spawn("heart", async move {
+            heart.beat(stop_beating).await;
+            anyhow::Ok(())
+        });
         let lead = Lead {
             ledger: ledger.clone(),
-            gates,
-            routes: Box::new(move || {
-                let tasks = configured.iter();
-                tasks
-                    .map(|(name, route)| handle.task(name, route, &feed, &gates_of_routes))
-                    .collect()
-            }),
             publisher,
             eraser,
             scrub,
@@ -247,6 +260,14 @@ fn source_settings(loaded: &Loaded, name: &str, source: &SourceConfig) -> Source
             AtGapConfig::Record => AtGap::Record,
             AtGapConfig::Stop => AtGap::Stop,
         },
+    }
+}
+
+fn route_settings(name: &str, route: &RouteConfig) -> RouteSettings {
+    RouteSettings {
+        name: name.to_owned(),
+        retry: route.retry.clone(),
+        parked_max: route.parked_max,
     }
 }
 

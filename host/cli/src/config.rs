@@ -13,7 +13,7 @@ pub(crate) use sink::{EmailConfig, SinkConfig, SinkKind, TlsConfig, WebhookConfi
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU8, NonZeroUsize};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -325,6 +325,11 @@ pub(crate) struct RouteConfig {
     /// Names of the sinks that every event goes to.
     pub(crate) sinks: Vec<String>,
 
+    /// How many parts the route has that processes share, 1 to 64: each has the changes of some of the items, in order, and a cursor
+    /// of its own. A process alone works at all of them, side by side. Default: 1. A route that halts (`failure = "halt"`) has one.
+    #[serde(default = "default_partitions")]
+    pub(crate) partitions: NonZeroU8,
+
     /// How long and how often a delivery is tried again before it becomes a dead letter.
     #[serde(default)]
     pub(crate) retry: RetrySchedule,
@@ -356,9 +361,14 @@ impl RouteConfig {
             template: self.template.clone(),
             projection: self.projection.clone(),
             sinks: self.sinks.clone(),
+            partitions: self.partitions,
             failure: self.failure,
         }
     }
+}
+
+fn default_partitions() -> NonZeroU8 {
+    NonZeroU8::MIN
 }
 
 fn default_parked_max() -> NonZeroUsize {

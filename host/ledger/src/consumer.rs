@@ -1,6 +1,5 @@
 //! Consumers of the ledger: a cursor each, moved only by whoever took the consumer last.
 
-use jiff::Timestamp;
 use sqlx::{PgConnection, Postgres, Transaction};
 use weir_model::Position;
 
@@ -10,22 +9,21 @@ use crate::{Ledger, ReadError, from_stored, in_time, to_stored};
 /// The right to move a cursor, until someone else takes the consumer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Consumer {
-    /// `index`, or `route:<name>`.
+    /// `index`, or that of a partition of a route: `route:<name>`, `route:<name>/<first lane>-<last lane>`.
     pub name: String,
     /// Everything below was dealt with.
     pub next: Position,
     epoch: i64,
 }
 
-/// Where a consumer stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cursor {
-    /// `index`, or `route:<name>`.
-    pub name: String,
-    /// Everything below was dealt with.
-    pub next: Position,
-    /// When it was moved last.
-    pub moved_at: Timestamp,
+impl Consumer {
+    pub(crate) fn new(name: String, next: Position, epoch: i64) -> Self {
+        Self { name, next, epoch }
+    }
+
+    pub(crate) fn epoch(&self) -> i64 {
+        self.epoch
+    }
 }
 
 /// Why a cursor was not moved.
@@ -66,36 +64,11 @@ impl Ledger {
             .fetch_one(&self.shared.pool),
         )
         .await?;
-        Ok(Consumer {
-            name: name.to_owned(),
-            next: from_stored(row.next_position),
-            epoch: row.epoch,
-        })
-    }
-
-    /// Where every consumer stands, by name.
-    ///
-    /// # Errors
-    ///
-    /// Postgres failed.
-    pub async fn cursors(&self) -> sqlx::Result<Vec<Cursor>> {
-        let rows = sqlx::query!(
-            r#"
-            select name, next_position, moved_at as "moved_at: jiff_sqlx::Timestamp"
-            from consumer
-            where ledger_id = $1
-            order by name
-            "#,
-            self.shared.id,
-        )
-        .fetch_all(&self.shared.pool);
-        let rows = in_time::<_, sqlx::Error>(rows).await?.into_iter();
-        let cursors = rows.map(|row| Cursor {
-            name: row.name,
-            next: from_stored(row.next_position),
-            moved_at: row.moved_at.to_jiff(),
-        });
-        Ok(cursors.collect())
+        Ok(Consumer::new(
+            name.to_owned(),
+            from_stored(row.next_position),
+            row.epoch,
+        ))
     }
 
     /// Begins the transaction in which a cursor moves, together with what belongs to the move.

@@ -34,6 +34,7 @@ mod read;
 mod redrive;
 mod replay;
 mod route_halt;
+mod route_partition;
 mod route_version;
 mod settlement;
 mod shard;
@@ -50,7 +51,7 @@ pub use annotator::{Annotator, AnnotatorDefinition};
 pub use append::{AppendError, AppendTo, Appended, KeyedBody, SealedRecord, ShardBatch};
 pub use body_key::{BodyKeyError, NumberedBodyKey};
 pub use checkpoint::{SigningOrigin, StoredCheckpoint};
-pub use consumer::{Consumer, ConsumerError, Cursor};
+pub use consumer::{Consumer, ConsumerError};
 pub use database::{ConnectError, Database, Mandate, MigrateError, OpenError, Role};
 pub use dead_letter::DeadLetter;
 pub use erasure::{CarriedOut, Erasing, Erasure, ErasureError, Hold, HoldError, NewErasure, NewHold, Selector};
@@ -65,6 +66,7 @@ pub use read::{ReadError, RecordedEntry};
 pub use redrive::{DeadLetterSelection, OrderedLetters};
 pub use replay::{Replay, ReplayError, Replayed};
 pub use route_halt::RouteHalt;
+pub use route_partition::{Partition, PartitionState};
 pub use route_version::{
     ConfiguredRoute, FailurePolicy, Projection, PromoteError, Promotion, RouteDefinition, RouteVersion,
 };
@@ -76,7 +78,7 @@ pub use sink_state::SinkState;
 pub use tree::TreeError;
 pub use verify::{Verification, VerificationFinding, VerifyError};
 pub use withheld::{AmendError, Amendment, TokenBytes};
-pub use worker::{LiveWorker, WorkerId};
+pub use worker::{LiveWorker, Work, WorkerId};
 
 /// What goes wrong between Weir and Postgres.
 pub use sqlx::Error as DatabaseError;

@@ -14,7 +14,7 @@ use sqlx::PgConnection;
 use weir_model::Position;
 
 use crate::head::unreadable;
-use crate::{Ledger, TokenBytes, from_stored, in_time, to_stored};
+use crate::{Ledger, Partition, TokenBytes, from_stored, in_time, to_stored};
 
 /// A delivery that waits behind its item.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,22 +92,29 @@ pub struct ParkedAtSink {
 }
 
 impl Ledger {
-    /// The items of a route that have something parked.
+    /// The items of a partition that have something parked.
     ///
     /// # Errors
     ///
     /// Postgres failed.
-    pub async fn parked_items(&self, route: &str) -> sqlx::Result<Vec<ParkedItem>> {
+    pub async fn parked_items(&self, partition: &Partition) -> sqlx::Result<Vec<ParkedItem>> {
+        let (first_lane, last_lane) = partition.lanes();
         let rows = sqlx::query!(
             r#"
             select sink, token, count(*) as "count!",
                 (array_agg(due_at order by position, output))[1] as "due_at: StoredTimestamp"
             from parked
-            where ledger_id = $1 and route = $2
+            where ledger_id = $1 and route = $2 and ($3 or exists (
+                select from entry
+                where entry.ledger_id = $1 and entry.position = parked.position and lane between $4 and $5
+            ))
             group by sink, token
             "#,
             self.shared.id,
-            route,
+            partition.route,
+            partition.is_whole(),
+            first_lane,
+            last_lane,
         )
         .fetch_all(&self.shared.pool);
         let rows = in_time::<_, sqlx::Error>(rows).await?;

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::append::OwnRecord;
-use crate::{DeadLetter, Ledger, in_time};
+use crate::{DeadLetter, Ledger, Partition, in_time};
 
 /// Letters of one order, at most: their ids stand in its entry.
 const AT_ONCE_MAX: usize = 500;
@@ -164,23 +164,30 @@ impl Ledger {
         in_time(selected).await
     }
 
-    /// Dead letters of a route that are ordered to be sent again, lowest positions first, without what they say.
+    /// Dead letters of a partition that are ordered to be sent again, lowest positions first, without what they say.
     ///
     /// # Errors
     ///
     /// Postgres failed.
-    pub async fn ordered_redrives(&self, route: &str, count_max: u16) -> sqlx::Result<Vec<DeadLetter>> {
+    pub async fn ordered_redrives(&self, partition: &Partition, count_max: u16) -> sqlx::Result<Vec<DeadLetter>> {
+        let (first_lane, last_lane) = partition.lanes();
         let rows = sqlx::query!(
             "
             select delivery, route, version, position, sink, code, attempts
             from dead_letter
-            where ledger_id = $1 and route = $2 and redrive_at is not null
+            where ledger_id = $1 and route = $2 and redrive_at is not null and ($4 or exists (
+                select from entry
+                where entry.ledger_id = $1 and entry.position = dead_letter.position and lane between $5 and $6
+            ))
             order by position, delivery
             limit $3
             ",
             self.shared.id,
-            route,
+            partition.route,
             i64::from(count_max),
+            partition.is_whole(),
+            first_lane,
+            last_lane,
         )
         .fetch_all(&self.shared.pool);
         let rows = in_time::<_, sqlx::Error>(rows).await?.into_iter();

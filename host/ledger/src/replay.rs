@@ -8,7 +8,8 @@
 //!
 //! - What operators order and cancel are entries of the ledger, in the transaction that does it.
 //! - Only what the route has passed is replayed, so nothing is replayed that is still to be sent for the first time.
-//! - A replay moves in the transaction that writes what it leaves behind, by the worker that moves the route's cursor.
+//! - Each partition of the route gets through it in its own time. It moves in the transaction that writes what it leaves behind,
+//!   by the worker that moves the partition's cursor.
 
 use jiff::Timestamp;
 use jiff_sqlx::Timestamp as StoredTimestamp;
@@ -19,7 +20,7 @@ use weir_model::Position;
 
 use crate::append::OwnRecord;
 use crate::head::unreadable;
-use crate::{Ledger, TokenBytes, from_stored, in_time, to_stored};
+use crate::{Ledger, Partition, TokenBytes, from_stored, in_time, to_stored};
 
 /// A range that a route runs through once more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,8 +84,9 @@ impl Ledger {
         let appended = self.append_own(&record, async |conn, _| {
             let inserted = sqlx::query!(
                 "
-                insert into replay (ledger_id, route, next_position, until_position, version, tokens, ordered_at)
-                values ($1, $2, $3, $4, $5, $6, $7)
+                insert into replay
+                    (ledger_id, route, next_position, next_positions, until_position, version, tokens, ordered_at)
+                values ($1, $2, $3, array_fill($3::bigint, array[256]), $4, $5, $6, $7)
                 on conflict do nothing
                 ",
                 self.shared.id,
@@ -133,20 +135,24 @@ impl Ledger {
         }
     }
 
-    /// The replay of a route, if there is one.
+    /// The replay of a partition's route, if there is one, and how far the partition is.
     ///
     /// # Errors
     ///
     /// Postgres failed.
-    pub async fn replay(&self, route: &str) -> sqlx::Result<Option<Replay>> {
+    pub async fn replay(&self, partition: &Partition) -> sqlx::Result<Option<Replay>> {
+        let (first_lane, last_lane) = partition.slice();
         let row = sqlx::query!(
             r#"
-            select route, next_position, until_position, version, tokens, ordered_at as "ordered_at: StoredTimestamp"
+            select route, (select min(of_lane) from unnest(next_positions[$3:$4]) as of_lane) as "next_position!",
+                until_position, version, tokens, ordered_at as "ordered_at: StoredTimestamp"
             from replay
             where ledger_id = $1 and route = $2
             "#,
             self.shared.id,
-            route,
+            partition.route,
+            first_lane,
+            last_lane,
         )
         .fetch_optional(&self.shared.pool);
         let row = in_time::<_, sqlx::Error>(row).await?;
@@ -164,33 +170,51 @@ impl Ledger {
         .transpose()
     }
 
-    /// Moves a replay, or ends it behind its last position. One that was cancelled stays so.
+    /// Moves a replay, or ends it when the last partition is behind its last position. One that was cancelled stays so.
     pub(crate) async fn move_replay(
         &self,
         conn: &mut PgConnection,
-        route: &str,
+        partition: &Partition,
         replayed: Replayed,
     ) -> sqlx::Result<()> {
+        let (first_lane, last_lane) = partition.slice();
         let (next, ordered_at) = (to_stored(replayed.next), replayed.ordered_at.to_sqlx());
-        let ended = sqlx::query!(
-            "delete from replay where ledger_id = $1 and route = $2 and ordered_at = $3 and until_position <= $4",
+        sqlx::query!(
+            "
+            update replay
+            set next_positions[$4:$5] = array_fill($6::bigint, array[$5::integer - $4::integer + 1])
+            where ledger_id = $1 and route = $2 and ordered_at = $3
+            ",
             self.shared.id,
-            route,
+            partition.route,
             ordered_at as StoredTimestamp,
+            first_lane,
+            last_lane,
             next,
+        )
+        .execute(&mut *conn)
+        .await?;
+        let ended = sqlx::query!(
+            "
+            delete from replay
+            where ledger_id = $1 and route = $2 and ordered_at = $3 and until_position <= all (next_positions)
+            ",
+            self.shared.id,
+            partition.route,
+            ordered_at as StoredTimestamp,
         )
         .execute(&mut *conn)
         .await?;
         if ended.rows_affected() == 0 {
             sqlx::query!(
                 "
-                update replay set next_position = $4
-                where ledger_id = $1 and route = $2 and ordered_at = $3 and next_position < $4
+                update replay
+                set next_position = (select min(of_lane) from unnest(next_positions) as of_lane)
+                where ledger_id = $1 and route = $2 and ordered_at = $3
                 ",
                 self.shared.id,
-                route,
+                partition.route,
                 ordered_at as StoredTimestamp,
-                next,
             )
             .execute(conn)
             .await?;

@@ -14,6 +14,7 @@
 mod enter;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU8;
 
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
@@ -48,6 +49,9 @@ pub struct RouteDefinition {
     pub projection: Option<Projection>,
     /// Names of the sinks that every event goes to.
     pub sinks: Vec<String>,
+    /// How many partitions it has: so many workers share it, at most.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub partitions: NonZeroU8,
     /// What becomes of a change that the plugin fails on.
     #[serde(default, skip_serializing_if = "FailurePolicy::is_default")]
     pub failure: FailurePolicy,
@@ -74,6 +78,15 @@ pub enum FailurePolicy {
     Pass,
     /// The route stands still before it, until it gets another version.
     Halt,
+}
+
+fn one() -> NonZeroU8 {
+    NonZeroU8::MIN
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_one(partitions: &NonZeroU8) -> bool {
+    *partitions == one()
 }
 
 impl FailurePolicy {
@@ -124,6 +137,7 @@ impl RouteDefinition {
             template: pick(&self.template, &before.template, &configured.template),
             projection: pick(&self.projection, &before.projection, &configured.projection),
             sinks: pick(&self.sinks, &before.sinks, &configured.sinks),
+            partitions: pick(&self.partitions, &before.partitions, &configured.partitions),
             failure: pick(&self.failure, &before.failure, &configured.failure),
         }
     }
@@ -206,7 +220,11 @@ impl Ledger {
         .await
     }
 
-    async fn list_route_versions(&self, conn: &mut PgConnection, route: &str) -> sqlx::Result<Vec<RouteVersion>> {
+    pub(crate) async fn list_route_versions(
+        &self,
+        conn: &mut PgConnection,
+        route: &str,
+    ) -> sqlx::Result<Vec<RouteVersion>> {
         let rows = sqlx::query!(
             "
             select version, from_position, definition, plugin_digest

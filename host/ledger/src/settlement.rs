@@ -1,4 +1,4 @@
-//! What a route settles at a time: its cursor, and all that it leaves behind.
+//! What a partition of a route settles at a time: its cursor, and all that it leaves behind.
 //!
 //! # Invariants
 //!
@@ -7,7 +7,7 @@
 
 use weir_model::Position;
 
-use crate::{Consumer, ConsumerError, DeadLetter, Ledger, Parked, Replayed, Tried, in_time};
+use crate::{Consumer, ConsumerError, DeadLetter, Ledger, Parked, Partition, Replayed, Tried, in_time};
 
 /// What a route has done since it settled last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,11 +47,11 @@ impl Settlement {
 }
 
 impl Ledger {
-    /// Moves a route's cursor, together with what it leaves behind.
+    /// Moves the cursor of a route's partition, together with what it leaves behind.
     ///
     /// # Errors
     ///
-    /// The route was taken over, or Postgres failed. Then nothing of it was written, or all.
+    /// The partition was taken over, or Postgres failed. Then nothing of it was written, or all.
     pub async fn settle(
         &self,
         consumer: &mut Consumer,
@@ -77,9 +77,8 @@ impl Ledger {
             if !settlement.unparked.is_empty() {
                 self.delete_parked(&mut tx, &settlement.unparked).await?;
             }
-            if let Some(replayed) = settlement.replayed {
-                let route = consumer.name.strip_prefix("route:").unwrap_or(&consumer.name);
-                self.move_replay(&mut tx, route, replayed).await?;
+            if let (Some(replayed), Some(partition)) = (settlement.replayed, Partition::of_consumer(&consumer.name)) {
+                self.move_replay(&mut tx, &partition, replayed).await?;
             }
             self.move_consumer(&mut tx, consumer, next).await?;
             Ok::<_, ConsumerError>(tx.commit().await?)

@@ -1,9 +1,9 @@
-//! What the process that routes last saw of its sinks, for whoever asks another one.
+//! What each worker that routes last saw of its sinks, for whoever asks another one.
 
 use jiff::Timestamp;
 use jiff_sqlx::Timestamp as StoredTimestamp;
 
-use crate::{Ledger, in_time};
+use crate::{Ledger, WorkerId, in_time};
 
 /// The circuit breaker of a sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,16 +19,16 @@ pub struct SinkState {
 }
 
 impl Ledger {
-    /// Notes the state of a sink, unless it is known.
+    /// Notes the state of a sink as a worker sees it, unless it is known.
     ///
     /// # Errors
     ///
-    /// Postgres failed. Safe to repeat.
-    pub async fn note_sink_state(&self, sink: &str, state: &str, reason: &str) -> sqlx::Result<()> {
+    /// The worker's row is gone, or Postgres failed. Safe to repeat.
+    pub async fn note_sink_state(&self, worker: WorkerId, sink: &str, state: &str, reason: &str) -> sqlx::Result<()> {
         let noted = sqlx::query!(
             "
-            insert into sink_state (ledger_id, sink, state, reason) values ($1, $2, $3, $4)
-            on conflict (ledger_id, sink) do update
+            insert into sink_state (ledger_id, sink, worker_id, state, reason) values ($1, $2, $3, $4, $5)
+            on conflict (ledger_id, sink, worker_id) do update
             set state = excluded.state, reason = excluded.reason,
                 since = case
                     when sink_state.state <> 'closed' and excluded.state <> 'closed' then sink_state.since
@@ -38,6 +38,7 @@ impl Ledger {
             ",
             self.shared.id,
             sink,
+            worker.0,
             state,
             reason,
         )
@@ -45,22 +46,7 @@ impl Ledger {
         in_time::<_, sqlx::Error>(noted).await.map(drop)
     }
 
-    /// Forgets the sinks that are not among these.
-    ///
-    /// # Errors
-    ///
-    /// Postgres failed. Safe to repeat.
-    pub async fn forget_other_sinks(&self, sinks: &[String]) -> sqlx::Result<()> {
-        let forgotten = sqlx::query!(
-            "delete from sink_state where ledger_id = $1 and sink <> all($2)",
-            self.shared.id,
-            sinks,
-        )
-        .execute(&self.shared.pool);
-        in_time::<_, sqlx::Error>(forgotten).await.map(drop)
-    }
-
-    /// The sinks that are known, by name.
+    /// The sinks of the workers that are alive, by name. Where they differ, the one that sends least tells.
     ///
     /// # Errors
     ///
@@ -68,12 +54,14 @@ impl Ledger {
     pub async fn sink_states(&self) -> sqlx::Result<Vec<SinkState>> {
         let rows = sqlx::query!(
             r#"
-            select sink, state, reason, since as "since: StoredTimestamp"
+            select distinct on (sink) sink, state, reason, since as "since: StoredTimestamp"
             from sink_state
-            where ledger_id = $1
-            order by sink
+            join worker using (worker_id)
+            where sink_state.ledger_id = $1 and heartbeat_at > clock_timestamp() - make_interval(secs => $2)
+            order by sink, array_position(array['open', 'half-open', 'closed'], state), since
             "#,
             self.shared.id,
+            self.lease_expiry_s(),
         )
         .fetch_all(&self.shared.pool);
         let rows = in_time::<_, sqlx::Error>(rows).await?.into_iter();

@@ -1,6 +1,7 @@
-//! Workers: processes that share the shards of a ledger, alive for as long as they beat.
+//! Workers: processes that share the shards of a ledger and the partitions of its routes, alive for as long as they beat.
 //!
-//! A worker is one heartbeat row, and Postgres' clock decides whether it is alive. What it reads: `lease`.
+//! A worker is one heartbeat row, and Postgres' clock decides whether it is alive. What it reads: `lease`; what it routes:
+//! `route_partition`.
 
 use std::fmt;
 
@@ -9,13 +10,42 @@ use crate::{Ledger, in_time};
 /// How long the rows of workers that are gone are kept, for people who look.
 const GONE_KEPT_S: f64 = 24.0 * 3600.0;
 
-/// One process that reads shards, from its start to its end.
+/// One process that works, from its start to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WorkerId(pub i64);
 
 impl fmt::Display for WorkerId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(formatter)
+    }
+}
+
+/// What a process may be configured for: work is shared among those that are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// To record a source.
+    Source(String),
+    /// To route a route.
+    Route(String),
+}
+
+impl Work {
+    /// `None` for what a newer version shares.
+    fn parse(stored: &str) -> Option<Self> {
+        match stored.split_once(':')? {
+            ("source", name) => Some(Self::Source(name.to_owned())),
+            ("route", name) => Some(Self::Route(name.to_owned())),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Work {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Source(name) => write!(formatter, "source:{name}"),
+            Self::Route(name) => write!(formatter, "route:{name}"),
+        }
     }
 }
 
@@ -26,17 +56,22 @@ pub struct LiveWorker {
     pub id: WorkerId,
     /// Host and process, for people.
     pub name: String,
-    /// It was asked to hand all its shards over and takes no other.
+    /// It was asked to hand all that it has over and takes nothing else.
     pub is_draining: bool,
+    /// Which process it is, as it says itself.
+    pub process: Option<String>,
+    /// What it is configured for.
+    pub works_at: Vec<Work>,
 }
 
 impl Ledger {
-    /// Enters a worker: from here on it is alive for as long as it beats. Forgets workers that have been gone for a day.
+    /// Enters a worker that is this process, as it says, and configured for these: from here on it is alive for as long as it
+    /// beats. Forgets workers that have been gone for a day.
     ///
     /// # Errors
     ///
     /// Postgres failed. A worker that was entered all the same is gone when its time is over.
-    pub async fn enter_worker(&self, name: &str) -> sqlx::Result<WorkerId> {
+    pub async fn enter_worker(&self, name: &str, process: Option<&str>, works_at: &[Work]) -> sqlx::Result<WorkerId> {
         in_time(async {
             sqlx::query!(
                 "delete from worker where ledger_id = $1 and heartbeat_at < clock_timestamp() - make_interval(secs => $2)",
@@ -45,10 +80,13 @@ impl Ledger {
             )
             .execute(&self.shared.pool)
             .await?;
+            let works_at: Vec<String> = works_at.iter().map(Work::to_string).collect();
             let id = sqlx::query_scalar!(
-                "insert into worker (ledger_id, name) values ($1, $2) returning worker_id",
+                "insert into worker (ledger_id, name, works_at, process) values ($1, $2, $3, $4) returning worker_id",
                 self.shared.id,
                 name,
+                &works_at,
+                process,
             )
             .fetch_one(&self.shared.pool)
             .await?;
@@ -84,7 +122,7 @@ impl Ledger {
     pub async fn live_workers(&self) -> sqlx::Result<Vec<LiveWorker>> {
         let rows = sqlx::query!(
             "
-            select worker_id, name, is_draining
+            select worker_id, name, is_draining, process, works_at
             from worker
             where ledger_id = $1 and heartbeat_at > clock_timestamp() - make_interval(secs => $2)
             order by worker_id
@@ -100,6 +138,8 @@ impl Ledger {
                 id: WorkerId(row.worker_id),
                 name: row.name,
                 is_draining: row.is_draining,
+                process: row.process,
+                works_at: row.works_at.iter().filter_map(|work| Work::parse(work)).collect(),
             })
             .collect())
     }
@@ -115,7 +155,7 @@ impl Ledger {
         Ok(())
     }
 
-    /// Asks a worker to hand all its shards over and to take no other, or to work again. Says whether there is such a one.
+    /// Asks a worker to hand all that it has over and to take nothing else, or to work again. Says whether there is such a one.
     ///
     /// # Errors
     ///

@@ -5,7 +5,7 @@
 //! ledger ──▶ read and open                                                                    the floor
 //! ```
 //!
-//! Each round routes the same changes with one route, then with ten that each take all of it, then with ten of which nine take
+//! Each round routes the same changes with one route, then with one of 8 partitions, then with ten that each take all of it, then with ten of which nine take
 //! nothing, then reads them and does nothing else. Times are told per change of the ledger, with their ratio to the floor of the
 //! same round. The goal: nine routes that take nothing cost less than the one that takes everything.
 
@@ -15,7 +15,7 @@ mod appends;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU8, NonZeroUsize};
 use std::process::ExitCode;
 use std::str::FromStr as _;
 use std::sync::Arc;
@@ -28,9 +28,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
-use weir_ledger::{ConfiguredRoute, FailurePolicy, Ledger, RouteDefinition};
+use weir_ledger::{ConfiguredRoute, FailurePolicy, Ledger, RouteDefinition, Work};
 use weir_model::{Event, Position};
-use weir_pipeline::{Activities, Clock, Feed, Gates, RouteSettings, RouteTask, SinkSetup};
+use weir_pipeline::{Activities, Clock, Feed, Gates, Heart, RouteSettings, Routes, SinkSetup};
 use weir_routing::RetrySchedule;
 use weir_runtime::{Limits as PluginLimits, Runtime};
 use weir_sinks::{Limits, Message, Outcome, Sink};
@@ -78,11 +78,11 @@ impl Sink for Counter {
 /// A pattern that takes nothing of what the benchmark appends.
 const TAKES_NOTHING: &str = r#"{"detail": {"new": {"status": ["shipped"], "total": [{"numeric": [">", 20]}]}}}"#;
 
-/// Routes of a way to route, by name with their patterns.
-type Routes = Vec<(String, Option<&'static str>)>;
+/// A route: its name, its pattern, and how many partitions it has.
+type BenchedRoute = (String, Option<&'static str>, NonZeroU8);
 
 /// The routes of a round: each round has its own, which begin where the ledger does.
-type OfRound = fn(usize) -> Routes;
+type OfRound = fn(usize) -> Vec<BenchedRoute>;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -100,23 +100,28 @@ async fn main() -> ExitCode {
     execute(&maintenance, &format!("create database {name}")).await;
     let ledger = open(&maintenance.clone().database(&name), "bench").await;
 
-    let ways: [(&str, OfRound); 3] = [
-        ("route/1", |round| vec![(format!("one-{round}"), None)]),
+    let ways: [(&str, OfRound); 4] = [
+        ("route/1", |round| vec![(format!("one-{round}"), None, NonZeroU8::MIN)]),
+        ("route/1 in 8 partitions", |round| {
+            vec![(format!("parts-{round}"), None, NonZeroU8::new(8).expect("not zero"))]
+        }),
         ("route/10 that take everything", |round| {
-            (0..10).map(|number| (format!("ten-{number}-{round}"), None)).collect()
+            (0..10)
+                .map(|number| (format!("ten-{number}-{round}"), None, NonZeroU8::MIN))
+                .collect()
         }),
         ("route/1 of 10 takes everything", |round| {
             let pattern = |number| (number > 0).then_some(TAKES_NOTHING);
             (0..10)
-                .map(|number| (format!("few-{number}-{round}"), pattern(number)))
+                .map(|number| (format!("few-{number}-{round}"), pattern(number), NonZeroU8::MIN))
                 .collect()
         }),
     ];
     // Versions begin where they are entered, so all routes come before the changes.
     for round in 0..rounds {
         for (_, routes) in &ways {
-            for (name, pattern) in routes(round) {
-                enter(&ledger, &name, pattern).await;
+            for benched in routes(round) {
+                enter(&ledger, benched).await;
             }
         }
     }
@@ -141,7 +146,7 @@ async fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-async fn enter(ledger: &Ledger, route: &str, pattern: Option<&str>) {
+async fn enter(ledger: &Ledger, (route, pattern, partitions): BenchedRoute) {
     let definition = RouteDefinition {
         source: "shop".to_owned(),
         pattern: pattern.map(str::to_owned),
@@ -151,6 +156,7 @@ async fn enter(ledger: &Ledger, route: &str, pattern: Option<&str>) {
         template: None,
         projection: None,
         sinks: vec!["counter".to_owned()],
+        partitions,
         failure: FailurePolicy::DeadLetter,
     };
     let configured = ConfiguredRoute {
@@ -160,7 +166,7 @@ async fn enter(ledger: &Ledger, route: &str, pattern: Option<&str>) {
         granted: Value::Null,
     };
     let entered = ledger
-        .enter_route_version(route, &configured, Timestamp::UNIX_EPOCH)
+        .enter_route_version(&route, &configured, Timestamp::UNIX_EPOCH)
         .await;
     assert!(entered.expect("Postgres answers").is_some());
 }
@@ -178,7 +184,7 @@ async fn read(ledger: &Ledger) -> f64 {
 }
 
 /// Routes everything until the last route has sent its last change: seconds.
-async fn route(ledger: &Ledger, routes: &Routes, changes: usize) -> f64 {
+async fn route(ledger: &Ledger, routes: &[BenchedRoute], changes: usize) -> f64 {
     let counter = Counter::default();
     let setup = SinkSetup {
         sink: Arc::new(counter.clone()),
@@ -191,27 +197,26 @@ async fn route(ledger: &Ledger, routes: &Routes, changes: usize) -> f64 {
     let runtime = Runtime::start(PluginLimits::default()).expect("wasmtime starts");
     let feed = Arc::new(Feed::new(ledger.clone()));
     let stop = CancellationToken::new();
-    let expected = changes * routes.iter().filter(|(_, pattern)| pattern.is_none()).count();
+    let expected = changes * routes.iter().filter(|(_, pattern, _)| pattern.is_none()).count();
     let begun = Instant::now();
-    let tasks = routes.iter().map(|(name, _)| {
-        let settings = RouteSettings {
-            name: name.clone(),
-            retry: RetrySchedule::default(),
-            parked_max: NonZeroUsize::new(1000).expect("not zero"),
-        };
-        let (feed, gates) = (Arc::clone(&feed), Arc::clone(&gates));
-        let task = RouteTask::new(settings, feed, runtime.clone(), gates, Activities::new());
-        tokio::spawn(task.run(stop.clone()))
+    let settings = routes.iter().map(|(name, ..)| RouteSettings {
+        name: name.clone(),
+        retry: RetrySchedule::default(),
+        parked_max: NonZeroUsize::new(1000).expect("not zero"),
     });
-    let tasks: Vec<_> = tasks.collect();
+    let works_at = routes.iter().map(|(name, ..)| Work::Route(name.clone())).collect();
+    let heart = Heart::new(ledger.clone(), "bench".to_owned(), works_at);
+    let member = heart.member();
+    let routing = Routes::new(settings, member, feed, &runtime, gates, Activities::new());
+    let beating = tokio::spawn(heart.beat(stop.clone()));
+    let routing = tokio::spawn(routing.run(stop.clone()));
     while counter.0.load(Ordering::Relaxed) < expected {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let taken = begun.elapsed().as_secs_f64();
     stop.cancel();
-    for task in tasks {
-        task.await.expect("a route does not panic").expect("a route ends well");
-    }
+    routing.await.expect("no route panics").expect("routing ends well");
+    beating.await.expect("the heart ends");
     taken
 }
 

@@ -34,9 +34,9 @@ use rustix::time::{ClockId, clock_gettime};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio_util::sync::CancellationToken;
-use weir_ledger::Ledger;
+use weir_ledger::{Ledger, Work};
 use weir_model::{ShardId, StreamArn};
-use weir_pipeline::{Activities, AtGap, Images, Intake, Source, SourceSettings, SourceTable, Start};
+use weir_pipeline::{Activities, AtGap, Heart, Images, Intake, Source, SourceSettings, SourceTable, Start};
 use weir_streams::{AwsAccess, DynamoDbStreams, ShardReader};
 
 use appends::{execute, open};
@@ -155,19 +155,20 @@ async fn record(ledger: &Ledger, access: AwsAccess, table: String) {
         at_gap: AtGap::Record,
     };
     let size = ledger.head().await.expect("Postgres answers").size + PAGES * RECORDS;
+    let works_at = vec![Work::Source(settings.name.clone())];
     let source = Source::prepare(settings, ledger.clone(), Activities::default()).await;
-    let intake = Intake::new(
-        ledger.clone(),
-        "bench".to_owned(),
-        vec![source.expect("the source answers")],
-    );
+    let heart = Heart::new(ledger.clone(), "bench".to_owned(), works_at);
+    let source = source.expect("the source answers");
+    let intake = Intake::new(ledger.clone(), heart.member(), vec![source]);
     let stop = CancellationToken::new();
+    let beating = tokio::spawn(heart.beat(stop.clone()));
     let running = tokio::spawn(intake.run(stop.clone()));
     while ledger.head().await.expect("Postgres answers").size < size {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     stop.cancel();
     running.await.expect("the intake ends").expect("it never fails");
+    beating.await.expect("the heart ends");
 }
 
 /// CPU time that this process took for each record of the work, in microseconds.

@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use weir_ledger::{Ledger, ReadError, RecordedEntry, Stream};
+use weir_ledger::{Ledger, Partition, ReadError, RecordedEntry, Stream};
 use weir_model::Position;
 
 pub(crate) use self::change::RecordedChange;
@@ -248,10 +248,12 @@ impl Stretch {
         self.page.read_at
     }
 
-    /// The changes that this one takes.
-    pub(crate) fn taken_by(&self, subscription: &Subscription) -> Vec<Arc<RecordedChange>> {
+    /// The changes that this one takes, of the items of a partition.
+    pub(crate) fn taken_by(&self, subscription: &Subscription, partition: &Partition) -> Vec<Arc<RecordedChange>> {
         let places = self.page.changes.partition_point(|change| change.position < self.from)
             ..self.page.changes.partition_point(|change| change.position < self.until);
-        self.page.matched.taken_by(subscription, &self.page.changes, places)
+        let mut taken = self.page.matched.taken_by(subscription, &self.page.changes, places);
+        taken.retain(|change| partition.holds(change.lane));
+        taken
     }
 }

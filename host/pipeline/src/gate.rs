@@ -3,10 +3,12 @@
 //! # Invariants
 //!
 //! - One breaker and one rate for a sink, however many routes lead to it: what one learns of it, all know.
+//! - A sink's rate is that of all processes together: each has an equal part of it.
 //! - What an operator paused is not sent to from the moment on that this process has read it, within a second.
 
 use std::collections::{BTreeMap, HashSet};
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ use weir_routing::{Admission, Breaker};
 use weir_sinks::Sink;
 
 use crate::clock::Clock;
+use crate::heart::Member;
 use crate::pace::{pause, random};
 
 /// How often it is asked what operators paused.
@@ -31,7 +34,7 @@ const REASON_CHARS_MAX: usize = 300;
 pub struct SinkSetup {
     /// The sink.
     pub sink: Arc<dyn Sink>,
-    /// Messages that it gets in a second, at most.
+    /// Messages that it gets in a second, at most, from all processes together.
     pub messages_per_second: Option<NonZeroU32>,
 }
 
@@ -40,6 +43,8 @@ pub struct Gates {
     clock: Clock,
     by_name: BTreeMap<String, Arc<Gate>>,
     paused_routes: Mutex<HashSet<String>>,
+    /// How many processes send.
+    processes: AtomicUsize,
     /// Changes when more may be sent than before, or an operator paused something.
     news: watch::Sender<()>,
 }
@@ -48,7 +53,8 @@ pub struct Gates {
 pub(crate) struct Gate {
     name: String,
     pub(crate) sink: Arc<dyn Sink>,
-    rate: Option<Rate>,
+    /// Messages that it gets in a second, from all processes together, and this one's part of it.
+    rate: Option<(NonZeroU32, Mutex<Rate>)>,
     state: Mutex<GateState>,
 }
 
@@ -85,10 +91,9 @@ impl Gates {
             let gate = Gate {
                 name: name.clone(),
                 sink: setup.sink,
-                rate: setup.messages_per_second.map(|rate| Rate {
-                    limiter: RateLimiter::direct(Quota::per_second(rate)),
-                    burst: rate.get(),
-                }),
+                rate: setup
+                    .messages_per_second
+                    .map(|rate| (rate, Mutex::new(Rate::new(rate, 1)))),
                 state: Mutex::default(),
             };
             (name, Arc::new(gate))
@@ -97,27 +102,29 @@ impl Gates {
             clock,
             by_name: gates.collect(),
             paused_routes: Mutex::default(),
+            processes: AtomicUsize::new(1),
             news: watch::Sender::new(()),
         }
     }
 
     /// Keeps up with what operators pause, and tells other processes what became of each sink, until `stop` is cancelled.
-    pub async fn keep(&self, ledger: &Ledger, stop: &CancellationToken) {
-        let names: Vec<String> = self.by_name.keys().cloned().collect();
-        let mut are_others_forgotten = false;
+    pub async fn keep(&self, ledger: &Ledger, member: Member, stop: &CancellationToken) {
         let mut noted = BTreeMap::new();
+        let mut noted_by = None;
         let mut news = self.news.subscribe();
         loop {
             let looked = async {
                 self.look(ledger).await?;
-                if !are_others_forgotten {
-                    ledger.forget_other_sinks(&names).await?;
-                    are_others_forgotten = true;
+                let Some(me) = member.pulse().map(|pulse| pulse.me) else {
+                    return Ok(());
+                };
+                if noted_by.replace(me) != Some(me) {
+                    noted.clear();
                 }
                 for (name, gate) in &self.by_name {
                     let state = gate.told();
                     if noted.get(name) != Some(&state) {
-                        ledger.note_sink_state(name, state.0, &state.1).await?;
+                        ledger.note_sink_state(me, name, state.0, &state.1).await?;
                         noted.insert(name.clone(), state);
                     }
                 }
@@ -136,6 +143,20 @@ impl Gates {
                     }
                 }
             }
+        }
+    }
+
+    /// So many processes send: each has its part of a sink's rate.
+    pub(crate) fn share(&self, processes: usize) {
+        let processes = processes.max(1);
+        if self.processes.swap(processes, Ordering::Relaxed) == processes {
+            return;
+        }
+        for (all, rate) in self.by_name.values().filter_map(|gate| gate.rate.as_ref()) {
+            let shared = Rate::new(*all, processes);
+            // Those before may just have sent what they could.
+            let _ = shared.take(usize::MAX);
+            *rate.lock().unwrap_or_else(PoisonError::into_inner) = shared;
         }
     }
 
@@ -250,7 +271,9 @@ impl Gate {
             Admission::NotBefore(until) => return Pass::NotBefore(until),
             Admission::Pending(_) => return Pass::Closed,
         };
-        let messages = match self.rate.as_ref().map(|rate| rate.take(messages)) {
+        let rate = self.rate.as_ref();
+        let rate = rate.map(|(_, rate)| rate.lock().unwrap_or_else(PoisonError::into_inner));
+        let messages = match rate.map(|rate| rate.take(messages)) {
             None => messages,
             Some(Ok(messages)) => messages,
             Some(Err(wait)) => return Pass::NotBefore(now + wait),
@@ -296,6 +319,18 @@ impl Gate {
 }
 
 impl Rate {
+    /// One of so many equal parts of a rate. A second's worth may go at once.
+    fn new(all: NonZeroU32, parts: usize) -> Self {
+        let parts = u32::try_from(parts).unwrap_or(u32::MAX);
+        let burst = NonZeroU32::new(all.get() / parts).unwrap_or(NonZeroU32::MIN);
+        let each = (Duration::from_secs(1) / all.get()).saturating_mul(parts);
+        let quota = Quota::with_period(each.max(Duration::from_nanos(1))).unwrap_or_else(|| Quota::per_second(all));
+        Self {
+            limiter: RateLimiter::direct(quota.allow_burst(burst)),
+            burst: burst.get(),
+        }
+    }
+
     /// Takes as many as there are room for, up to `wanted`; or says how long to wait for one.
     fn take(&self, wanted: usize) -> Result<usize, Duration> {
         let mut messages = u32::try_from(wanted).unwrap_or(u32::MAX).min(self.burst);

@@ -3,7 +3,7 @@
 //! ```text
 //!            ┌── discover ── asks each stream for its shards, enters them; goes on with a table's next stream
 //! Intake ────┤
-//!            └── every two seconds: beat, look at all open shards, take, ask, let go ──▶ one task per shard
+//!            └── every two seconds: look at all open shards, take, ask, let go ──▶ one task per shard
 //! ```
 //!
 //! One task runs per shard, which keeps the changes of one item in order. Between shards there is no order.
@@ -11,13 +11,12 @@
 //! # Invariants
 //!
 //! - A shard is read only after its parent was recorded to its end.
-//! - A worker whose heart did not beat in time reads nothing: others may have what it had.
+//! - A worker whose heart did not beat in time reads nothing: others may have what it had (`heart`).
 //! - Nothing here sends anything to the outside but questions to the source.
 //! - A stream that was switched off is drained; the next one of its table is taken up with a `gap` entry.
 
 mod again;
 mod annotate;
-mod balance;
 mod discover;
 mod doubt;
 mod figures;
@@ -44,12 +43,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use weir_ledger::{ClaimError, Ledger, OpenShard, ShardLease, Stream, WorkerId};
+use weir_ledger::{ClaimError, Ledger, OpenShard, ShardLease, Stream, Work, WorkerId};
 use weir_model::ShardId;
 
 use self::discover::DiscoverTask;
 use self::room::PageRoom;
 use self::shard::{ShardEnd, ShardTask};
+use crate::balance::{self, Piece};
+use crate::heart::{Member, Pulse};
 use crate::problem::error_chain;
 
 /// Shards read at a time. More wait for their turn, or for another worker.
@@ -58,13 +59,16 @@ const SHARDS_MAX: usize = 4096;
 /// How much sooner than usual the next round comes when a shard ended.
 const SOON: u32 = 8;
 
-/// How long stopping waits for letting go of what was read. Others take it anyway when the worker's time is over.
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Weight of a shard that is only polled.
+const IDLE_WEIGHT: f64 = 1.0;
+
+/// Records a second that weigh as much as a shard that is only polled.
+const RECORDS_PER_WEIGHT: f64 = 100.0;
 
 /// Records a process's share of every source.
 pub struct Intake {
     ledger: Ledger,
-    name: String,
+    member: Member,
     sources: Vec<Arc<Source>>,
     status: IntakeStatus,
     pace: IntakePace,
@@ -78,12 +82,11 @@ pub enum IntakeError {
     Task(#[source] tokio::task::JoinError),
 }
 
-/// A worker at work.
-struct Work<'a> {
+/// What a worker reads.
+struct Share<'a> {
     intake: &'a Intake,
+    /// Under whose name it has what is held.
     worker: Option<WorkerId>,
-    /// When the last beat that arrived was sent.
-    beaten_at: Instant,
     reported_at: Instant,
     /// What is read now.
     held: HashMap<(i32, ShardId), CancellationToken>,
@@ -95,12 +98,12 @@ struct Work<'a> {
 }
 
 impl Intake {
-    /// For these sources, as a worker of this name.
+    /// For these sources, under the name of a worker.
     #[must_use]
-    pub fn new(ledger: Ledger, name: String, sources: Vec<Source>) -> Self {
+    pub fn new(ledger: Ledger, member: Member, sources: Vec<Source>) -> Self {
         Self {
             ledger,
-            name,
+            member,
             sources: sources.into_iter().map(Arc::new).collect(),
             status: IntakeStatus::default(),
             pace: IntakePace::default(),
@@ -141,18 +144,20 @@ impl Intake {
             );
             discovering.spawn(task.run(stop.clone()));
         }
-        let mut work = Work::new(&self, nudges);
+        let mut share = Share::new(&self, nudges);
+        let mut member = self.member.clone();
         let mut next_round = tokio::time::Instant::now();
         while !stop.is_cancelled() {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep_until(next_round) => {
-                    let is_done = work.round().await;
+                    let is_done = share.round().await;
                     let wait = if is_done { self.pace.round_interval } else { Duration::ZERO };
                     next_round = tokio::time::Instant::now() + wait;
                 }
-                Some(ended) = work.tasks.join_next() => {
-                    work.settle(ended).await?;
+                () = member.next_pulse(), if share.worker.is_none() => next_round = tokio::time::Instant::now(),
+                Some(ended) = share.tasks.join_next() => {
+                    share.settle(ended).await?;
                     // Its children are looked for, and may be there soon. When many end, one look is for all of them.
                     next_round = next_round.min(tokio::time::Instant::now() + self.pace.round_interval / SOON);
                 }
@@ -161,7 +166,7 @@ impl Intake {
                 }
             }
         }
-        work.leave().await?;
+        share.leave().await?;
         while let Some(ended) = discovering.join_next().await {
             ended.map_err(IntakeError::Task)?;
         }
@@ -169,12 +174,11 @@ impl Intake {
     }
 }
 
-impl<'a> Work<'a> {
+impl<'a> Share<'a> {
     fn new(intake: &'a Intake, nudges: Vec<Arc<Notify>>) -> Self {
         Self {
             intake,
             worker: None,
-            beaten_at: Instant::now(),
             reported_at: Instant::now(),
             held: HashMap::new(),
             tasks: JoinSet::new(),
@@ -183,43 +187,36 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Beats, looks at all shards, and does what is to be done. A failure is made good by the next round. Returns whether
-    /// there was time for everything.
+    /// Looks at all shards, and does what is to be done. A failure is made good by the next round. Returns whether there was
+    /// time for everything.
     async fn round(&mut self) -> bool {
-        let result = self.look().await;
-        self.intake
-            .status
-            .tell("Postgres cannot be asked who reads which shard", result.is_err());
-        if let Err(error) = result {
-            tracing::warn!(problem = error_chain(&error), "the work cannot be shared now");
-            if self.beaten_at.elapsed() >= self.intake.pace.unsure_after && !self.held.is_empty() {
-                tracing::warn!(
-                    shards = self.held.len(),
-                    "no heartbeat arrived for too long: others may read what we read"
-                );
-                self.held.values().for_each(CancellationToken::cancel);
-            }
-            return true;
+        let pulse = self.intake.member.pulse();
+        let me = pulse.as_ref().map(|pulse| pulse.me);
+        if self.worker.is_some() && me != self.worker && !self.held.is_empty() {
+            tracing::warn!(
+                shards = self.held.len(),
+                "no heartbeat arrived for too long: others may read what we read"
+            );
+            self.held.values().for_each(CancellationToken::cancel);
+        }
+        self.worker = me;
+        let result = match &pulse {
+            Some(pulse) => self.look(pulse).await,
+            None => Ok(true),
+        };
+        self.intake.status.tell(
+            "Postgres cannot be asked who reads which shard",
+            pulse.is_none() || result.is_err(),
+        );
+        if let Err(error) = &result {
+            tracing::warn!(problem = error_chain(error), "the work cannot be shared now");
         }
         result.unwrap_or(true)
     }
 
     /// Returns whether there was time to take all that it should take.
-    async fn look(&mut self) -> Result<bool, weir_ledger::DatabaseError> {
-        let ledger = &self.intake.ledger;
-        let sent_at = Instant::now();
-        let me = match self.worker {
-            Some(worker) => worker,
-            None => *self.worker.insert(ledger.enter_worker(&self.intake.name).await?),
-        };
-        let workers = ledger.beat(me).await?;
-        if workers.iter().all(|worker| worker.id != me) {
-            // Our row is gone, and our shards with it: what we have of them was fenced or will be.
-            self.worker = None;
-            self.held.values().for_each(CancellationToken::cancel);
-            return Ok(true);
-        }
-        self.beaten_at = sent_at;
+    async fn look(&mut self, pulse: &Pulse) -> Result<bool, weir_ledger::DatabaseError> {
+        let (ledger, me) = (&self.intake.ledger, pulse.me);
         let streams = ledger.streams().await?;
         let mut shards = ledger.open_shards().await?;
         // Of sources that this process is not configured for, others take care.
@@ -228,7 +225,12 @@ impl<'a> Work<'a> {
         self.intake
             .status
             .unread(unread.map(|shard| (shard.stream_id, shard.shard.clone())));
-        let moves = balance::moves(me, &workers, &shards);
+        let pieces: Vec<Piece> = shards.iter().map(|shard| self.piece(shard)).collect();
+        let is_ours = |work: &Work| match work {
+            Work::Source(name) => self.intake.sources.iter().any(|source| source.settings.name == *name),
+            Work::Route(_) => false,
+        };
+        let moves = balance::moves(me, &pulse.working_at(is_ours), &pieces);
         for index in moves.let_go {
             let shard = &shards[index];
             if let Some(stop) = self.held.get(&(shard.stream_id, shard.shard.clone())) {
@@ -238,7 +240,7 @@ impl<'a> Work<'a> {
         let begun_at = Instant::now();
         for index in moves.take {
             self.take(me, &streams, &shards[index]).await?;
-            // The heart has to beat, however many there are to take. At least one was taken, however slow Postgres is.
+            // Who has what changes meanwhile. At least one was taken, however slow Postgres is.
             if begun_at.elapsed() >= self.intake.pace.round_interval {
                 return Ok(false);
             }
@@ -261,6 +263,18 @@ impl<'a> Work<'a> {
             ledger.report_shards(&self.intake.status.reports()).await?;
         }
         Ok(true)
+    }
+
+    /// A shard weighs something because it is polled, and more the more records come.
+    fn piece(&self, shard: &OpenShard) -> Piece {
+        let key = (shard.stream_id, shard.shard.clone());
+        Piece {
+            is_ready: shard.is_ready,
+            worker: shard.worker,
+            wanted_by: shard.wanted_by,
+            is_left: self.intake.status.unread_for(&key) >= self.intake.pace.left_after,
+            weight: IDLE_WEIGHT + f64::from(shard.records_per_s) / RECORDS_PER_WEIGHT,
+        }
     }
 
     /// Takes a shard and has it read.
@@ -340,17 +354,11 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Stops reading, lets go of everything, and leaves.
+    /// Stops reading and lets go of everything.
     async fn leave(mut self) -> Result<(), IntakeError> {
         self.held.values().for_each(CancellationToken::cancel);
         while let Some(ended) = self.tasks.join_next().await {
             self.settle(ended).await?;
-        }
-        if let Some(worker) = self.worker {
-            let left = tokio::time::timeout(LEAVE_TIMEOUT, self.intake.ledger.leave_worker(worker));
-            if !matches!(left.await, Ok(Ok(()))) {
-                tracing::debug!("the worker could not leave; others wait until its time is over");
-            }
         }
         Ok(())
     }

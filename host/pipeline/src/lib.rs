@@ -7,8 +7,9 @@
 //!                                                   └──────▶ index ── finds the entries of an item
 //! ```
 //!
-//! Intake, each route, the publisher and the index are tasks that know nothing of each other. What passes between them passes through
-//! the ledger: a broken sink, plugin or route never stops recording.
+//! Intake, routes, the publisher and the index are tasks that know nothing of each other. What passes between them passes through
+//! the ledger: a broken sink, plugin or route never stops recording. Processes share the shards that are read and the partitions of
+//! routes, by the same rules ([`Heart`] says who is alive, `balance` who should have what).
 //!
 //! # Invariants
 //!
@@ -18,11 +19,13 @@
 //! - Everything here may be killed at any instruction. What was in hand is done again, under the same ids.
 
 mod activity;
+mod balance;
 mod clock;
 mod eraser;
 mod fault;
 mod feed;
 mod gate;
+mod heart;
 mod index;
 mod intake;
 mod pace;
@@ -37,6 +40,7 @@ pub use clock::{Clock, Steps};
 pub use eraser::EraserTask;
 pub use feed::Feed;
 pub use gate::{Gates, SinkSetup};
+pub use heart::{Heart, HeartPace, Member};
 pub use index::IndexTask;
 pub use intake::{
     Again, AgainError, AnnotatorError, AtGap, Images, Intake, IntakeError, IntakeFigures, IntakePace, IntakePlugin,
@@ -50,7 +54,7 @@ pub use publisher::{
 };
 pub use route::{
     DeliveryState, ExplainError, Explained, ExplainedChange, ExplainedDecision, ExplainedDelivery, ExplainedMiss,
-    Rehearsal, RehearsalError, Rehearsed, RouteError, RouteSettings, RouteTask, TableDigests, TableError, Trial,
-    TrialError, give_tables, newest_tables,
+    Rehearsal, RehearsalError, Rehearsed, RouteError, RouteSettings, Routes, RoutesPace, TableDigests, TableError,
+    Trial, TrialError, give_tables, newest_tables,
 };
 pub use scrub::{ScrubTask, Scrubbed};

@@ -1,4 +1,4 @@
-//! The way out: one task per route reads the ledger behind its cursor, decides, delivers, and moves the cursor.
+//! The way out: one task per partition of a route reads the ledger behind its cursor, decides, delivers, and moves the cursor.
 //!
 //! ```text
 //! entries ─▶ cut where the version changes ─▶ event pattern ─▶ plugin ─▶ deliveries ─▶ a line for each sink ─▶ sinks
@@ -6,6 +6,9 @@
 //!                                                      dead letters, parked ┴──────────────┘
 //!                                                      and cursor, in one transaction  (books)
 //! ```
+//!
+//! A route is one partition, or several that processes share: each has the items of some lanes (`share`). What is said of a route
+//! below holds for each partition.
 //!
 //! Reading, sending and writing go on side by side. What is in memory is bounded: past that nothing is read, for the ledger is the
 //! queue.
@@ -24,6 +27,7 @@ mod line;
 mod reader;
 mod rehearsal;
 mod router;
+mod share;
 mod tables;
 mod trial;
 mod version;
@@ -32,10 +36,8 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
-use weir_ledger::{DatabaseError, Ledger};
-use weir_model::Position;
+use weir_ledger::{Consumer, DatabaseError, Ledger, Partition};
 use weir_routing::RetrySchedule;
-use weir_runtime::Runtime;
 
 pub use self::explain::{
     DeliveryState, ExplainError, Explained, ExplainedChange, ExplainedDecision, ExplainedDelivery, ExplainedMiss,
@@ -43,90 +45,87 @@ pub use self::explain::{
 use self::line::Rules;
 use self::reader::Reader;
 pub use self::rehearsal::{Rehearsal, RehearsalError, Rehearsed};
-use self::router::Router;
+use self::router::{Ended, Router};
+pub use self::share::{Routes, RoutesPace};
 pub use self::tables::{TableDigests, TableError, give_tables, newest_tables};
 pub use self::trial::{Trial, TrialError};
-use crate::gate::Gates;
-use crate::{Activities, Feed};
+use self::version::Versions;
+use crate::heart::Member;
 
 /// What a route is made of, besides what the ledger knows of it.
+#[derive(Clone, Debug)]
 pub struct RouteSettings {
     /// Its name. What it does stands in the ledger, as versions of it.
     pub name: String,
     /// When a failed delivery is tried again, and when it is given up.
     pub retry: RetrySchedule,
-    /// Deliveries that may wait behind their item, at most. Past that the route waits at its cursor.
+    /// Deliveries that may wait behind their item, at most. Past that the route waits at its cursor. Its partitions have equal
+    /// parts of it.
     pub parked_max: NonZeroUsize,
 }
 
-/// Routes the changes of a ledger, by whatever versions of the route the ledger names.
-pub struct RouteTask {
-    name: String,
-    ledger: Ledger,
-    reader: Reader,
-    rules: Rules,
-    parked_max: NonZeroUsize,
-}
-
-/// Why a route ended by itself.
+/// Why routing ended by itself. Everything settled so far is settled.
 #[derive(Debug, thiserror::Error)]
 pub enum RouteError {
-    /// Another process has the route now.
-    #[error("route {0} was taken over by another process")]
-    Fenced(String),
-    /// Postgres failed before the route could begin.
-    #[error("the route cannot begin")]
-    Database(#[from] DatabaseError),
+    /// A task panicked. Each cursor stands where it was settled last.
+    #[error("a task of the routes failed")]
+    Task(#[source] tokio::task::JoinError),
 }
 
-impl RouteTask {
-    /// A route by name. What it does stands in the ledger, as versions of it.
-    #[must_use]
-    pub fn new(
-        settings: RouteSettings,
-        feed: Arc<Feed>,
-        runtime: Runtime,
-        gates: Arc<Gates>,
-        activities: Activities,
+/// Routes the changes of a partition, by whatever versions of the route the ledger names.
+struct PartitionTask {
+    partition: Partition,
+    ledger: Ledger,
+    member: Member,
+    reader: Reader,
+    rules: Rules,
+    parked_max: usize,
+}
+
+/// How routing a partition ended.
+enum PartitionEnd {
+    /// In good order; it is still ours. Or its time is over: the route has another number of partitions behind its cursor.
+    Stopped(Consumer),
+    /// Another process has it.
+    Fenced,
+    /// It could not begin.
+    Failed(Consumer, DatabaseError),
+}
+
+impl PartitionTask {
+    /// One of so many partitions of a route.
+    fn new(
+        routes: &Routes,
+        (settings, versions): &(RouteSettings, Versions),
+        partition: Partition,
+        parts: usize,
     ) -> Self {
-        let name = settings.name;
+        let (feed, activities) = (Arc::clone(&routes.feed), &routes.activities);
+        let reader = Reader::new(partition.clone(), parts, feed, versions.clone(), activities.clone());
         Self {
-            ledger: feed.ledger().clone(),
-            reader: Reader::new(name.clone(), feed, runtime, activities.clone()),
+            ledger: routes.ledger.clone(),
+            member: routes.member.clone(),
+            reader,
             rules: Rules {
-                route: name.clone(),
-                gates,
-                retry: settings.retry,
-                activities,
+                route: settings.name.clone(),
+                gates: Arc::clone(&routes.gates),
+                retry: settings.retry.clone(),
+                activities: activities.clone(),
             },
-            name,
-            parked_max: settings.parked_max,
+            partition,
+            parked_max: settings.parked_max.get().div_ceil(parts.max(1)),
         }
     }
 
-    /// Routes until `stop` is cancelled. What is in its way is waited out, at the cursor.
-    ///
-    /// Stopping waits for the requests in hand; what waits for another attempt is attempted again at the next start, under the
-    /// same ids.
-    ///
-    /// # Errors
-    ///
-    /// Another process took the route over.
-    pub async fn run(self, stop: CancellationToken) -> Result<(), RouteError> {
-        // Before its first version a route has nothing to do.
-        let begins = self
-            .ledger
-            .route_versions(&self.name)
-            .await?
-            .first()
-            .map_or(Position(0), |first| first.from_position);
-        let consumer = self
-            .ledger
-            .claim_consumer(&format!("route:{}", self.name), begins)
-            .await?;
+    async fn run(self, consumer: Consumer, stop: CancellationToken) -> PartitionEnd {
         // Nothing is sent before this is known, or what waits behind its item would be overtaken.
-        let parked = self.ledger.parked_items(&self.name).await?;
-        self.rules.gates.look(&self.ledger).await?;
-        Router::new(self, consumer, &parked).run(&stop).await
+        let parked = match self.ledger.parked_items(&self.partition).await {
+            Ok(parked) => parked,
+            Err(error) => return PartitionEnd::Failed(consumer, error),
+        };
+        match Router::new(self, consumer, &parked).run(&stop).await {
+            Ended::Stopped(consumer) => PartitionEnd::Stopped(consumer),
+            Ended::Fenced => PartitionEnd::Fenced,
+        }
     }
 }

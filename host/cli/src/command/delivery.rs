@@ -1,10 +1,13 @@
 //! `weir route` and `weir sink`: how far routes are, what waits, and what is stopped for a while.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use jiff::Timestamp;
-use weir_api::{ParkedDeliveries, PauseState, Paused, ReasonRequest, RouteState, Routes, SinkState, Sinks};
+use weir_api::{
+    ParkedDeliveries, PauseState, Paused, ReasonRequest, RoutePartition, RouteState, Routes, SinkState, Sinks,
+};
 
 use crate::args::{RouteArgs, RouteCommand, SinkArgs, SinkCommand};
 use crate::client::Client;
@@ -61,6 +64,7 @@ fn print_route(route: &RouteState) {
         printable(&route.sinks.join(", ")),
         route.position,
     );
+    print_partitions(&route.partitions);
     if route.parked > 0 {
         say!(
             "    {} deliveries of {} items are parked: weir route parked {}",
@@ -88,6 +92,27 @@ fn print_route(route: &RouteState) {
         say!("    sends positions {} to {} once more", replay.next, replay.until - 1);
     }
     print_pause(route.paused.as_ref());
+}
+
+/// Says who routes, where it is not simply one process.
+fn print_partitions(partitions: &[RoutePartition]) {
+    let mut by_worker: BTreeMap<Option<&str>, usize> = BTreeMap::new();
+    for partition in partitions {
+        *by_worker.entry(partition.worker.as_deref()).or_default() += 1;
+    }
+    let free = by_worker.remove(&None);
+    if by_worker.is_empty() {
+        say!("    NOBODY routes it: no process that runs is configured for it");
+    } else if let Some(count) = free {
+        say!("    NOBODY routes {count} of its {} partitions", partitions.len());
+    }
+    if partitions.len() > 1 && !by_worker.is_empty() {
+        let shares = by_worker.into_iter();
+        let shares: Vec<String> = shares
+            .map(|(worker, count)| format!("{count} at {}", printable(worker.unwrap_or_default())))
+            .collect();
+        say!("    {} partitions: {}", partitions.len(), shares.join(", "));
+    }
 }
 
 async fn list_sinks(client: &Client, json: bool) -> Result<ExitCode> {

@@ -5,15 +5,11 @@
 //! [source.x] ──▶ annotator: the same for the plugin at intake
 //! ```
 
-use std::sync::Arc;
-
 use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
 use serde_json::Value;
 use weir_ledger::{ConfiguredRoute, Ledger, RouteDefinition, RouteVersion, StoredPlugin};
-use weir_pipeline::{
-    Activities, Activity, Feed, Gates, IntakePlugin, RouteSettings, RouteTask, TableDigests, give_tables, newest_tables,
-};
+use weir_pipeline::{Activities, Activity, IntakePlugin, TableDigests, give_tables, newest_tables};
 use weir_runtime::{Hook, Runtime};
 
 use crate::config::{Loaded, RouteConfig, SourceConfig};
@@ -36,20 +32,6 @@ struct CheckedPlugin {
 }
 
 impl RouteHandle {
-    pub(super) fn task(&self, name: &str, route: &RouteConfig, feed: &Arc<Feed>, gates: &Arc<Gates>) -> RouteTask {
-        RouteTask::new(
-            RouteSettings {
-                name: name.to_owned(),
-                retry: route.retry.clone(),
-                parked_max: route.parked_max,
-            },
-            Arc::clone(feed),
-            self.runtime.clone(),
-            Arc::clone(gates),
-            self.activities.clone(),
-        )
-    }
-
     /// What the configuration says of a route, if it can run.
     pub(super) async fn check_route(
         &self,

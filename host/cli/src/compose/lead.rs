@@ -1,16 +1,15 @@
-//! What one process of a ledger does, while all share the recording: route, index, sign, erase, scrub.
+//! What one process of a ledger does, while all share the recording and the routes: index, sign, erase, scrub.
 //!
 //! Whoever has the ledger's mandate leads. The others stand by, tell what is signed, and one of them leads as soon as the
 //! mandate is free. A leader that lost the mandate without its notice, for its line to Postgres was cut or it froze, learns that
-//! when a consumer is fenced: it resigns, and stands by. It goes on recording.
+//! when the index is fenced: it resigns, and stands by. It goes on recording and routing.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
 use tokio_util::sync::CancellationToken;
 use weir_ledger::{ConsumerError, Ledger, Mandate};
-use weir_pipeline::{EraserTask, Gates, IndexTask, Publisher, RouteError, RouteTask, ScrubTask};
+use weir_pipeline::{EraserTask, IndexTask, Publisher, ScrubTask};
 
 use super::team::Team;
 
@@ -23,10 +22,6 @@ const LEAD_GRACE: Duration = Duration::from_secs(18);
 /// Everything that one process does for all.
 pub(super) struct Lead {
     pub(super) ledger: Ledger,
-    /// The sinks.
-    pub(super) gates: Arc<Gates>,
-    /// Makes the routes' tasks, each time that this process leads.
-    pub(super) routes: Box<dyn Fn() -> Vec<RouteTask> + Send + Sync>,
     pub(super) publisher: Publisher,
     pub(super) eraser: EraserTask,
     pub(super) scrub: ScrubTask,
@@ -62,14 +57,6 @@ impl Lead {
 
     async fn lead(&mut self, stop: CancellationToken) -> Result<()> {
         let mut team = Team::new(stop.clone());
-        for route in (self.routes)() {
-            team.spawn("route", route.run(stop.clone()));
-        }
-        let (gates, ledger, stop_keeping) = (Arc::clone(&self.gates), self.ledger.clone(), stop.clone());
-        team.spawn("sinks", async move {
-            gates.keep(&ledger, &stop_keeping).await;
-            anyhow::Ok(())
-        });
         team.spawn("index", IndexTask::new(self.ledger.clone()).run(stop.clone()));
         team.spawn("eraser", self.eraser.clone().run(stop.clone()));
         team.spawn("scrubber", self.scrub.clone().run(stop.clone()));
@@ -87,7 +74,6 @@ impl Lead {
 /// Whether a task ended because another process has what it worked on.
 fn is_fenced(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(ConsumerError::Fenced { .. }))
-        || matches!(error.downcast_ref(), Some(RouteError::Fenced(_)))
 }
 
 /// Waits until no other process leads. Failures are waited out.
@@ -99,7 +85,7 @@ async fn take_mandate(ledger: &Ledger) -> Mandate {
             Ok(None) if !told => {
                 tracing::info!(
                     ledger = %ledger.name(),
-                    "another weir routes and signs; this one shares the recording, and is standing by to take over the rest"
+                    "another weir signs; this one shares the recording and the routes, and is standing by to take over the rest"
                 );
                 told = true;
             }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use weir_api::{Token, TrustedKey};
 use weir_evidence::{LedgerSecret, SignatureType, VerifierKey, WithholdKey};
+use weir_ledger::FailurePolicy;
 use weir_model::is_reserved;
 use weir_pipeline::{Guard, PublisherSettings, Witness};
 use weir_routing::{DetailTemplate, Pattern};
@@ -21,6 +22,9 @@ const DEFAULT_CONFIG: &str = "weir.toml";
 
 /// Sinks of one route. Their names stand in an entry of the ledger.
 const SINKS_MAX: usize = 64;
+
+/// Partitions of a route, at most: each has a cursor that is settled by itself.
+const PARTITIONS_MAX: u8 = 64;
 
 /// Which configuration file.
 #[derive(Clone, Debug, clap::Args)]
@@ -238,6 +242,16 @@ impl Loaded {
                 route.sinks.len() <= SINKS_MAX,
                 "[route.{name}] has {} `sinks`, at most {SINKS_MAX} are taken: make several routes of it",
                 route.sinks.len()
+            );
+            let partitions = route.partitions.get();
+            ensure!(
+                partitions <= PARTITIONS_MAX,
+                "[route.{name}] has {partitions} `partitions`, at most {PARTITIONS_MAX} are taken"
+            );
+            ensure!(
+                partitions == 1 || route.failure != FailurePolicy::Halt,
+                "[route.{name}] halts where its plugin fails, and has {partitions} `partitions`: the others would go on. Give it 1, or \
+                 another `failure`"
             );
             for sink in &route.sinks {
                 ensure!(

@@ -13,7 +13,7 @@ use super::AwsConfig;
 /// `[sink.<name>]`: where events go.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct SinkConfig {
-    /// Events that it gets in a second, at most, from all routes of a process together. Default: as many as it takes.
+    /// Events that it gets in a second, at most, from all routes and all processes together. Default: as many as it takes.
     pub(crate) messages_per_second: Option<NonZeroU32>,
 
     /// What it is.

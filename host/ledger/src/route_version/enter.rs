@@ -117,6 +117,7 @@ impl Ledger {
                 "granted": configured.granted,
                 "template": definition.template.as_ref().map(|template| hex::encode(Sha256::digest(template))),
                 "sinks": definition.sinks,
+                "partitions": definition.partitions,
                 "failure": definition.failure,
             });
             if let Some(projection) = &definition.projection {

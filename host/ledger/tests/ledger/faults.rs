@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use expect_test::expect;
 use jiff::Timestamp;
 use weir_ledger::{
-    ConsumerError, DeadLetter, DeadLetterSelection, Parked, Redriven, Replay, Replayed, RouteDefinition, Settlement,
+    ConsumerError, DeadLetter, DeadLetterSelection, Parked, Partition, Redriven, Replay, Replayed, RouteDefinition,
+    Settlement,
 };
 use weir_model::Position;
 
@@ -216,7 +217,13 @@ async fn a_replay_moves_together_with_what_it_parks_whatever_was_cut() {
     world.ledger.order_replay(&replay, "their outage").await.unwrap();
     at_every_cut(&world, async |case| {
         let mut consumer = case.process.claim_consumer("route:mail", Position(0)).await.unwrap();
-        let before = world.ledger.replay("mail").await.unwrap().unwrap().next;
+        let before = world
+            .ledger
+            .replay(&Partition::whole("mail"))
+            .await
+            .unwrap()
+            .unwrap()
+            .next;
         let settlement = Settlement {
             parked: vec![parked(before)],
             replayed: Some(Replayed {
@@ -232,7 +239,13 @@ async fn a_replay_moves_together_with_what_it_parks_whatever_was_cut() {
         let mut consumer = world.ledger.claim_consumer("route:mail", Position(0)).await.unwrap();
         for _ in 0..2 {
             let waiting = world.ledger.parked(Some("mail"), None, 1000).await.unwrap();
-            let next = world.ledger.replay("mail").await.unwrap().unwrap().next;
+            let next = world
+                .ledger
+                .replay(&Partition::whole("mail"))
+                .await
+                .unwrap()
+                .unwrap()
+                .next;
             assert_eq!(waiting.len() as u64, next.0);
             world
                 .ledger
@@ -251,7 +264,7 @@ async fn a_replay_moves_together_with_what_it_parks_whatever_was_cut() {
     };
     let mut consumer = world.ledger.claim_consumer("route:mail", Position(0)).await.unwrap();
     world.ledger.settle(&mut consumer, Position(90), &all).await.unwrap();
-    assert_eq!(world.ledger.replay("mail").await.unwrap(), None);
+    assert_eq!(world.ledger.replay(&Partition::whole("mail")).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -359,6 +372,7 @@ async fn a_route_version_cut_anywhere_and_entered_again_is_one_version() {
             template: None,
             projection: None,
             sinks: vec![format!("sink-{}", case.number)],
+            partitions: std::num::NonZeroU8::MIN,
         };
         let configured = planned(&world.ledger, "mail", &definition, None).await;
         case.arm();

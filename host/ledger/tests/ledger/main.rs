@@ -42,5 +42,6 @@ mod same_bytes;
 mod consumers;
 mod item_index;
 mod leases;
+mod route_partitions;
 mod route_versions;
 mod withheld;

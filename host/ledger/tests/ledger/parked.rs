@@ -1,7 +1,7 @@
 //! What is parked: in order, by item, a page at a time.
 
 use jiff::Timestamp;
-use weir_ledger::{Consumer, Ledger, Parked, ParkedPlace, Settlement, Tried};
+use weir_ledger::{Consumer, Ledger, Parked, ParkedPlace, Partition, Settlement, Tried};
 use weir_model::Position;
 
 use crate::support::World;
@@ -55,7 +55,7 @@ async fn an_item_is_due_when_its_first_delivery_is_and_comes_in_order() {
         ..parked(3, A, "hook")
     };
     let mut consumer = park(ledger, vec![failing, parked(5, A, "hook"), parked(4, B, "hook")]).await;
-    let mut items = ledger.parked_items("mail").await.unwrap();
+    let mut items = ledger.parked_items(&Partition::whole("mail")).await.unwrap();
     items.sort_by_key(|item| item.token);
     let told: Vec<_> = items.iter().map(|item| (item.count, item.due_at)).collect();
     assert_eq!(told, [(2, Some(tried(50).due_at)), (1, None)]);
@@ -66,7 +66,7 @@ async fn an_item_is_due_when_its_first_delivery_is_and_comes_in_order() {
         ..Settlement::default()
     };
     ledger.settle(&mut consumer, Position(9), &earlier).await.unwrap();
-    let items = ledger.parked_items("mail").await.unwrap();
+    let items = ledger.parked_items(&Partition::whole("mail")).await.unwrap();
     assert!(items.iter().all(|item| item.due_at.is_none()), "{items:?}");
     let of_item = ledger.parked_of("mail", "hook", &[A, B], 2).await.unwrap();
     assert_eq!(names(&of_item), ["1-hook", "3-hook", "4-hook"]);
@@ -77,7 +77,7 @@ async fn an_item_is_due_when_its_first_delivery_is_and_comes_in_order() {
         ..Settlement::default()
     };
     ledger.settle(&mut consumer, Position(9), &changed).await.unwrap();
-    let items = ledger.parked_items("mail").await.unwrap();
+    let items = ledger.parked_items(&Partition::whole("mail")).await.unwrap();
     assert_eq!(items.len(), 1);
     assert_eq!((items[0].count, items[0].due_at), (3, Some(tried(70).due_at)));
     let at_sinks = ledger.parked_at_sinks().await.unwrap();

@@ -1,5 +1,7 @@
 //! Plugins that are uploaded, promoted and rolled back: each is an entry, and a version that the configuration does not undo.
 
+use std::num::NonZeroU8;
+
 use expect_test::expect;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -35,7 +37,7 @@ fn named(name: &str) -> NewUpload {
 }
 
 /// A route that its configuration gives this plugin, this plugin configuration and this sink.
-fn configured(plugin: Option<&StoredPlugin>, plugin_config: &str, sink: &str) -> RouteDefinition {
+pub(crate) fn configured(plugin: Option<&StoredPlugin>, plugin_config: &str, sink: &str) -> RouteDefinition {
     RouteDefinition {
         source: "shop".to_owned(),
         pattern: None,
@@ -45,6 +47,7 @@ fn configured(plugin: Option<&StoredPlugin>, plugin_config: &str, sink: &str) ->
         template: None,
         projection: None,
         sinks: vec![sink.to_owned()],
+        partitions: NonZeroU8::MIN,
         failure: FailurePolicy::default(),
     }
 }
@@ -152,7 +155,7 @@ async fn each_step_is_an_entry_and_the_version_begins_with_it() {
     let steps = steps(&world.ledger).await;
     let steps = steps.iter().map(|(what, detail)| format!("{what} {detail}"));
     expect![[r#"
-        route-configured {"config":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","failure":"dead-letter","granted":{"reads":["new /total"]},"halted_at":null,"lookups":{},"pattern":null,"plugin":"ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb","route":"mail","sinks":["one"],"source":"shop","template":null,"version":1}
+        route-configured {"config":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","failure":"dead-letter","granted":{"reads":["new /total"]},"halted_at":null,"lookups":{},"partitions":1,"pattern":null,"plugin":"ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb","route":"mail","sinks":["one"],"source":"shop","template":null,"version":1}
         plugin-uploaded {"name":"b","plugin":"3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d","signer":null,"version":"1.0.0"}
         plugin-promoted {"config":"5e09573f5f73553f6c8b1ca04e84f7895753cd5ede364072cd2476549eefc4a4","granted":{"reads":["new /status"]},"halted_at":null,"lookups":{},"plugin":"3e23e8160039594a33894f6564e1b1348bbd7a0088d42c4acb73eeaed59c009d","reason":"a test","rolls_back_to":null,"route":"mail","version":2}
         plugin-rolled-back {"config":"44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a","granted":null,"halted_at":null,"lookups":{},"plugin":"ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb","reason":"it dropped orders","rolls_back_to":1,"route":"mail","version":3}"#]]

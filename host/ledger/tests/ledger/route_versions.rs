@@ -1,5 +1,7 @@
 //! What a route does with a position is decided by the position.
 
+use std::num::NonZeroU8;
+
 use expect_test::expect;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
@@ -19,6 +21,7 @@ fn to(sink: &str) -> RouteDefinition {
         template: None,
         projection: None,
         sinks: vec![sink.to_owned()],
+        partitions: NonZeroU8::MIN,
         failure: FailurePolicy::default(),
     }
 }

@@ -17,6 +17,8 @@ pub(crate) struct RecordedChange {
     pub(crate) shard: ShardId,
     pub(crate) sequence: SequenceNumber,
     pub(crate) item: ItemToken,
+    /// Its lane: says in which partition it is.
+    pub(crate) lane: u8,
     /// Number of the key that seals its body.
     pub(crate) body_key: Option<i64>,
     /// As a plugin reads it.
@@ -78,6 +80,8 @@ impl RecordedChange {
             shard: origin.shard,
             sequence,
             item,
+            // Every change has one: the verifier says where one has not.
+            lane: recorded.lane.unwrap_or_default(),
             body_key: recorded.body_key,
             change: Arc::new(BatchChange { change, who }),
         })

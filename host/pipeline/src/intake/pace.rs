@@ -7,11 +7,10 @@ use jiff::SignedDuration;
 /// How often a worker asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IntakePace {
-    /// Between two beats, and looks at who reads what.
+    /// Between two looks at who reads what.
     pub round_interval: Duration,
-    /// How long a worker may read without a beat that arrived. Below the time after which others take its shards
-    /// (`LedgerSettings::lease_expiry`).
-    pub unsure_after: Duration,
+    /// How long others have to take a free shard before a worker takes more than its share.
+    pub left_after: Duration,
     /// Between two reports of how shards do.
     pub report_interval: Duration,
     /// Between two questions for a stream's shards while nothing happens. A shard that ends has its stream asked at once.
@@ -34,7 +33,7 @@ impl Default for IntakePace {
     fn default() -> Self {
         Self {
             round_interval: Duration::from_secs(2),
-            unsure_after: Duration::from_secs(5),
+            left_after: Duration::from_secs(10),
             report_interval: Duration::from_secs(10),
             describe_interval: Duration::from_secs(10),
             doubt_interval: Duration::from_secs(1),

@@ -155,6 +155,11 @@ impl IntakeStatus {
         }
     }
 
+    /// How long nobody has read a shard that may be read, as far as this process saw.
+    pub(super) fn unread_for(&self, shard: &(i32, ShardId)) -> Duration {
+        self.lock().unread.get(shard).map(Instant::elapsed).unwrap_or_default()
+    }
+
     /// These shards may be read, and nobody reads them; of no others is that so.
     pub(super) fn unread(&self, shards: impl Iterator<Item = (i32, ShardId)>) {
         let mut state = self.lock();

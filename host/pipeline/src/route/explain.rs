@@ -9,7 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use weir_evidence::EntryKind;
-use weir_ledger::{DatabaseError, DeadLetter, Ledger, Parked, ReadError};
+use weir_ledger::{DatabaseError, DeadLetter, Ledger, Parked, PartitionState, ReadError};
 use weir_model::{Operation, Position};
 use weir_routing::{Explanation, Subject};
 use weir_runtime::{HostError, Runtime};
@@ -195,6 +195,16 @@ impl From<VersionError> for ExplainError {
     }
 }
 
+/// Whether the partition that has the lane passed a position; of what has none, whether all did.
+fn is_passed(states: &[PartitionState], route: &str, lane: Option<u8>, position: Position) -> bool {
+    let of_route = states.iter().filter(|state| state.partition.route == route);
+    let cursors = of_route.filter(|state| lane.is_none_or(|lane| state.partition.holds(lane)));
+    cursors
+        .map(|state| state.next)
+        .min()
+        .is_some_and(|next| next > position)
+}
+
 impl Explained {
     /// Says what `route` makes of the change at `position`.
     ///
@@ -212,11 +222,9 @@ impl Explained {
         if position.0 >= size {
             return Err(ExplainError::NoEntry { position, size });
         }
-        let name = format!("route:{route}");
-        let cursors = ledger.cursors().await?;
-        let is_passed = cursors
-            .iter()
-            .any(|cursor| cursor.name == name && cursor.next > position);
+        let entries = ledger.read_all_at(&[position.0.cast_signed()]).await?;
+        let lane = entries.first().and_then(|entry| entry.lane);
+        let is_passed = is_passed(&ledger.partitions().await?, route, lane, position);
         let mut explained = Self {
             position: position.0,
             route: route.to_owned(),

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use tokio::time::Instant;
-use weir_ledger::{DatabaseError, DeadLetter, Erasing, Ledger, Parked, ReadError, TokenBytes};
+use weir_ledger::{DatabaseError, DeadLetter, Erasing, Ledger, Parked, Partition, ReadError, TokenBytes};
 use weir_model::Position;
-use weir_runtime::{HostError, Runtime};
+use weir_runtime::HostError;
 
 pub(super) use self::ordered::Resent;
 use super::decide::{self, Decided, Delivery};
@@ -36,6 +36,9 @@ const ERASED_IN_PART: (&str, &str) = (
 /// else.
 pub(super) struct Reader {
     route: String,
+    partition: Partition,
+    /// How many there are.
+    parts: usize,
     ledger: Ledger,
     feed: Arc<Feed>,
     versions: Versions,
@@ -44,6 +47,15 @@ pub(super) struct Reader {
     halted: Option<(Position, u32)>,
     /// Entries routed at a time: fewer where a plugin fails on many changes, for finding them has its limit.
     window_entries: u16,
+}
+
+/// What is next for a partition.
+pub(super) enum Next {
+    Window(Window),
+    /// There is nothing yet, or the route halts there.
+    Nothing,
+    /// From there on the route has another number of partitions.
+    Over,
 }
 
 /// What was decided about the entries from the cursor on.
@@ -105,10 +117,18 @@ impl From<DatabaseError> for Hindrance {
 }
 
 impl Reader {
-    pub(super) fn new(route: String, feed: Arc<Feed>, runtime: Runtime, activities: Activities) -> Self {
+    pub(super) fn new(
+        partition: Partition,
+        parts: usize,
+        feed: Arc<Feed>,
+        versions: Versions,
+        activities: Activities,
+    ) -> Self {
         Self {
-            versions: Versions::new(route.clone(), Arc::clone(&feed), runtime),
-            route,
+            versions,
+            route: partition.route.clone(),
+            partition,
+            parts,
             ledger: feed.ledger().clone(),
             feed,
             activities,
@@ -117,8 +137,8 @@ impl Reader {
         }
     }
 
-    /// Decides about the entries from `next` on, up to the route's next version. `None` if there are none, or if it halts there.
-    pub(super) async fn window(&mut self, next: Position) -> Result<Option<Window>, Hindrance> {
+    /// Decides about the entries from `next` on, up to the route's next version.
+    pub(super) async fn window(&mut self, next: Position) -> Result<Next, Hindrance> {
         loop {
             match self.try_window(next).await {
                 Err(Hindrance::Plugin(HostError::TooMuchPoison)) if self.window_entries > 1 => {
@@ -130,29 +150,32 @@ impl Reader {
                         "the plugin fails on many changes; they are routed fewer at a time"
                     );
                 }
-                Ok(Some(window)) => {
+                Ok(Next::Window(window)) => {
                     self.window_entries = self.window_entries.saturating_mul(2).min(PAGE_ENTRIES_MAX);
-                    return Ok(Some(window));
+                    return Ok(Next::Window(window));
                 }
                 outcome => return outcome,
             }
         }
     }
 
-    async fn try_window(&mut self, next: Position) -> Result<Option<Window>, Hindrance> {
+    async fn try_window(&mut self, next: Position) -> Result<Next, Hindrance> {
         let Some(mut stretch) = self.feed.stretch(next, self.window_entries).await? else {
-            return Ok(None);
+            return Ok(Next::Nothing);
         };
         // Versions are entered under the head's lock: those read now are all there are for these positions.
         let (version, until) = self.versions.at(next).await?.ok_or(Hindrance::NoVersion(next))?;
+        if usize::from(version.stored.definition.partitions.get()) != self.parts {
+            return Ok(Next::Over);
+        }
         if let Some(until) = until {
             stretch.cut(until);
         }
         if self.halted == Some((next, version.stored.version)) {
             // Until there is another version.
-            return Ok(None);
+            return Ok(Next::Nothing);
         }
-        let taken = stretch.taken_by(&version.subscription);
+        let taken = stretch.taken_by(&version.subscription, &self.partition);
         let decided = decide::decide(&self.route, &version, taken, &self.activities).await?;
         fault::point("before-send");
         let halt = decided.halt.map(|(position, code)| Halt {
@@ -161,7 +184,7 @@ impl Reader {
             code,
         });
         self.halted = halt.as_ref().map(|halt| (halt.position, halt.version));
-        Ok(Some(Window {
+        Ok(Next::Window(Window {
             next: halt.as_ref().map_or(stretch.until(), |halt| halt.position),
             read_at: stretch.read_at(),
             deliveries: decided.deliveries,

@@ -100,6 +100,7 @@ impl Rehearsal {
                 key_id: "rehearsal".to_owned(),
                 token: [0; 16],
             },
+            lane: 0,
             body_key: None,
             event: Event::of_change(&change.change, &change.who, context),
             change: Arc::new(change),

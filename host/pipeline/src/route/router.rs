@@ -1,4 +1,4 @@
-//! The loop of a route: reads, sends and writes side by side.
+//! The loop of a partition of a route: reads, sends and writes side by side.
 //!
 //! # Invariants
 //!
@@ -18,25 +18,40 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_ledger::{Consumer, Ledger, ParkedItem};
+use weir_model::Position;
 use weir_sinks::Outcome;
 
 use self::erasing::Looked;
 use self::reading::Read;
 use self::settling::Settled;
+use super::PartitionTask;
 use super::books::Books;
 use super::line::{Line, Request, Rules};
 use super::reader::{Halt, Reader};
-use super::{RouteError, RouteTask};
 use crate::fault;
+use crate::heart::Member;
 use crate::pace::Backoff;
 
 /// Longest request, above the time limit of any single call of a sink. A request that ran into it may have been taken, in parts
 /// if it was sent in parts.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(90);
 
-/// A route at work.
+/// How the loop ended.
+pub(super) enum Ended {
+    /// It was told to, or the partition's time is over. What was done is settled, as far as Postgres took it.
+    Stopped(Consumer),
+    /// Another process has the partition.
+    Fenced,
+}
+
+/// How long what is in memory is sent once it is told to stop, as long as the sinks take it. The less is left, the less is sent once
+/// more by whoever goes on.
+const DRAIN_MAX: Duration = Duration::from_secs(3);
+
+/// A partition at work.
 pub(super) struct Router {
     ledger: Ledger,
+    member: Member,
     rules: Rules,
     books: Books,
     lines: BTreeMap<String, Line>,
@@ -77,14 +92,18 @@ pub(super) struct Router {
     settle_at: Instant,
     /// The route halts once everything before is settled.
     halting: Option<Halt>,
+    /// From here on the route has another number of partitions: this one ends once everything before is settled.
+    over_at: Option<Position>,
+    is_over: bool,
 }
 
 impl Router {
-    pub(super) fn new(task: RouteTask, consumer: Consumer, parked: &[ParkedItem]) -> Self {
+    pub(super) fn new(task: PartitionTask, consumer: Consumer, parked: &[ParkedItem]) -> Self {
         let count = parked.iter().map(|item| item.count).sum();
         let mut router = Self {
-            books: Books::new(task.name, consumer.next, count, task.parked_max.get()),
+            books: Books::new(task.partition.route, consumer.next, count, task.parked_max),
             ledger: task.ledger,
+            member: task.member,
             rules: task.rules,
             lines: BTreeMap::new(),
             requests: FuturesUnordered::new(),
@@ -110,6 +129,8 @@ impl Router {
             settle_backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(10)),
             settle_at: Instant::now(),
             halting: None,
+            over_at: None,
+            is_over: false,
         };
         for item in parked {
             let clock = router.rules.gates.clock();
@@ -123,28 +144,43 @@ impl Router {
         line_to(&mut self.lines, &self.rules, sink)
     }
 
-    pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<(), RouteError> {
+    pub(super) async fn run(mut self, stop: &CancellationToken) -> Ended {
+        let mut member = self.member.clone();
+        // Once it is told to stop.
+        let mut drain_until = None;
         let mut size = self.ledger.watch_size();
         let mut news = self.rules.gates.news();
         loop {
-            let is_stopping = stop.is_cancelled();
-            let is_paused = self.rules.gates.is_route_paused(&self.rules.route);
+            self.is_over |=
+                self.consumer.as_ref().map(|consumer| consumer.next) == self.over_at && self.over_at.is_some();
+            let is_stopping = stop.is_cancelled() || self.is_over;
+            let is_sure = self.member.is_sure();
+            let is_held = !is_sure || self.rules.gates.is_route_paused(&self.rules.route);
             if news.has_changed().unwrap_or(false) {
                 news.mark_unchanged();
                 self.doubt_erasures();
             }
-            if !is_stopping && !is_paused {
+            if is_stopping {
+                drain_until.get_or_insert_with(|| Instant::now() + DRAIN_MAX);
+            }
+            let drains = drain_until.is_none_or(|until| Instant::now() < until) && !self.is_over;
+            if drains && !is_held {
                 self.look_for_erasures();
                 if self.knows_erasures() {
                     self.send();
                 }
+            }
+            if !is_stopping && !is_held {
                 self.read();
             }
             self.settle(is_stopping);
-            if is_stopping && self.requests.is_empty() && self.settling.is_none() {
-                return Ok(());
+            if is_stopping
+                && self.requests.is_empty()
+                && let Some(consumer) = self.consumer.take_if(|_| self.settling.is_none())
+            {
+                return Ended::Stopped(consumer);
             }
-            let works = !is_stopping && !is_paused;
+            let works = !is_stopping && !is_held;
             let due = if works && self.knows_erasures() {
                 self.next_due()
             } else {
@@ -169,7 +205,9 @@ impl Router {
                 }
                 Some(settled) = at_work(&mut self.settling) => {
                     self.settling = None;
-                    self.settled(settled)?;
+                    if self.settled(settled).is_err() {
+                        return Ended::Fenced;
+                    }
                 }
                 () = clock.sleep_until(due) => {}
                 () = tokio::time::sleep_until(self.settle_at), if self.has_to_settle() => {}
@@ -182,6 +220,7 @@ impl Router {
                     self.has_grown = true;
                 }
                 _ = news.changed() => self.doubt_erasures(),
+                () = member.next_pulse(), if !is_sure => {}
                 () = stop.cancelled(), if !is_stopping => {}
             }
         }

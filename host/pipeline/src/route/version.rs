@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tokio::sync::Mutex;
 use weir_ledger::{DatabaseError, Ledger, RouteVersion};
 use weir_model::{Position, is_reserved};
 use weir_routing::{DetailTemplate, Pattern, PatternError, TemplateError};
@@ -14,13 +15,15 @@ use crate::feed::{Feed, Subscription};
 /// Versions that are kept loaded.
 const LOADED_MAX: usize = 4;
 
-/// Loads versions as positions ask for them, and keeps them.
+/// Loads versions of a route as positions ask for them, and keeps them. Clones share what is loaded.
+#[derive(Clone)]
 pub(super) struct Versions {
     route: String,
     feed: Arc<Feed>,
     ledger: Ledger,
     runtime: Runtime,
-    loaded: BTreeMap<u32, Arc<LoadedVersion>>,
+    /// Who has it loads, and who waits for it finds what was loaded.
+    loaded: Arc<Mutex<BTreeMap<u32, Arc<LoadedVersion>>>>,
 }
 
 /// A version that can route.
@@ -60,13 +63,13 @@ impl Versions {
             ledger: feed.ledger().clone(),
             feed,
             runtime,
-            loaded: BTreeMap::new(),
+            loaded: Arc::default(),
         }
     }
 
     /// The version that routes `position`, and the position at which the next one begins.
     pub(super) async fn at(
-        &mut self,
+        &self,
         position: Position,
     ) -> Result<Option<(Arc<LoadedVersion>, Option<Position>)>, VersionError> {
         let versions = self.ledger.route_versions(&self.route).await?;
@@ -79,8 +82,8 @@ impl Versions {
     }
 
     /// A version by its number.
-    pub(super) async fn numbered(&mut self, number: u32) -> Result<Option<Arc<LoadedVersion>>, VersionError> {
-        if let Some(loaded) = self.loaded.get(&number) {
+    pub(super) async fn numbered(&self, number: u32) -> Result<Option<Arc<LoadedVersion>>, VersionError> {
+        if let Some(loaded) = self.loaded.lock().await.get(&number) {
             return Ok(Some(Arc::clone(loaded)));
         }
         let versions = self.ledger.route_versions(&self.route).await?;
@@ -91,23 +94,24 @@ impl Versions {
     }
 
     /// The version that routes what is recorded now.
-    pub(super) async fn newest(&mut self) -> Result<Option<Arc<LoadedVersion>>, VersionError> {
+    pub(super) async fn newest(&self) -> Result<Option<Arc<LoadedVersion>>, VersionError> {
         match self.ledger.route_versions(&self.route).await?.last() {
             Some(stored) => self.loaded(stored).await.map(Some),
             None => Ok(None),
         }
     }
 
-    async fn loaded(&mut self, stored: &RouteVersion) -> Result<Arc<LoadedVersion>, VersionError> {
-        if let Some(loaded) = self.loaded.get(&stored.version) {
+    async fn loaded(&self, stored: &RouteVersion) -> Result<Arc<LoadedVersion>, VersionError> {
+        let mut all = self.loaded.lock().await;
+        if let Some(loaded) = all.get(&stored.version) {
             return Ok(Arc::clone(loaded));
         }
         let loaded = Arc::new(self.load(stored).await?);
         // The newest ones are asked for most; parked deliveries may ask for any.
-        while self.loaded.len() >= LOADED_MAX {
-            self.loaded.pop_first();
+        while all.len() >= LOADED_MAX {
+            all.pop_first();
         }
-        self.loaded.insert(stored.version, Arc::clone(&loaded));
+        all.insert(stored.version, Arc::clone(&loaded));
         Ok(loaded)
     }
 

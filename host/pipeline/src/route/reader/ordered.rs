@@ -56,7 +56,7 @@ impl Reader {
         if let Some(until) = until.flatten() {
             stretch.cut(until);
         }
-        let mut taken = stretch.taken_by(&version.subscription);
+        let mut taken = stretch.taken_by(&version.subscription, &self.partition);
         let is_meant = |change: &RecordedChange| replay.tokens.is_empty() || replay.tokens.contains(&change.item.token);
         taken.retain(|change| is_meant(change));
         // Each of them may go to every sink.
@@ -92,14 +92,15 @@ impl Reader {
         })
     }
 
-    /// The replay of this route that is ordered, if there is one.
+    /// The replay of this route that is ordered, if there is one and the partition is not through it.
     pub(in crate::route) async fn ordered_replay(&self) -> Result<Option<Replay>, Hindrance> {
-        Ok(self.ledger.replay(&self.route).await?)
+        let ordered = self.ledger.replay(&self.partition).await?;
+        Ok(ordered.filter(|replay| replay.next < replay.until))
     }
 
     /// Makes what is sent of dead letters that were ordered to be sent again, of at most so many.
     pub(in crate::route) async fn redriven(&mut self, count_max: u16) -> Result<Vec<Resent>, Hindrance> {
-        let letters = self.ledger.ordered_redrives(&self.route, count_max).await?;
+        let letters = self.ledger.ordered_redrives(&self.partition, count_max).await?;
         let mut all = Vec::with_capacity(letters.len());
         let mut seen = HashSet::new();
         let mut failed = None;

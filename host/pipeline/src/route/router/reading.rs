@@ -17,7 +17,7 @@ use super::{Router, line_to};
 use crate::problem::error_chain;
 use crate::route::decide::Delivery;
 use crate::route::line::Line;
-use crate::route::reader::{Hindrance, MadeAgain, Resent, Window};
+use crate::route::reader::{Hindrance, MadeAgain, Next, Resent, Window};
 
 /// How often the ledger is looked at for what other processes appended.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -36,7 +36,7 @@ const REDRIVEN_MAX: u16 = 100;
 
 /// What was read.
 pub(super) enum Read {
-    Window(Result<Option<Window>, Hindrance>),
+    Window(Result<Next, Hindrance>),
     Parked {
         sink: String,
         items: Vec<TokenBytes>,
@@ -114,6 +114,7 @@ impl Router {
     /// Whether entries may be read: it is time to look, and there is room for what they make.
     fn may_read(&self) -> bool {
         self.halting.is_none()
+            && self.over_at.is_none()
             && self.has_room()
             && self.books.ahead() < POSITIONS_MAX
             && Instant::now() >= self.look_at
@@ -184,7 +185,7 @@ impl Router {
     /// Takes over what was read.
     pub(super) fn take(&mut self, read: Read, begun: Instant) {
         match read {
-            Read::Window(Ok(Some(window))) => {
+            Read::Window(Ok(Next::Window(window))) => {
                 self.read_backoff.succeeded();
                 self.was_read(window.read_at);
                 self.books.scanned(window.next);
@@ -192,7 +193,11 @@ impl Router {
                 self.halting = window.halt;
                 self.place(window.deliveries);
             }
-            Read::Window(Ok(None)) => {
+            Read::Window(Ok(Next::Over)) => {
+                self.read_backoff.succeeded();
+                self.over_at = Some(self.books.next());
+            }
+            Read::Window(Ok(Next::Nothing)) => {
                 self.read_backoff.succeeded();
                 let wait = if self.has_grown { Duration::ZERO } else { LOOK_INTERVAL };
                 self.look_at = Instant::now() + wait;

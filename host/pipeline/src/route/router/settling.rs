@@ -9,7 +9,6 @@ use weir_model::Position;
 
 use super::Router;
 use crate::problem::error_chain;
-use crate::route::RouteError;
 use crate::route::reader::Halt;
 use crate::{Activity, fault};
 
@@ -18,6 +17,9 @@ const SETTLE_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Positions after which it is moved in any case.
 const SETTLE_POSITIONS: u64 = 1000;
+
+/// Another process has the partition.
+pub(super) struct Fenced;
 
 /// What became of a settlement.
 pub(super) struct Settled {
@@ -87,12 +89,12 @@ impl Router {
         );
     }
 
-    /// What was done is written down, or has to be written once more: all of it may be.
-    pub(super) fn settled(&mut self, settled: Settled) -> Result<(), RouteError> {
+    /// What was done is written down, or has to be written once more: all of it may be. Fails where another process has the partition.
+    pub(super) fn settled(&mut self, settled: Settled) -> Result<(), Fenced> {
         self.consumer = Some(settled.consumer);
         match settled.outcome {
             Ok(()) => {}
-            Err(ConsumerError::Fenced { .. }) => return Err(RouteError::Fenced(self.rules.route.clone())),
+            Err(ConsumerError::Fenced { .. }) => return Err(Fenced),
             Err(error) => {
                 tracing::warn!(
                     route = %self.rules.route,

@@ -13,21 +13,26 @@ use serde_json::Value;
 use weir_evidence::EntryKind;
 use weir_ledger::{DeadLetter, RecordedEntry};
 
-/// Everything that is wrong, one line each. Empty is well.
-pub(crate) fn findings(
+/// Everything that is wrong with the events that a sink took, of which these are the details; one line each. Empty is well.
+///
+/// # Panics
+///
+/// A detail has no position or no id of a delivery.
+#[must_use]
+pub fn delivered(
     entries: &[RecordedEntry],
-    taken: &[Value],
+    taken: &[&Value],
     dead: &[DeadLetter],
     refused: &BTreeSet<u64>,
 ) -> Vec<String> {
     let mut findings = Vec::new();
     let mut first_at: BTreeMap<u64, usize> = BTreeMap::new();
     let mut payloads: HashMap<&str, &Value> = HashMap::new();
-    for (index, event) in taken.iter().enumerate() {
-        let detail = &event["detail"];
-        first_at.entry(detail["position"].as_u64().unwrap()).or_insert(index);
-        let id = detail["delivery"].as_str().unwrap();
-        if payloads.insert(id, event).is_some_and(|before| before != event) {
+    for (index, detail) in taken.iter().copied().enumerate() {
+        let position = detail["position"].as_u64().expect("an event has a position");
+        first_at.entry(position).or_insert(index);
+        let id = detail["delivery"].as_str().expect("an event has a delivery");
+        if payloads.insert(id, detail).is_some_and(|before| before != detail) {
             findings.push(format!("{id} carries two payloads"));
         }
     }

@@ -1,40 +1,49 @@
-//! Who should read what: decided by each worker for itself, from what all see in Postgres.
+//! Who should have what, of shards and of partitions of routes: decided by each worker for itself, from what all see in Postgres.
 //!
 //! ```text
-//! free shards ──▶ whoever has less than its share takes them, each beginning at another place
+//! free pieces ──▶ whoever has less than its share takes them, each beginning at another place
+//! left over ────▶ whoever sees them: others may not be configured for them
 //! no free ones ─▶ whoever has least asks whoever has most, for at most half of the difference
 //! asked for ────▶ let go
 //! ```
 //!
-//! A shard weighs something because it is polled, and more the more records come. Nobody decides for others, so nothing
-//! has to be elected; two who decide alike meet in Postgres, where one of them is refused.
+//! Nobody decides for others, so nothing has to be elected; two who decide alike meet in Postgres, where one of them is refused.
 
 use std::collections::HashMap;
 
-use weir_ledger::{LiveWorker, OpenShard, WorkerId};
-
-/// Weight of a shard that is only polled.
-const IDLE_WEIGHT: f64 = 1.0;
-
-/// Records a second that weigh as much as a shard that is only polled.
-const RECORDS_PER_WEIGHT: f64 = 100.0;
+use weir_ledger::{LiveWorker, WorkerId};
 
 /// A difference below this share of the larger load is noise, not a reason to hand anything over.
 const NOISE: f64 = 0.1;
 
-/// What a worker should do now. Indexes are those of the shards it looked at.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Moves {
-    /// Free shards to take.
-    pub(super) take: Vec<usize>,
-    /// Shards of others to ask for.
-    pub(super) ask: Vec<usize>,
-    /// Own shards to hand over.
-    pub(super) let_go: Vec<usize>,
+/// What one worker at a time has.
+#[derive(Clone, Debug)]
+pub(crate) struct Piece {
+    /// It may be taken, should it be free.
+    pub(crate) is_ready: bool,
+    /// Who has it; `None` if nobody alive does.
+    pub(crate) worker: Option<WorkerId>,
+    /// Who alive asks for it.
+    pub(crate) wanted_by: Option<WorkerId>,
+    /// It was free for so long that those who have less do not take it.
+    pub(crate) is_left: bool,
+    /// What there is to do for it.
+    pub(crate) weight: f64,
 }
 
-/// What `me` should do, if these are alive and these shards are open.
-pub(super) fn moves(me: WorkerId, workers: &[LiveWorker], shards: &[OpenShard]) -> Moves {
+/// What a worker should do now. Indexes are those of the pieces it looked at.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Moves {
+    /// Free pieces to take.
+    pub(crate) take: Vec<usize>,
+    /// Pieces of others to ask for.
+    pub(crate) ask: Vec<usize>,
+    /// Own pieces to hand over.
+    pub(crate) let_go: Vec<usize>,
+}
+
+/// What `me` should do, if these are alive and there are these pieces.
+pub(crate) fn moves(me: WorkerId, workers: &[LiveWorker], pieces: &[Piece]) -> Moves {
     let mut moves = Moves::default();
     let eligible: Vec<WorkerId> = workers
         .iter()
@@ -43,36 +52,36 @@ pub(super) fn moves(me: WorkerId, workers: &[LiveWorker], shards: &[OpenShard]) 
         .collect();
     let Some(rank) = eligible.iter().position(|worker| *worker == me) else {
         // Draining, or gone: everything goes, but not before somebody is there to take it.
-        let mine = |shard: &OpenShard| shard.worker == Some(me) && !eligible.is_empty();
-        moves.let_go.extend(indexes_of(shards, mine));
+        let mine = |piece: &Piece| piece.worker == Some(me) && !eligible.is_empty();
+        moves.let_go.extend(indexes_of(pieces, mine));
         return moves;
     };
-    let is_asked_of_me = |shard: &OpenShard| {
-        shard.worker == Some(me)
-            && shard
+    let is_asked_of_me = |piece: &Piece| {
+        piece.worker == Some(me)
+            && piece
                 .wanted_by
                 .is_some_and(|asker| asker != me && eligible.contains(&asker))
     };
-    moves.let_go.extend(indexes_of(shards, is_asked_of_me));
+    moves.let_go.extend(indexes_of(pieces, is_asked_of_me));
 
-    let mut loads = Loads::of(&eligible, shards);
-    let free: Vec<usize> = indexes_of(shards, |shard| shard.is_ready && shard.worker.is_none()).collect();
+    let mut loads = Loads::of(&eligible, pieces);
+    let free: Vec<usize> = indexes_of(pieces, |piece| piece.is_ready && piece.worker.is_none()).collect();
     // Each begins at another place, so that they seldom want the same one.
     let begin = free.len() * rank / eligible.len();
     for index in free[begin..].iter().chain(&free[..begin]) {
-        if loads.of_worker(me) < loads.share {
-            loads.add(me, weight(&shards[*index]));
+        if loads.of_worker(me) < loads.share || pieces[*index].is_left {
+            loads.add(me, pieces[*index].weight);
             moves.take.push(*index);
         }
     }
     if free.is_empty() {
-        moves.ask = asks(me, &mut loads, shards);
+        moves.ask = asks(me, &mut loads, pieces);
     }
     moves
 }
 
-/// Shards to ask the worker for that has most, if this is the one that has least.
-fn asks(me: WorkerId, loads: &mut Loads, shards: &[OpenShard]) -> Vec<usize> {
+/// Pieces to ask the worker for that has most, if this is the one that has least.
+fn asks(me: WorkerId, loads: &mut Loads, pieces: &[Piece]) -> Vec<usize> {
     let mut asks = Vec::new();
     let Some((most, least)) = loads.most_and_least() else {
         return asks;
@@ -81,14 +90,14 @@ fn asks(me: WorkerId, loads: &mut Loads, shards: &[OpenShard]) -> Vec<usize> {
     if least != me || difference < NOISE * loads.of_worker(most) {
         return asks;
     }
-    let mut theirs: Vec<usize> = indexes_of(shards, |shard| {
-        shard.worker == Some(most) && shard.wanted_by.is_none() && shard.is_ready
+    let mut theirs: Vec<usize> = indexes_of(pieces, |piece| {
+        piece.worker == Some(most) && piece.wanted_by.is_none() && piece.is_ready
     })
     .collect();
-    theirs.sort_by(|left, right| weight(&shards[*right]).total_cmp(&weight(&shards[*left])));
+    theirs.sort_by(|left, right| pieces[*right].weight.total_cmp(&pieces[*left].weight));
     let mut moved = 0.0;
     for index in theirs {
-        let weight = weight(&shards[index]);
+        let weight = pieces[index].weight;
         // Half of the difference makes them equal; one that is heavier than what is left of that only swaps the two.
         if moved + weight <= difference / 2.0 {
             moved += weight;
@@ -98,16 +107,12 @@ fn asks(me: WorkerId, loads: &mut Loads, shards: &[OpenShard]) -> Vec<usize> {
     asks
 }
 
-fn indexes_of(shards: &[OpenShard], wanted: impl Fn(&OpenShard) -> bool) -> impl Iterator<Item = usize> {
-    shards
+fn indexes_of(pieces: &[Piece], wanted: impl Fn(&Piece) -> bool) -> impl Iterator<Item = usize> {
+    pieces
         .iter()
         .enumerate()
         .filter(move |(_, shard)| wanted(shard))
         .map(|(index, _)| index)
-}
-
-fn weight(shard: &OpenShard) -> f64 {
-    IDLE_WEIGHT + f64::from(shard.records_per_s) / RECORDS_PER_WEIGHT
 }
 
 /// How much each worker has, counting what it asked for.
@@ -118,18 +123,18 @@ struct Loads {
 }
 
 impl Loads {
-    fn of(eligible: &[WorkerId], shards: &[OpenShard]) -> Self {
+    fn of(eligible: &[WorkerId], pieces: &[Piece]) -> Self {
         let mut loads = Self {
             by_worker: eligible.iter().map(|worker| (*worker, 0.0)).collect(),
             share: 0.0,
         };
         let mut total = 0.0;
-        for shard in shards.iter().filter(|shard| shard.is_ready) {
-            total += weight(shard);
+        for piece in pieces.iter().filter(|piece| piece.is_ready) {
+            total += piece.weight;
             // What nobody has counts for nobody, so that somebody has less than its share and takes it.
-            if let Some(holder) = shard.worker {
-                let asker = shard.wanted_by.filter(|asker| loads.by_worker.contains_key(asker));
-                loads.add(asker.unwrap_or(holder), weight(shard));
+            if let Some(holder) = piece.worker {
+                let asker = piece.wanted_by.filter(|asker| loads.by_worker.contains_key(asker));
+                loads.add(asker.unwrap_or(holder), piece.weight);
             }
         }
         #[expect(clippy::cast_precision_loss, reason = "there are few workers")]
@@ -166,36 +171,35 @@ impl Loads {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use weir_model::ShardId;
-
     fn worker(id: i64) -> LiveWorker {
         LiveWorker {
             id: WorkerId(id),
             name: String::new(),
             is_draining: false,
+            process: None,
+            works_at: Vec::new(),
         }
     }
 
-    fn shards(count: usize) -> Vec<OpenShard> {
-        let shard = |index| OpenShard {
-            stream_id: 1,
-            shard: ShardId::parse(format!("shard-{index}")).unwrap(),
+    fn pieces(count: usize) -> Vec<Piece> {
+        let piece = Piece {
             is_ready: true,
             worker: None,
             wanted_by: None,
-            records_per_s: 0.0,
+            is_left: false,
+            weight: 1.0,
         };
-        (0..count).map(shard).collect()
+        vec![piece; count]
     }
 
     /// Rounds in which every worker decides from the same picture, and Postgres takes the first of two. Says how many it
-    /// took until nobody wanted anything, and how many shards were let go on the way.
-    fn settle(workers: &[LiveWorker], shards: &mut [OpenShard]) -> (usize, usize) {
+    /// took until nobody wanted anything, and how many pieces were let go on the way.
+    fn settle(workers: &[LiveWorker], pieces: &mut [Piece]) -> (usize, usize) {
         let mut handed_over = 0;
         for round in 0..50 {
             let decided: Vec<(WorkerId, Moves)> = workers
                 .iter()
-                .map(|worker| (worker.id, moves(worker.id, workers, shards)))
+                .map(|worker| (worker.id, moves(worker.id, workers, pieces)))
                 .collect();
             if decided.iter().all(|(_, moves)| *moves == Moves::default()) {
                 return (round, handed_over);
@@ -203,22 +207,22 @@ mod tests {
             for (me, moves) in decided {
                 for index in moves.let_go {
                     // The asker takes it in its next round, before anybody else is short of one.
-                    shards[index].worker = shards[index].wanted_by.take();
+                    pieces[index].worker = pieces[index].wanted_by.take();
                     handed_over += 1;
                 }
                 for index in moves.ask {
-                    shards[index].wanted_by = Some(me);
+                    pieces[index].wanted_by = Some(me);
                 }
                 for index in moves.take {
-                    shards[index].worker.get_or_insert(me);
+                    pieces[index].worker.get_or_insert(me);
                 }
             }
         }
-        panic!("they never settle: {shards:?}");
+        panic!("they never settle: {pieces:?}");
     }
 
-    fn counts(workers: &[LiveWorker], shards: &[OpenShard]) -> Vec<usize> {
-        let of = |worker: &LiveWorker| shards.iter().filter(|shard| shard.worker == Some(worker.id)).count();
+    fn counts(workers: &[LiveWorker], pieces: &[Piece]) -> Vec<usize> {
+        let of = |worker: &LiveWorker| pieces.iter().filter(|piece| piece.worker == Some(worker.id)).count();
         workers.iter().map(of).collect()
     }
 
@@ -227,9 +231,9 @@ mod tests {
     fn workers_that_start_together_share_evenly_without_handing_anything_over() {
         for (workers, count) in [(1, 7), (2, 7), (3, 100), (8, 5), (5, 1000)] {
             let workers: Vec<LiveWorker> = (0..workers).map(worker).collect();
-            let mut shards = shards(count);
-            let (rounds, handed_over) = settle(&workers, &mut shards);
-            let counts = counts(&workers, &shards);
+            let mut pieces = pieces(count);
+            let (rounds, handed_over) = settle(&workers, &mut pieces);
+            let counts = counts(&workers, &pieces);
             let (most, least) = (counts.iter().max().unwrap(), counts.iter().min().unwrap());
             assert!(most - least <= 1, "{counts:?}");
             assert!(
@@ -242,37 +246,37 @@ mod tests {
     #[test]
     fn a_worker_that_joins_gets_its_share_and_one_that_is_gone_leaves_it() {
         let mut workers = vec![worker(1)];
-        let mut shards = shards(100);
-        settle(&workers, &mut shards);
+        let mut pieces = pieces(100);
+        settle(&workers, &mut pieces);
         for id in 2..=4 {
             workers.push(worker(id));
-            let (_, handed_over) = settle(&workers, &mut shards);
+            let (_, handed_over) = settle(&workers, &mut pieces);
             assert!(handed_over <= 50, "{handed_over}");
         }
-        let shared = counts(&workers, &shards);
+        let shared = counts(&workers, &pieces);
         assert!(shared.iter().all(|count| (22..=28).contains(count)), "{shared:?}");
         workers.remove(0);
-        shards
+        pieces
             .iter_mut()
-            .filter(|shard| shard.worker == Some(WorkerId(1)))
-            .for_each(|shard| shard.worker = None);
-        let (_, handed_over) = settle(&workers, &mut shards);
+            .filter(|piece| piece.worker == Some(WorkerId(1)))
+            .for_each(|piece| piece.worker = None);
+        let (_, handed_over) = settle(&workers, &mut pieces);
         assert_eq!(handed_over, 0);
-        let shared = counts(&workers, &shards);
+        let shared = counts(&workers, &pieces);
         assert!(shared.iter().all(|count| (30..=37).contains(count)), "{shared:?}");
     }
 
     #[test]
     fn busy_shards_count_for_more_than_idle_ones() {
         let mut workers = vec![worker(1)];
-        let mut shards = shards(12);
+        let mut pieces = pieces(12);
         // Two carry half of everything between them.
-        shards[0].records_per_s = 500.0;
-        shards[1].records_per_s = 500.0;
-        settle(&workers, &mut shards);
+        pieces[0].weight = 6.0;
+        pieces[1].weight = 6.0;
+        settle(&workers, &mut pieces);
         workers.push(worker(2));
-        settle(&workers, &mut shards);
-        let busy: Vec<_> = shards[..2].iter().map(|shard| shard.worker).collect();
+        settle(&workers, &mut pieces);
+        let busy: Vec<_> = pieces[..2].iter().map(|piece| piece.worker).collect();
         assert_ne!(busy[0], busy[1]);
     }
 
@@ -282,14 +286,14 @@ mod tests {
         for count in 1..=5 {
             let workers: Vec<LiveWorker> = (1..=count).map(worker).collect();
             for asker in &workers {
-                let mut shards = shards(workers.len());
-                shards[0].wanted_by = Some(asker.id);
+                let mut pieces = pieces(workers.len());
+                pieces[0].wanted_by = Some(asker.id);
                 let others = workers.iter().filter(|worker| worker.id != asker.id);
-                for (shard, worker) in shards[1..].iter_mut().zip(others) {
-                    shard.worker = Some(worker.id);
+                for (piece, worker) in pieces[1..].iter_mut().zip(others) {
+                    piece.worker = Some(worker.id);
                 }
-                settle(&workers, &mut shards);
-                assert_eq!(counts(&workers, &shards), vec![1; workers.len()]);
+                settle(&workers, &mut pieces);
+                assert_eq!(counts(&workers, &pieces), vec![1; workers.len()]);
             }
         }
     }
@@ -297,7 +301,7 @@ mod tests {
     #[test]
     fn a_worker_that_drains_lets_everything_go_and_takes_nothing() {
         let mut workers = vec![worker(1), worker(2)];
-        let mut all = shards(10);
+        let mut all = pieces(10);
         settle(&workers, &mut all);
         workers[0].is_draining = true;
         let decided = moves(WorkerId(1), &workers, &all);
@@ -314,18 +318,30 @@ mod tests {
     #[test]
     fn a_shard_whose_parent_is_not_finished_is_nobody_s_yet() {
         for (waits, free) in [(0, 1), (1, 0)] {
-            let mut shards = shards(2);
-            shards[waits].is_ready = false;
-            assert_eq!(moves(WorkerId(1), &[worker(1)], &shards).take, [free]);
+            let mut pieces = pieces(2);
+            pieces[waits].is_ready = false;
+            assert_eq!(moves(WorkerId(1), &[worker(1)], &pieces).take, [free]);
         }
+    }
+
+    #[test]
+    fn what_nobody_takes_for_long_is_taken_by_whoever_sees_it() {
+        let workers = [worker(1), worker(2)];
+        let mut pieces = pieces(4);
+        pieces[0].worker = Some(WorkerId(1));
+        pieces[1].worker = Some(WorkerId(1));
+        // Worker 2 is not configured for them.
+        assert_eq!(moves(WorkerId(1), &workers, &pieces).take, [0; 0]);
+        pieces[3].is_left = true;
+        assert_eq!(moves(WorkerId(1), &workers, &pieces).take, [3]);
     }
 
     /// streams.md 40.
     #[test]
     fn who_is_asked_by_somebody_that_is_gone_keeps_its_shard() {
-        let mut shards = shards(1);
-        shards[0].worker = Some(WorkerId(1));
-        shards[0].wanted_by = Some(WorkerId(9));
-        assert_eq!(moves(WorkerId(1), &[worker(1)], &shards), Moves::default());
+        let mut pieces = pieces(1);
+        pieces[0].worker = Some(WorkerId(1));
+        pieces[0].wanted_by = Some(WorkerId(9));
+        assert_eq!(moves(WorkerId(1), &[worker(1)], &pieces), Moves::default());
     }
 }

@@ -1,0 +1,302 @@
+//! The share of a process: which partitions of which routes it works at.
+//!
+//! ```text
+//! every second: look at all partitions ──▶ take free ones, ask for some, let go of some ──▶ one task per partition
+//!                        └── all of a route stand at another number's beginning ──▶ that many others come in their place
+//! ```
+//!
+//! # Invariants
+//!
+//! - A process whose heart did not beat in time sends nothing: others may have what it had.
+//! - What is let go of is settled first, and what is taken begins where it was settled.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+use weir_ledger::{Consumer, DatabaseError, Ledger, Partition, PartitionState, Work, WorkerId};
+use weir_runtime::Runtime;
+
+use super::version::Versions;
+use super::{PartitionEnd, PartitionTask, RouteError, RouteSettings};
+use crate::balance::{self, Piece};
+use crate::gate::Gates;
+use crate::heart::{Member, Pulse};
+use crate::problem::error_chain;
+use crate::{Activities, Feed};
+
+/// Routes a process's share of every route.
+pub struct Routes {
+    pub(super) ledger: Ledger,
+    pub(super) member: Member,
+    /// By name, with what is loaded of each for all its partitions.
+    settings: BTreeMap<String, (RouteSettings, Versions)>,
+    pub(super) feed: Arc<Feed>,
+    pub(super) gates: Arc<Gates>,
+    pub(super) activities: Activities,
+    pace: RoutesPace,
+}
+
+/// How often a process looks at who works at what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoutesPace {
+    /// Between two looks.
+    pub round_interval: Duration,
+    /// How long others have to take a free partition before a process takes more than its share.
+    pub left_after: Duration,
+}
+
+impl Default for RoutesPace {
+    fn default() -> Self {
+        Self {
+            round_interval: Duration::from_secs(1),
+            left_after: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What a process works at.
+struct Share<'a> {
+    routes: &'a Routes,
+    /// Under whose name it has what is held.
+    worker: Option<WorkerId>,
+    /// What is worked at now.
+    held: HashMap<Partition, CancellationToken>,
+    tasks: JoinSet<(Partition, PartitionEnd)>,
+    /// Partitions that nobody works at, and since when.
+    free: HashMap<Partition, Instant>,
+}
+
+impl Routes {
+    /// These, of the ledger that `feed` reads, under the name of a worker.
+    #[must_use]
+    pub fn new(
+        routes: impl IntoIterator<Item = RouteSettings>,
+        member: Member,
+        feed: Arc<Feed>,
+        runtime: &Runtime,
+        gates: Arc<Gates>,
+        activities: Activities,
+    ) -> Self {
+        let settings = routes.into_iter().map(|route| {
+            let versions = Versions::new(route.name.clone(), Arc::clone(&feed), runtime.clone());
+            (route.name.clone(), (route, versions))
+        });
+        Self {
+            ledger: feed.ledger().clone(),
+            member,
+            settings: settings.collect(),
+            feed,
+            gates,
+            activities,
+            pace: RoutesPace::default(),
+        }
+    }
+
+    /// At another pace: for tests, which have no time.
+    #[must_use]
+    pub fn at_pace(self, pace: RoutesPace) -> Self {
+        Self { pace, ..self }
+    }
+
+    /// Routes until `stop` is cancelled. What is in the way of a route is waited out, at its cursors.
+    ///
+    /// Stopping waits for the requests in hand, and lets go of the partitions, so that another process goes on at once; what waits
+    /// for another attempt is attempted again there, under the same ids.
+    ///
+    /// # Errors
+    ///
+    /// A task of ours is broken.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), RouteError> {
+        let mut share = Share {
+            routes: &self,
+            worker: None,
+            held: HashMap::new(),
+            tasks: JoinSet::new(),
+            free: HashMap::new(),
+        };
+        let mut member = self.member.clone();
+        let mut next_round = tokio::time::Instant::now();
+        while !stop.is_cancelled() {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = tokio::time::sleep_until(next_round) => {
+                    share.round().await;
+                    next_round = tokio::time::Instant::now() + self.pace.round_interval;
+                }
+                () = member.next_pulse(), if share.worker.is_none() => next_round = tokio::time::Instant::now(),
+                Some(ended) = share.tasks.join_next() => {
+                    share.settle(ended).await?;
+                    // Others come in its place, or somebody asked for it.
+                    next_round = tokio::time::Instant::now();
+                }
+            }
+        }
+        share.stop_all();
+        while let Some(ended) = share.tasks.join_next().await {
+            share.settle(ended).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Share<'_> {
+    /// Looks at all partitions, and does what is to be done. A failure is made good by the next round.
+    async fn round(&mut self) {
+        let pulse = self.routes.member.pulse();
+        let me = pulse.as_ref().map(|pulse| pulse.me);
+        if self.worker.is_some() && me != self.worker && !self.held.is_empty() {
+            tracing::warn!(
+                partitions = self.held.len(),
+                "no heartbeat arrived for too long: others may route what we route"
+            );
+            self.stop_all();
+        }
+        self.worker = me;
+        if let Some(pulse) = pulse
+            && let Err(error) = self.look(&pulse).await
+        {
+            tracing::warn!(problem = error_chain(&error), "the routes cannot be shared now");
+        }
+    }
+
+    async fn look(&mut self, pulse: &Pulse) -> Result<(), DatabaseError> {
+        let Routes {
+            ledger,
+            gates,
+            settings,
+            ..
+        } = self.routes;
+        let is_ours = |work: &Work| matches!(work, Work::Route(name) if settings.contains_key(name));
+        let workers = pulse.working_at(is_ours);
+        gates.share(workers.len());
+        let states = self.partitions().await?;
+        self.note_free(&states);
+        // What we know of the last look is settled: whoever else has it now took it from us.
+        for state in &states {
+            if let Some(stop) = self.held.get(&state.partition)
+                && state.worker != Some(pulse.me)
+            {
+                stop.cancel();
+            }
+        }
+        let pieces: Vec<Piece> = states.iter().map(|state| self.piece(state)).collect();
+        let moves = balance::moves(pulse.me, &workers, &pieces);
+        for index in moves.let_go {
+            if let Some(stop) = self.held.get(&states[index].partition) {
+                stop.cancel();
+            }
+        }
+        if !moves.take.is_empty() {
+            // Nothing is sent before this is known.
+            gates.look(ledger).await?;
+        }
+        // What is ours in Postgres, but was given up here (a beat was late), is taken up anew.
+        let is_forgotten =
+            |state: &PartitionState| state.worker == Some(pulse.me) && !self.held.contains_key(&state.partition);
+        let forgotten: Vec<usize> = (0..states.len())
+            .filter(|index| is_forgotten(&states[*index]))
+            .collect();
+        for index in moves.take.into_iter().chain(forgotten) {
+            let partition = &states[index].partition;
+            let parts = states.iter().filter(|state| state.partition.route == partition.route);
+            let parts = parts.count();
+            self.take(pulse.me, partition, parts).await?;
+        }
+        for index in moves.ask {
+            ledger.ask_for_partition(pulse.me, &states[index].partition).await?;
+        }
+        Ok(())
+    }
+
+    /// The partitions of the routes that this process is configured for. Those of a route whose number changed come first.
+    async fn partitions(&self) -> Result<Vec<PartitionState>, DatabaseError> {
+        let Routes { ledger, settings, .. } = self.routes;
+        let mut states = ledger.partitions().await?;
+        let mut is_changed = false;
+        for route in settings.keys() {
+            let of_route = || states.iter().filter(|state| state.partition.route == *route);
+            let first = of_route().next();
+            let stands =
+                |state: &PartitionState| state.worker.is_none() && first.is_some_and(|first| first.next == state.next);
+            if of_route().all(stands) {
+                ledger.partition_route(route).await?;
+                is_changed = true;
+            }
+        }
+        if is_changed {
+            states = ledger.partitions().await?;
+        }
+        states.retain(|state| settings.contains_key(&state.partition.route));
+        Ok(states)
+    }
+
+    fn note_free(&mut self, states: &[PartitionState]) {
+        let free = states.iter().filter(|state| state.worker.is_none());
+        let since = |partition: &Partition| self.free.get(partition).copied().unwrap_or_else(Instant::now);
+        self.free = free
+            .map(|state| (state.partition.clone(), since(&state.partition)))
+            .collect();
+    }
+
+    fn piece(&self, state: &PartitionState) -> Piece {
+        let free_since = self.free.get(&state.partition);
+        Piece {
+            is_ready: !state.is_over,
+            worker: state.worker,
+            wanted_by: state.wanted_by,
+            is_left: free_since.is_some_and(|since| since.elapsed() >= self.routes.pace.left_after),
+            weight: 1.0,
+        }
+    }
+
+    /// Takes a partition and has it routed; it is one of so many.
+    async fn take(&mut self, me: WorkerId, partition: &Partition, parts: usize) -> Result<(), DatabaseError> {
+        let Some(settings) = self.routes.settings.get(&partition.route) else {
+            return Ok(());
+        };
+        if self.held.contains_key(partition) {
+            return Ok(());
+        }
+        let Some(consumer) = self.routes.ledger.claim_partition(me, partition).await? else {
+            // Somebody was quicker, or knows more.
+            return Ok(());
+        };
+        tracing::debug!(%partition, position = %consumer.next, "partition taken");
+        let task = PartitionTask::new(self.routes, settings, partition.clone(), parts);
+        let (partition, stop) = (partition.clone(), CancellationToken::new());
+        self.held.insert(partition.clone(), stop.clone());
+        self.tasks.spawn(async move {
+            let end = task.run(consumer, stop).await;
+            (partition, end)
+        });
+        Ok(())
+    }
+
+    /// Lets go of a partition that is routed no more.
+    async fn settle(&mut self, ended: Result<(Partition, PartitionEnd), JoinError>) -> Result<(), RouteError> {
+        let (partition, end) = ended.map_err(RouteError::Task)?;
+        self.held.remove(&partition);
+        match end {
+            PartitionEnd::Stopped(consumer) => self.release(&partition, &consumer).await,
+            PartitionEnd::Fenced => tracing::info!(%partition, "another process routes it now"),
+            PartitionEnd::Failed(consumer, error) => {
+                tracing::warn!(%partition, problem = error_chain(&error), "the route cannot begin");
+                self.release(&partition, &consumer).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn release(&self, partition: &Partition, consumer: &Consumer) {
+        if let Err(error) = self.routes.ledger.release_partition(consumer).await {
+            tracing::debug!(%partition, problem = error_chain(&error), "the partition is free when our time is over");
+        }
+    }
+
+    fn stop_all(&self) {
+        self.held.values().for_each(CancellationToken::cancel);
+    }
+}
