@@ -60,7 +60,7 @@ async fn a_route_that_nobody_works_at_is_shown_as_that() {
     })
     .await;
     let told: Vec<&str> = told.lines().collect();
-    expect!["    NOBODY routes it: no process that runs is configured for it"].assert_eq(told[1]);
+    expect!["    NOBODY routes it now"].assert_eq(told[1]);
     assert!(told[0].starts_with("all  version 1"), "{told:?}");
     running.stop().await;
 }

@@ -9,6 +9,9 @@ use weir_tests::eventually;
 use crate::sink::Fate;
 use crate::stage::{Stage, id};
 
+/// Nobody is believed to be gone who only waits for a busy machine.
+const LONG_LEASE: Duration = Duration::from_secs(6);
+
 /// Changes 100 items in turn.
 fn change(stage: &Stage, numbers: Range<usize>) {
     for number in numbers {
@@ -18,7 +21,7 @@ fn change(stage: &Stage, numbers: Range<usize>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn processes_that_come_and_go_share_a_route_and_send_everything_once() {
-    let mut stage = Stage::begin().await;
+    let mut stage = Stage::with_lease(LONG_LEASE).await;
     stage.partitioned(8).await;
     stage.start();
     change(&stage, 0..500);
@@ -78,7 +81,7 @@ async fn what_a_killed_process_had_is_routed_by_another_and_what_it_parked_comes
 /// Whoever cannot tell whether it is believed to be alive sends nothing: another one may be sending the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_is_silent_sends_nothing_more() {
-    let mut stage = Stage::begin().await;
+    let mut stage = Stage::with_lease(LONG_LEASE).await;
     stage.partitioned(8).await;
     stage.start();
     stage.start();
@@ -167,7 +170,7 @@ async fn a_cursor_that_waits_keeps_the_partitions_that_come_after_it_waiting() {
 /// Each partition gets through its part, and together they send all of it once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replay_runs_in_all_partitions_and_goes_on_in_those_that_come_after_them() {
-    let mut stage = Stage::begin().await;
+    let mut stage = Stage::with_lease(LONG_LEASE).await;
     stage.partitioned(4).await;
     stage.start();
     stage.start();

@@ -62,6 +62,12 @@ struct Process {
 impl Stage {
     /// Nothing is routed yet.
     pub(crate) async fn begin() -> Self {
+        Self::with_lease(Duration::from_secs(1)).await
+    }
+
+    /// Nothing is routed yet. Who is silent for this long is gone: where nothing may be sent twice, that is longer than a busy machine
+    /// may keep anything waiting.
+    pub(crate) async fn with_lease(lease_expiry: Duration) -> Self {
         let setup = Setup {
             tables: vec![TableSetup {
                 shards: 2,
@@ -69,7 +75,7 @@ impl Stage {
             }],
             ..Setup::default()
         };
-        let mut site = Site::begin(setup).await;
+        let mut site = Site::with_lease(setup, lease_expiry).await;
         let configured = configured(SINK);
         let entered = site.ledger.enter_route_version(ROUTE, &configured, Timestamp::now());
         entered.await.unwrap().unwrap();

@@ -23,6 +23,9 @@ use weir_streams::AwsAccess;
 
 use crate::{TestDatabase, eventually, oracle};
 
+/// Whoever is silent for so long is gone: not long to wait for.
+const LEASE_EXPIRY: Duration = Duration::from_secs(1);
+
 /// A simulated table, a ledger, and workers that record the one in the other.
 pub struct Site {
     /// The source.
@@ -74,10 +77,19 @@ pub fn source_of(simulator: &Simulator, table: &str, reads_per_second: u32) -> S
 impl Site {
     /// Begins with the first table of a simulator, in a database of its own. No worker is there yet.
     pub async fn begin(setup: Setup) -> Self {
+        Self::with_lease(setup, LEASE_EXPIRY).await
+    }
+
+    /// Begins so; who is silent for this long is gone.
+    pub async fn with_lease(setup: Setup, lease_expiry: Duration) -> Self {
         let test_database = TestDatabase::create();
-        let database = Self::database(&test_database).await;
+        let database = Self::database_with_lease(&test_database, lease_expiry).await;
         let site = Self::beside(&database, "main", setup).await;
         Self {
+            heart_pace: HeartPace {
+                unsure_after: lease_expiry.mul_f64(0.7),
+                ..site.heart_pace
+            },
             own: Some(test_database),
             ..site
         }
@@ -96,7 +108,7 @@ impl Site {
             pace: pace(),
             heart_pace: HeartPace {
                 beat_interval: Duration::from_millis(20),
-                unsure_after: Duration::from_millis(700),
+                unsure_after: LEASE_EXPIRY.mul_f64(0.7),
             },
             database: database.clone(),
             workers: Vec::new(),
@@ -107,10 +119,14 @@ impl Site {
 
     /// Connects to a test's database and makes its tables. Whoever is silent for a second there is gone.
     pub async fn database(test_database: &TestDatabase) -> Database {
+        Self::database_with_lease(test_database, LEASE_EXPIRY).await
+    }
+
+    async fn database_with_lease(test_database: &TestDatabase, lease_expiry: Duration) -> Database {
         let database = Database::connect(test_database.url(), Role::Writer).await;
         let database = database.expect("the server is there").with_settings(LedgerSettings {
             batch_interval: Duration::from_millis(100),
-            lease_expiry: Duration::from_secs(1),
+            lease_expiry,
         });
         database.migrate().await.expect("an empty database can be migrated");
         database

@@ -72,6 +72,8 @@ pub struct RoutePartition {
     /// The process that routes it, as `host/process id`; absent if none does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<String>,
+    /// It stands where the route gets another number of partitions, and sends only what is parked until all of them are so far.
+    pub over: bool,
 }
 
 /// Answer of `GET /v1/sinks`.
@@ -215,6 +217,7 @@ fn partition(state: &PartitionState, workers: &[LiveWorker]) -> RoutePartition {
         last_lane: state.partition.last_lane,
         position: state.next.0,
         worker: worker.map(|worker| worker.name.clone()),
+        over: state.is_over,
     }
 }
 

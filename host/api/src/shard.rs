@@ -66,10 +66,12 @@ pub struct WorkerState {
     pub worker: i64,
     /// Host and process.
     pub name: String,
-    /// It hands all its shards over and takes no other.
+    /// It hands all that it has over and takes nothing else.
     pub draining: bool,
     /// Shards that it reads.
     pub shards: usize,
+    /// Partitions of routes that it has.
+    pub partitions: usize,
 }
 
 /// `GET /v1/shards`
@@ -109,10 +111,15 @@ pub(crate) async fn shards(State(answers): State<Answers>) -> Result<Json<Shards
 /// `GET /v1/workers`
 pub(crate) async fn workers(State(answers): State<Answers>) -> Result<Json<Workers>, ApiError> {
     let open = answers.ledger.open_shards().await?;
+    let partitions = answers.ledger.partitions().await?;
     let workers = answers.ledger.live_workers().await?;
     let workers = workers.into_iter().map(|worker| WorkerState {
         worker: worker.id.0,
         shards: open.iter().filter(|shard| shard.worker == Some(worker.id)).count(),
+        partitions: partitions
+            .iter()
+            .filter(|state| state.worker == Some(worker.id))
+            .count(),
         name: worker.name,
         draining: worker.is_draining,
     });

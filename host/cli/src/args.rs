@@ -107,14 +107,14 @@ pub(crate) struct LeasesArgs {
 
 #[derive(Subcommand)]
 pub(crate) enum LeasesCommand {
-    /// List the workers that are alive, and how many shards each reads.
+    /// List the workers that are alive, how many shards each reads and how many partitions of routes it has.
     Ls,
-    /// Have a worker hand all its shards over to the others and take no other, before it is stopped for good.
+    /// Have a worker hand all that it has over to the others and take nothing else, before it is stopped for good.
     Drain {
         /// Its number, as `weir leases ls` shows it.
         worker: i64,
     },
-    /// Have a worker that was drained take shards again.
+    /// Have a worker that was drained take its share again.
     Resume {
         /// Its number.
         worker: i64,

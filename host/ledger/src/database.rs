@@ -19,11 +19,14 @@ use crate::{Ledger, LedgerSettings, Shared};
 /// The schema that this binary was built for.
 static MIGRATOR: Migrator = sqlx::migrate!("../../migrations");
 
-/// Connections of one process. Intake needs one per ledger, each route and the index one, the API a few.
+/// Connections of one process. Intake and the index need one each, the API a few; routes take turns.
 const CONNECTIONS_MAX: u32 = 16;
 
 /// Connections that erase: one that works, one that carries on after a crash of another.
 const ERASER_CONNECTIONS_MAX: u32 = 2;
+
+/// Connections of its heart: it beats however many wait for the others.
+const HEART_CONNECTIONS_MAX: u32 = 1;
 
 /// How long to wait for a connection. Long enough for a restart of Postgres.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,6 +37,7 @@ pub struct Database {
     pool: PgPool,
     /// Connections of the role that may erase; made when one is needed.
     eraser: PgPool,
+    heart: PgPool,
     options: PgConnectOptions,
     settings: LedgerSettings,
 }
@@ -144,6 +148,7 @@ impl Database {
         Ok(Self {
             pool: pool_of(&options, role.as_str(), CONNECTIONS_MAX),
             eraser: pool_of(&options, ERASER, ERASER_CONNECTIONS_MAX),
+            heart: pool_of(&options, role.as_str(), HEART_CONNECTIONS_MAX),
             options,
             settings: LedgerSettings::default(),
         })
@@ -229,6 +234,7 @@ impl Database {
             shared: Arc::new(Shared {
                 pool: self.pool.clone(),
                 eraser: self.eraser.clone(),
+                heart: self.heart.clone(),
                 id: row.ledger_id,
                 name: name.clone(),
                 secret,

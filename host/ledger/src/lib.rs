@@ -104,6 +104,7 @@ pub struct Ledger {
 struct Shared {
     pool: PgPool,
     eraser: PgPool,
+    heart: PgPool,
     id: i32,
     name: LedgerName,
     secret: LedgerSecret,
@@ -129,7 +130,7 @@ struct Shared {
 pub struct LedgerSettings {
     /// How long records of a shard may be recorded without being accounted for by a `batch` entry.
     pub batch_interval: Duration,
-    /// How long a worker that does not beat counts as alive. Its shards are free afterwards.
+    /// How long a worker that does not beat counts as alive. What it has is free afterwards.
     pub lease_expiry: Duration,
 }
 

@@ -104,10 +104,9 @@ impl Ledger {
             select sink, token, count(*) as "count!",
                 (array_agg(due_at order by position, output))[1] as "due_at: StoredTimestamp"
             from parked
-            where ledger_id = $1 and route = $2 and ($3 or exists (
-                select from entry
-                where entry.ledger_id = $1 and entry.position = parked.position and lane between $4 and $5
-            ))
+            where ledger_id = $1 and route = $2 and ($3 or (
+                select lane from entry where entry.ledger_id = $1 and entry.position = parked.position
+            ) between $4 and $5)
             group by sink, token
             "#,
             self.shared.id,

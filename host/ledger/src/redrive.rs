@@ -175,10 +175,9 @@ impl Ledger {
             "
             select delivery, route, version, position, sink, code, attempts
             from dead_letter
-            where ledger_id = $1 and route = $2 and redrive_at is not null and ($4 or exists (
-                select from entry
-                where entry.ledger_id = $1 and entry.position = dead_letter.position and lane between $5 and $6
-            ))
+            where ledger_id = $1 and route = $2 and redrive_at is not null and ($4 or (
+                select lane from entry where entry.ledger_id = $1 and entry.position = dead_letter.position
+            ) between $5 and $6)
             order by position, delivery
             limit $3
             ",

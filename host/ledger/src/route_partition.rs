@@ -12,6 +12,7 @@
 //! - At any time the rows of a route are the partitions of one number: together they have every lane, and none twice.
 //! - The changes of an item are in one partition, whatever the number: its lane says in which.
 //! - Whoever took a partition last is the only one who can move its cursor. Who is alive decides only who works.
+//! - Nobody waits for a row that somebody else has: one partition that is stuck keeps no other from being taken.
 //! - Epochs of a route only grow, also where its rows go and others come: nobody who had one has one of those.
 
 use std::collections::BTreeMap;
@@ -24,6 +25,9 @@ use sqlx::PgConnection;
 use weir_model::Position;
 
 use crate::{Consumer, Ledger, WorkerId, from_stored, in_time, to_stored};
+
+/// How long a process may be silent in the middle of a settlement. Each takes milliseconds.
+const SILENT_MAX_S: f64 = 3.0;
 
 /// Lanes there are.
 const LANES: u16 = 256;
@@ -199,7 +203,7 @@ impl Ledger {
     }
 
     /// Gives a route the partitions that its version wants, once all that it has stand where that version begins and nobody
-    /// alive has any. A route without a version has none.
+    /// alive has any. A route without a version has none. Waits for nobody: where a row is locked, nothing happens.
     ///
     /// # Errors
     ///
@@ -207,7 +211,10 @@ impl Ledger {
     pub async fn partition_route(&self, route: &str) -> sqlx::Result<()> {
         in_time(async {
             let mut tx = self.begin().await?;
-            let rows = self.lock_partitions(&mut tx, route).await?;
+            let rows = match self.lock_partitions(&mut tx, route).await {
+                Err(error) if is_locked(&error) => return Ok(()),
+                rows => rows?,
+            };
             let versions = self.list_route_versions(&mut tx, route).await?;
             let begins = versions.first().map(|first| first.from_position);
             let Some(next) = rows.iter().map(|row| row.next).min().or(begins) else {
@@ -246,8 +253,9 @@ impl Ledger {
     async fn lock_partitions(&self, conn: &mut PgConnection, route: &str) -> sqlx::Result<Vec<Locked>> {
         // One after the other, each with a look of its own at the rows: who waits for rows that go does not see those that come.
         sqlx::query!(
-            "select pg_advisory_xact_lock(hashtext('weir/partitions'), $1)",
-            self.shared.id
+            "select pg_advisory_xact_lock(hashtext('weir/partitions'), hashtext($1::integer || '/' || $2))",
+            self.shared.id,
+            route,
         )
         .fetch_one(&mut *conn)
         .await?;
@@ -261,7 +269,7 @@ impl Ledger {
             from consumer
             where ledger_id = $1 and (name = 'route:' || $2 or starts_with(name, 'route:' || $2 || '/'))
             order by name
-            for update
+            for update nowait
             "#,
             self.shared.id,
             route,
@@ -291,8 +299,9 @@ impl Ledger {
         Ok(())
     }
 
-    /// Takes a partition that is free, or takes one of the worker's own anew. Whoever had it can settle nothing more; a
-    /// settlement of theirs in flight is waited for. `None` if another worker that is alive has it, or it is there no more.
+    /// Takes a partition that is free, or takes one of the worker's own anew. Whoever had it can settle nothing more. `None` if
+    /// another worker that is alive has it, if it is there no more, or while a settlement of it is in flight: one that hangs
+    /// there, because its process is frozen or its machine gone, is disconnected.
     ///
     /// # Errors
     ///
@@ -303,7 +312,10 @@ impl Ledger {
             "
             update consumer
             set epoch = epoch + 1, worker_id = $3, wanted_by = null
-            where ledger_id = $1 and name = $2 and not exists (
+            from (
+                select ledger_id, name from consumer where ledger_id = $1 and name = $2 for update skip locked
+            ) as unlocked
+            where consumer.ledger_id = unlocked.ledger_id and consumer.name = unlocked.name and not exists (
                 select from worker
                 where worker.worker_id = consumer.worker_id and worker.worker_id <> $3
                   and heartbeat_at > clock_timestamp() - make_interval(secs => $4)
@@ -317,7 +329,45 @@ impl Ledger {
         )
         .fetch_optional(&self.shared.pool);
         let claimed = in_time::<_, sqlx::Error>(claimed).await?;
+        if claimed.is_none() {
+            self.disconnect_silent_settlements().await?;
+        }
         Ok(claimed.map(|row| Consumer::new(name, from_stored(row.next_position), row.epoch)))
+    }
+
+    /// Ends connections of ours that have moved a cursor and not said for seconds whether that stays.
+    async fn disconnect_silent_settlements(&self) -> sqlx::Result<()> {
+        in_time(async {
+            let mut tx = self.begin().await?;
+            // Backends belong to the user who logged in, whatever role was put on.
+            sqlx::query("set local role none").execute(&mut *tx).await?;
+            let ended = sqlx::query_scalar!(
+                r#"
+                select count(*) filter (where pg_terminate_backend(pid)) as "count!"
+                from (
+                    select distinct silent.pid
+                    from pg_stat_activity as silent
+                    join pg_locks as held on held.pid = silent.pid
+                    where held.relation = 'consumer'::regclass and held.mode = 'RowExclusiveLock' and held.granted
+                      and silent.datname = current_database() and silent.usename = session_user
+                      and silent.application_name = 'weir' and silent.state = 'idle in transaction'
+                      and silent.state_change < clock_timestamp() - make_interval(secs => $1)
+                ) as silent
+                "#,
+                SILENT_MAX_S,
+            )
+            .fetch_one(&mut *tx)
+            .await?;
+            tx.commit().await?;
+            if ended > 0 {
+                tracing::warn!(
+                    count = ended,
+                    "disconnected processes that held a route's cursor for too long"
+                );
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Lets go of a partition, unless someone else took it meanwhile: it is free at once.
@@ -355,6 +405,12 @@ impl Ledger {
         .execute(&self.shared.pool);
         in_time::<_, sqlx::Error>(asked).await.map(drop)
     }
+}
+
+/// Whether somebody has a row that was not waited for (`lock_not_available`).
+fn is_locked(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.as_deref() == Some("55P03")
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use sqlx::PgPool;
+
 use crate::{Ledger, in_time};
 
 /// How long the rows of workers that are gone are kept, for people who look.
@@ -78,7 +80,7 @@ impl Ledger {
                 self.shared.id,
                 GONE_KEPT_S,
             )
-            .execute(&self.shared.pool)
+            .execute(&self.shared.heart)
             .await?;
             let works_at: Vec<String> = works_at.iter().map(Work::to_string).collect();
             let id = sqlx::query_scalar!(
@@ -88,7 +90,7 @@ impl Ledger {
                 &works_at,
                 process,
             )
-            .fetch_one(&self.shared.pool)
+            .fetch_one(&self.shared.heart)
             .await?;
             Ok(WorkerId(id))
         })
@@ -107,9 +109,9 @@ impl Ledger {
                 "update worker set heartbeat_at = clock_timestamp() where worker_id = $1",
                 worker.0,
             )
-            .execute(&self.shared.pool)
+            .execute(&self.shared.heart)
             .await?;
-            self.live_workers().await
+            self.live_workers_over(&self.shared.heart).await
         })
         .await
     }
@@ -120,6 +122,10 @@ impl Ledger {
     ///
     /// Postgres failed.
     pub async fn live_workers(&self) -> sqlx::Result<Vec<LiveWorker>> {
+        self.live_workers_over(&self.shared.pool).await
+    }
+
+    async fn live_workers_over(&self, pool: &PgPool) -> sqlx::Result<Vec<LiveWorker>> {
         let rows = sqlx::query!(
             "
             select worker_id, name, is_draining, process, works_at
@@ -130,7 +136,7 @@ impl Ledger {
             self.shared.id,
             self.lease_expiry_s(),
         )
-        .fetch_all(&self.shared.pool);
+        .fetch_all(pool);
         let rows = in_time::<_, sqlx::Error>(rows).await?;
         Ok(rows
             .into_iter()
@@ -144,7 +150,7 @@ impl Ledger {
             .collect())
     }
 
-    /// Takes the worker out: its shards are free at once.
+    /// Takes the worker out: its shards and partitions are free at once.
     ///
     /// # Errors
     ///

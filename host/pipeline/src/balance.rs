@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! free pieces ──▶ whoever has less than its share takes them, each beginning at another place
-//! left over ────▶ whoever sees them: others may not be configured for them
+//! left over ────▶ whoever sees them: those that have less do not take them
 //! no free ones ─▶ whoever has least asks whoever has most, for at most half of the difference
 //! asked for ────▶ let go
 //! ```
@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 
-use weir_ledger::{LiveWorker, WorkerId};
+use weir_ledger::{LiveWorker, Work, WorkerId};
 
 /// A difference below this share of the larger load is noise, not a reason to hand anything over.
 const NOISE: f64 = 0.1;
@@ -19,6 +19,8 @@ const NOISE: f64 = 0.1;
 /// What one worker at a time has.
 #[derive(Clone, Debug)]
 pub(crate) struct Piece {
+    /// What it is part of: who is not configured for that cannot have it.
+    pub(crate) of: Work,
     /// It may be taken, should it be free.
     pub(crate) is_ready: bool,
     /// Who has it; `None` if nobody alive does.
@@ -45,15 +47,20 @@ pub(crate) struct Moves {
 /// What `me` should do, if these are alive and there are these pieces.
 pub(crate) fn moves(me: WorkerId, workers: &[LiveWorker], pieces: &[Piece]) -> Moves {
     let mut moves = Moves::default();
-    let eligible: Vec<WorkerId> = workers
+    let takes = |worker: &LiveWorker, piece: &Piece| !worker.is_draining && worker.works_at.contains(&piece.of);
+    let eligible = workers
         .iter()
-        .filter(|worker| !worker.is_draining)
-        .map(|worker| worker.id)
-        .collect();
+        .filter(|worker| pieces.iter().any(|piece| takes(worker, piece)));
+    let eligible: Vec<WorkerId> = eligible.map(|worker| worker.id).collect();
     let Some(rank) = eligible.iter().position(|worker| *worker == me) else {
-        // Draining, or gone: everything goes, but not before somebody is there to take it.
-        let mine = |piece: &Piece| piece.worker == Some(me) && !eligible.is_empty();
-        moves.let_go.extend(indexes_of(pieces, mine));
+        // Draining: everything goes, but not before somebody is there to take it.
+        let is_last = |piece: &Piece| !workers.iter().any(|worker| takes(worker, piece));
+        let goes = indexes_of(pieces, |piece| piece.worker == Some(me) && !is_last(piece));
+        moves.let_go.extend(goes);
+        let stays = indexes_of(pieces, |piece| {
+            piece.worker.is_none() && piece.is_ready && is_last(piece)
+        });
+        moves.take.extend(stays);
         return moves;
     };
     let is_asked_of_me = |piece: &Piece| {
@@ -171,18 +178,23 @@ impl Loads {
 #[cfg(test)]
 mod tests {
     use super::*;
+    fn orders() -> Work {
+        Work::Route("orders".to_owned())
+    }
+
     fn worker(id: i64) -> LiveWorker {
         LiveWorker {
             id: WorkerId(id),
             name: String::new(),
             is_draining: false,
             process: None,
-            works_at: Vec::new(),
+            works_at: vec![orders()],
         }
     }
 
     fn pieces(count: usize) -> Vec<Piece> {
         let piece = Piece {
+            of: orders(),
             is_ready: true,
             worker: None,
             wanted_by: None,
@@ -312,6 +324,13 @@ mod tests {
         // The last one keeps what nobody would take.
         workers[1].is_draining = true;
         assert_eq!(moves(WorkerId(2), &workers, &all), Moves::default());
+        // Also what it had to give up for a moment, and what the others are not configured for.
+        all[3].worker = None;
+        assert_eq!(moves(WorkerId(2), &workers, &all).take, [3]);
+        workers[0].is_draining = false;
+        all[4].of = Work::Route("invoices".to_owned());
+        workers[1].works_at.push(all[4].of.clone());
+        assert!(!moves(WorkerId(2), &workers, &all).let_go.contains(&4));
     }
 
     /// streams.md 1.

@@ -108,14 +108,14 @@ impl Gates {
     }
 
     /// Keeps up with what operators pause, and tells other processes what became of each sink, until `stop` is cancelled.
-    pub async fn keep(&self, ledger: &Ledger, member: Member, stop: &CancellationToken) {
+    pub async fn keep(&self, ledger: &Ledger, mut member: Member, stop: &CancellationToken) {
         let mut noted = BTreeMap::new();
         let mut noted_by = None;
         let mut news = self.news.subscribe();
         loop {
             let looked = async {
                 self.look(ledger).await?;
-                let Some(me) = member.pulse().map(|pulse| pulse.me) else {
+                let Some(me) = member.pulse().map(|pulse| pulse.term.worker) else {
                     return Ok(());
                 };
                 if noted_by.replace(me) != Some(me) {
@@ -136,6 +136,7 @@ impl Gates {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(LOOK_INTERVAL) => {}
+                () = member.next_pulse(), if noted_by.is_none() => {}
                 // Sinks that flicker are not worth a row each time.
                 _ = news.changed() => {
                     if !pause(stop, LOOK_INTERVAL / 4).await {

@@ -9,7 +9,8 @@
 //! # Invariants
 //!
 //! - Whoever works under a worker's name is a member, and the worker does not leave before its last member is gone.
-//! - A process whose last beat is long ago works at nothing: others may have what it had. It measures that on its own clock.
+//! - A process whose last beat is long ago works at nothing: others may have what it had. It measures that on its own clock. What it
+//!   had before is not its own again when it beats anew: that is another [`Term`].
 
 mod process;
 
@@ -25,6 +26,9 @@ use crate::problem::error_chain;
 
 /// How long leaving may take. Others take what the process had anyway when its time is over.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long it may take to put out of the list who is gone: the heart has to beat.
+const FORGET_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How often a heart beats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,11 +62,19 @@ pub struct Heart {
     last_member: mpsc::Receiver<Infallible>,
 }
 
+/// A time without a doubt: who took something in it has that until it ends, if nobody was asked for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Term {
+    /// The name under which it is held.
+    pub(crate) worker: WorkerId,
+    since: Instant,
+}
+
 /// What the last beat told.
 #[derive(Clone, Debug)]
 pub(crate) struct Pulse {
-    /// This process.
-    pub(crate) me: WorkerId,
+    /// This process, and since when it is believed to be alive without a break.
+    pub(crate) term: Term,
     /// All that are alive.
     pub(crate) workers: Vec<LiveWorker>,
     /// When that was asked.
@@ -123,7 +135,10 @@ impl Heart {
             }
             tokio::select! {
                 () = tokio::time::sleep(self.pace.beat_interval) => {}
-                () = stop.cancelled(), if self.members.is_some() => self.members = None,
+                () = stop.cancelled(), if self.members.is_some() => {
+                    self.members = None;
+                    self.drain(worker).await;
+                }
                 None = self.last_member.recv(), if self.members.is_none() => break,
             }
         }
@@ -146,22 +161,50 @@ impl Heart {
             }
         };
         let workers = self.ledger.beat(me).await?;
-        let (gone, workers): (Vec<_>, Vec<_>) = workers.into_iter().partition(|worker| self.sees_the_end_of(worker));
+        let is_other = |worker: &LiveWorker| worker.id != me;
+        let (gone, workers): (Vec<_>, Vec<_>) = workers
+            .into_iter()
+            .partition(|worker| is_other(worker) && self.sees_the_end_of(worker));
+        if workers.iter().all(is_other) {
+            // Our row is gone, and what we had is others'. Under a new name there is nothing that was ours.
+            *worker = None;
+            self.pulse.send_replace(None);
+            return Ok(());
+        }
+        self.pulse.send_modify(|pulse| {
+            let term = pulse.as_ref().filter(|before| before.is_fresh(self.pace.unsure_after));
+            let term = term.map(|before| before.term).filter(|term| term.worker == me);
+            let begins = Term {
+                worker: me,
+                since: beaten_at,
+            };
+            *pulse = Some(Pulse {
+                term: term.unwrap_or(begins),
+                workers,
+                beaten_at,
+            });
+        });
         for worker in gone {
             tracing::warn!(
                 worker = worker.name,
                 "a process of this machine is gone; what it had is free"
             );
-            self.ledger.leave_worker(worker.id).await?;
-        }
-        if workers.iter().any(|worker| worker.id == me) {
-            self.pulse.send_replace(Some(Pulse { me, workers, beaten_at }));
-        } else {
-            // Our row is gone, and what we had is others'. Under a new name there is nothing that was ours.
-            *worker = None;
-            self.pulse.send_replace(None);
+            let forgotten = tokio::time::timeout(FORGET_TIMEOUT, self.ledger.leave_worker(worker.id));
+            if !matches!(forgotten.await, Ok(Ok(()))) {
+                tracing::debug!(worker = worker.name, "it stays in the list until its time is over");
+            }
         }
         Ok(())
+    }
+
+    /// Has others take what this process lets go of, while it does.
+    async fn drain(&self, worker: Option<WorkerId>) {
+        if let Some(worker) = worker {
+            let drained = tokio::time::timeout(FORGET_TIMEOUT, self.ledger.drain_worker(worker, true));
+            if !matches!(drained.await, Ok(Ok(_))) {
+                tracing::debug!("others do not know that this process stops");
+            }
+        }
     }
 
     fn sees_the_end_of(&self, worker: &LiveWorker) -> bool {
@@ -171,10 +214,8 @@ impl Heart {
 }
 
 impl Pulse {
-    /// Those that are configured for any of this.
-    pub(crate) fn working_at(&self, wanted: impl Fn(&Work) -> bool) -> Vec<LiveWorker> {
-        let works = |worker: &&LiveWorker| worker.works_at.iter().any(&wanted);
-        self.workers.iter().filter(works).cloned().collect()
+    fn is_fresh(&self, unsure_after: Duration) -> bool {
+        self.beaten_at.elapsed() < unsure_after
     }
 }
 
@@ -182,16 +223,17 @@ impl Member {
     /// What the last beat told, if that is not too long ago.
     pub(crate) fn pulse(&self) -> Option<Pulse> {
         let pulse = self.pulse.borrow();
-        let pulse = pulse.as_ref()?;
-        (pulse.beaten_at.elapsed() < self.unsure_after).then(|| pulse.clone())
-    }
-
-    /// Whether nobody else may have taken what this process has.
-    pub(crate) fn is_sure(&self) -> bool {
-        let pulse = self.pulse.borrow();
         pulse
             .as_ref()
-            .is_some_and(|pulse| pulse.beaten_at.elapsed() < self.unsure_after)
+            .filter(|pulse| pulse.is_fresh(self.unsure_after))
+            .cloned()
+    }
+
+    /// Whether nobody else may have taken what was taken in a term.
+    pub(crate) fn is_in(&self, term: Term) -> bool {
+        let pulse = self.pulse.borrow();
+        let pulse = pulse.as_ref().filter(|pulse| pulse.is_fresh(self.unsure_after));
+        pulse.is_some_and(|pulse| pulse.term == term)
     }
 
     /// Until the next beat.

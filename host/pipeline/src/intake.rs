@@ -50,7 +50,7 @@ use self::discover::DiscoverTask;
 use self::room::PageRoom;
 use self::shard::{ShardEnd, ShardTask};
 use crate::balance::{self, Piece};
-use crate::heart::{Member, Pulse};
+use crate::heart::{Member, Pulse, Term};
 use crate::problem::error_chain;
 
 /// Shards read at a time. More wait for their turn, or for another worker.
@@ -85,8 +85,8 @@ pub enum IntakeError {
 /// What a worker reads.
 struct Share<'a> {
     intake: &'a Intake,
-    /// Under whose name it has what is held.
-    worker: Option<WorkerId>,
+    /// In which it took what is held.
+    term: Option<Term>,
     reported_at: Instant,
     /// What is read now.
     held: HashMap<(i32, ShardId), CancellationToken>,
@@ -155,7 +155,7 @@ impl Intake {
                     let wait = if is_done { self.pace.round_interval } else { Duration::ZERO };
                     next_round = tokio::time::Instant::now() + wait;
                 }
-                () = member.next_pulse(), if share.worker.is_none() => next_round = tokio::time::Instant::now(),
+                () = member.next_pulse(), if share.term.is_none() => next_round = tokio::time::Instant::now(),
                 Some(ended) = share.tasks.join_next() => {
                     share.settle(ended).await?;
                     // Its children are looked for, and may be there soon. When many end, one look is for all of them.
@@ -178,7 +178,7 @@ impl<'a> Share<'a> {
     fn new(intake: &'a Intake, nudges: Vec<Arc<Notify>>) -> Self {
         Self {
             intake,
-            worker: None,
+            term: None,
             reported_at: Instant::now(),
             held: HashMap::new(),
             tasks: JoinSet::new(),
@@ -191,15 +191,15 @@ impl<'a> Share<'a> {
     /// time for everything.
     async fn round(&mut self) -> bool {
         let pulse = self.intake.member.pulse();
-        let me = pulse.as_ref().map(|pulse| pulse.me);
-        if self.worker.is_some() && me != self.worker && !self.held.is_empty() {
+        let term = pulse.as_ref().map(|pulse| pulse.term);
+        if self.term.is_some() && term != self.term && !self.held.is_empty() {
             tracing::warn!(
                 shards = self.held.len(),
                 "no heartbeat arrived for too long: others may read what we read"
             );
             self.held.values().for_each(CancellationToken::cancel);
         }
-        self.worker = me;
+        self.term = term;
         let result = match &pulse {
             Some(pulse) => self.look(pulse).await,
             None => Ok(true),
@@ -216,7 +216,7 @@ impl<'a> Share<'a> {
 
     /// Returns whether there was time to take all that it should take.
     async fn look(&mut self, pulse: &Pulse) -> Result<bool, weir_ledger::DatabaseError> {
-        let (ledger, me) = (&self.intake.ledger, pulse.me);
+        let (ledger, me) = (&self.intake.ledger, pulse.term.worker);
         let streams = ledger.streams().await?;
         let mut shards = ledger.open_shards().await?;
         // Of sources that this process is not configured for, others take care.
@@ -225,12 +225,9 @@ impl<'a> Share<'a> {
         self.intake
             .status
             .unread(unread.map(|shard| (shard.stream_id, shard.shard.clone())));
-        let pieces: Vec<Piece> = shards.iter().map(|shard| self.piece(shard)).collect();
-        let is_ours = |work: &Work| match work {
-            Work::Source(name) => self.intake.sources.iter().any(|source| source.settings.name == *name),
-            Work::Route(_) => false,
-        };
-        let moves = balance::moves(me, &pulse.working_at(is_ours), &pieces);
+        let pieces = shards.iter().map(|shard| self.piece(&streams, shard));
+        let pieces: Vec<Piece> = pieces.collect();
+        let moves = balance::moves(me, &pulse.workers, &pieces);
         for index in moves.let_go {
             let shard = &shards[index];
             if let Some(stop) = self.held.get(&(shard.stream_id, shard.shard.clone())) {
@@ -266,9 +263,11 @@ impl<'a> Share<'a> {
     }
 
     /// A shard weighs something because it is polled, and more the more records come.
-    fn piece(&self, shard: &OpenShard) -> Piece {
+    fn piece(&self, streams: &[Stream], shard: &OpenShard) -> Piece {
+        let source = self.source_of(streams, shard.stream_id);
         let key = (shard.stream_id, shard.shard.clone());
         Piece {
+            of: Work::Source(source.map(|source| source.settings.name.clone()).unwrap_or_default()),
             is_ready: shard.is_ready,
             worker: shard.worker,
             wanted_by: shard.wanted_by,

@@ -46,11 +46,12 @@ use self::line::Rules;
 use self::reader::Reader;
 pub use self::rehearsal::{Rehearsal, RehearsalError, Rehearsed};
 use self::router::{Ended, Router};
+use self::share::Turns;
 pub use self::share::{Routes, RoutesPace};
 pub use self::tables::{TableDigests, TableError, give_tables, newest_tables};
 pub use self::trial::{Trial, TrialError};
 use self::version::Versions;
-use crate::heart::Member;
+use crate::heart::{Member, Term};
 
 /// What a route is made of, besides what the ledger knows of it.
 #[derive(Clone, Debug)]
@@ -77,6 +78,9 @@ struct PartitionTask {
     partition: Partition,
     ledger: Ledger,
     member: Member,
+    /// In which it was taken.
+    term: Term,
+    turns: Turns,
     reader: Reader,
     rules: Rules,
     parked_max: usize,
@@ -84,7 +88,7 @@ struct PartitionTask {
 
 /// How routing a partition ended.
 enum PartitionEnd {
-    /// In good order; it is still ours. Or its time is over: the route has another number of partitions behind its cursor.
+    /// In good order; it is still ours.
     Stopped(Consumer),
     /// Another process has it.
     Fenced,
@@ -97,23 +101,28 @@ impl PartitionTask {
     fn new(
         routes: &Routes,
         (settings, versions): &(RouteSettings, Versions),
+        term: Term,
         partition: Partition,
         parts: usize,
     ) -> Self {
+        let parts = parts.max(1);
         let (feed, activities) = (Arc::clone(&routes.feed), &routes.activities);
         let reader = Reader::new(partition.clone(), parts, feed, versions.clone(), activities.clone());
         Self {
             ledger: routes.ledger.clone(),
             member: routes.member.clone(),
+            term,
+            turns: routes.turns.clone(),
             reader,
             rules: Rules {
                 route: settings.name.clone(),
                 gates: Arc::clone(&routes.gates),
                 retry: settings.retry.clone(),
                 activities: activities.clone(),
+                parts,
             },
             partition,
-            parked_max: settings.parked_max.get().div_ceil(parts.max(1)),
+            parked_max: settings.parked_max.get().div_ceil(parts),
         }
     }
 

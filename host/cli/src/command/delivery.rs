@@ -102,9 +102,16 @@ fn print_partitions(partitions: &[RoutePartition]) {
     }
     let free = by_worker.remove(&None);
     if by_worker.is_empty() {
-        say!("    NOBODY routes it: no process that runs is configured for it");
+        say!("    NOBODY routes it now");
     } else if let Some(count) = free {
         say!("    NOBODY routes {count} of its {} partitions", partitions.len());
+    }
+    let waiting = partitions.iter().filter(|partition| partition.over).count();
+    if waiting > 0 {
+        say!(
+            "    {waiting} of its {} partitions wait for the others: the number changes once all are so far",
+            partitions.len()
+        );
     }
     if partitions.len() > 1 && !by_worker.is_empty() {
         let shares = by_worker.into_iter();

@@ -123,10 +123,14 @@ pub(crate) async fn leases(config: &ConfigPath, args: LeasesArgs, json: bool) ->
         name,
         draining,
         shards,
+        partitions,
     } in &workers.workers
     {
         let draining = if *draining { "  draining" } else { "" };
-        say!("{worker}  {}  {shards} shards{draining}", printable(name));
+        say!(
+            "{worker}  {}  {shards} shards, {partitions} partitions of routes{draining}",
+            printable(name)
+        );
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -141,7 +145,7 @@ async fn drain(client: &Client, worker: i64) -> anyhow::Result<Workers> {
             .workers
             .iter()
             .find(|known| known.worker == worker)
-            .map_or(0, |known| known.shards);
+            .map_or(0, |known| known.shards + known.partitions);
         if left == 0 {
             break;
         }

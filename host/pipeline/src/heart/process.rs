@@ -4,6 +4,10 @@
 //! namespace can look it up; of others nothing is known.
 
 use std::fs;
+use std::io::ErrorKind;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 
 /// A process, as it is told to others: `<boot id>/<PID namespace>/<number>/<begin, in clock ticks since boot>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +27,10 @@ impl ProcessId {
         Some(Self {
             machine: format!("{}/{}", boot.trim(), namespace.display()),
             number,
-            began: began(number)?,
+            began: match state(number) {
+                State::Alive { began } => began,
+                State::Gone | State::Unknown => return None,
+            },
         })
     }
 
@@ -37,10 +44,14 @@ impl ProcessId {
         })
     }
 
-    /// Whether another one ran on this machine and is gone.
+    /// Whether another one ran on this machine and is gone, as far as can be told.
     pub(super) fn sees_the_end_of(&self, other: &str) -> bool {
-        Self::parse(other)
-            .is_some_and(|other| other.machine == self.machine && began(other.number) != Some(other.began))
+        let other = Self::parse(other).filter(|other| other.machine == self.machine);
+        other.is_some_and(|other| match state(other.number) {
+            State::Alive { began } => began != other.began,
+            State::Gone => true,
+            State::Unknown => false,
+        })
     }
 }
 
@@ -50,14 +61,40 @@ impl std::fmt::Display for ProcessId {
     }
 }
 
-/// When a process began that is alive.
-fn began(number: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{number}/stat")).ok()?;
-    // Behind the program's name in brackets, which may have any characters: its state, and 19 fields later its begin (proc_pid_stat(5)).
+/// What the system tells of a number.
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    /// A process has it that began then.
+    Alive { began: u64 },
+    /// No process has it, or one that has ended and was not asked for its status.
+    Gone,
+    /// Others' processes may be hidden, and this one may be out of files.
+    Unknown,
+}
+
+fn state(number: u32) -> State {
+    let told = match fs::read_to_string(format!("/proc/{number}/stat")) {
+        Ok(stat) => read_stat(&stat),
+        // A hidden process can be asked for, and is not there to be read.
+        Err(error) if error.kind() == ErrorKind::NotFound && !exists(number) => Some(State::Gone),
+        Err(_) => None,
+    };
+    told.unwrap_or(State::Unknown)
+}
+
+/// Behind the program's name in brackets, which may have any characters: its state, and 19 fields later its begin
+/// (`proc_pid_stat(5)`).
+fn read_stat(stat: &str) -> Option<State> {
     let mut fields = stat.rsplit(')').next()?.split_whitespace();
     let is_dead = matches!(fields.next()?, "Z" | "X");
     let began = fields.nth(18)?.parse().ok()?;
-    (!is_dead).then_some(began)
+    Some(if is_dead { State::Gone } else { State::Alive { began } })
+}
+
+/// Whether a process can be asked for, also where it may not be sent anything.
+fn exists(number: u32) -> bool {
+    let number = i32::try_from(number).ok().and_then(Pid::from_raw);
+    number.is_none_or(|number| test_kill_process(number) != Err(Errno::SRCH))
 }
 
 #[cfg(test)]
@@ -81,12 +118,15 @@ mod tests {
             .unwrap();
         let of_child = ProcessId {
             number: child.id(),
-            began: began(child.id()).unwrap(),
+            began: match state(child.id()) {
+                State::Alive { began } => began,
+                other => panic!("{other:?}"),
+            },
             ..own.clone()
         };
         assert!(!own.sees_the_end_of(&of_child.to_string()));
         drop(child.stdin.take());
-        while began(child.id()).is_some() {
+        while state(child.id()) != State::Gone {
             std::thread::yield_now();
         }
         assert!(own.sees_the_end_of(&of_child.to_string()));

@@ -34,6 +34,9 @@ use crate::clock::Clock;
 use crate::gate::{Gate, Gates, Pass};
 use crate::{Activities, Activity};
 
+/// Parked deliveries of a route in memory beyond which no more are asked for.
+const IN_MEMORY_MAX: usize = 500;
+
 /// How long something waits of which a part is being erased.
 const NOT_YET_WAIT: Duration = Duration::from_secs(1);
 
@@ -43,6 +46,8 @@ pub(super) struct Rules {
     pub(super) gates: Arc<Gates>,
     pub(super) retry: RetrySchedule,
     pub(super) activities: Activities,
+    /// How many partitions the route has: each has an equal part of what the route may do.
+    pub(super) parts: usize,
 }
 
 /// The way to one sink.
@@ -66,17 +71,24 @@ pub(super) struct Request {
 }
 
 impl Line {
-    pub(super) fn new(gate: Option<Arc<Gate>>) -> Self {
+    /// Of one of so many partitions.
+    pub(super) fn new(gate: Option<Arc<Gate>>, parts: usize) -> Self {
         let nothing = Limits {
             messages_max: 0,
             bytes_max: 0,
             requests_max: 0,
         };
         Self {
-            limits: gate.as_ref().map_or(nothing, |gate| gate.sink.limits()),
+            limits: gate.as_ref().map_or(nothing, |gate| {
+                let limits = gate.sink.limits();
+                Limits {
+                    requests_max: (limits.requests_max / parts).max(1),
+                    ..limits
+                }
+            }),
             gate,
             outbox: Outbox::new(),
-            parked: ParkedItems::default(),
+            parked: ParkedItems::new(IN_MEMORY_MAX.div_ceil(parts)),
             requests: 0,
             not_before: Duration::ZERO,
         }

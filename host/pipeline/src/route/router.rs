@@ -18,18 +18,17 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use weir_ledger::{Consumer, Ledger, ParkedItem};
-use weir_model::Position;
 use weir_sinks::Outcome;
 
 use self::erasing::Looked;
 use self::reading::Read;
 use self::settling::Settled;
-use super::PartitionTask;
 use super::books::Books;
 use super::line::{Line, Request, Rules};
 use super::reader::{Halt, Reader};
+use super::{PartitionTask, Turns};
 use crate::fault;
-use crate::heart::Member;
+use crate::heart::{Member, Term};
 use crate::pace::Backoff;
 
 /// Longest request, above the time limit of any single call of a sink. A request that ran into it may have been taken, in parts
@@ -38,7 +37,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// How the loop ended.
 pub(super) enum Ended {
-    /// It was told to, or the partition's time is over. What was done is settled, as far as Postgres took it.
+    /// It was told to. What was done is settled, as far as Postgres took it.
     Stopped(Consumer),
     /// Another process has the partition.
     Fenced,
@@ -52,6 +51,8 @@ const DRAIN_MAX: Duration = Duration::from_secs(3);
 pub(super) struct Router {
     ledger: Ledger,
     member: Member,
+    term: Term,
+    turns: Turns,
     rules: Rules,
     books: Books,
     lines: BTreeMap<String, Line>,
@@ -92,8 +93,8 @@ pub(super) struct Router {
     settle_at: Instant,
     /// The route halts once everything before is settled.
     halting: Option<Halt>,
-    /// From here on the route has another number of partitions: this one ends once everything before is settled.
-    over_at: Option<Position>,
+    /// There is nothing more to read: from there on the route has another number of partitions. What is parked is sent all the same,
+    /// until all of them are so far.
     is_over: bool,
 }
 
@@ -104,6 +105,8 @@ impl Router {
             books: Books::new(task.partition.route, consumer.next, count, task.parked_max),
             ledger: task.ledger,
             member: task.member,
+            term: task.term,
+            turns: task.turns,
             rules: task.rules,
             lines: BTreeMap::new(),
             requests: FuturesUnordered::new(),
@@ -129,7 +132,6 @@ impl Router {
             settle_backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(10)),
             settle_at: Instant::now(),
             halting: None,
-            over_at: None,
             is_over: false,
         };
         for item in parked {
@@ -145,16 +147,14 @@ impl Router {
     }
 
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Ended {
-        let mut member = self.member.clone();
         // Once it is told to stop.
         let mut drain_until = None;
         let mut size = self.ledger.watch_size();
         let mut news = self.rules.gates.news();
         loop {
-            self.is_over |=
-                self.consumer.as_ref().map(|consumer| consumer.next) == self.over_at && self.over_at.is_some();
-            let is_stopping = stop.is_cancelled() || self.is_over;
-            let is_sure = self.member.is_sure();
+            let is_stopping = stop.is_cancelled();
+            // Where it is not, it is told to stop soon.
+            let is_sure = self.member.is_in(self.term);
             let is_held = !is_sure || self.rules.gates.is_route_paused(&self.rules.route);
             if news.has_changed().unwrap_or(false) {
                 news.mark_unchanged();
@@ -163,7 +163,7 @@ impl Router {
             if is_stopping {
                 drain_until.get_or_insert_with(|| Instant::now() + DRAIN_MAX);
             }
-            let drains = drain_until.is_none_or(|until| Instant::now() < until) && !self.is_over;
+            let drains = drain_until.is_none_or(|until| Instant::now() < until);
             if drains && !is_held {
                 self.look_for_erasures();
                 if self.knows_erasures() {
@@ -220,7 +220,6 @@ impl Router {
                     self.has_grown = true;
                 }
                 _ = news.changed() => self.doubt_erasures(),
-                () = member.next_pulse(), if !is_sure => {}
                 () = stop.cancelled(), if !is_stopping => {}
             }
         }
@@ -255,7 +254,7 @@ impl Router {
 fn line_to<'lines>(lines: &'lines mut BTreeMap<String, Line>, rules: &Rules, sink: &str) -> &'lines mut Line {
     lines
         .entry(sink.to_owned())
-        .or_insert_with(|| Line::new(rules.gates.get(sink).cloned()))
+        .or_insert_with(|| Line::new(rules.gates.get(sink).cloned(), rules.parts))
 }
 
 /// Sends a request, and says what became of each message, whatever the sink does.

@@ -10,10 +10,11 @@
 //! - A process whose heart did not beat in time sends nothing: others may have what it had.
 //! - What is let go of is settled first, and what is taken begins where it was settled.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use weir_ledger::{Consumer, DatabaseError, Ledger, Partition, PartitionState, Work, WorkerId};
@@ -23,9 +24,13 @@ use super::version::Versions;
 use super::{PartitionEnd, PartitionTask, RouteError, RouteSettings};
 use crate::balance::{self, Piece};
 use crate::gate::Gates;
-use crate::heart::{Member, Pulse};
+use crate::heart::{Member, Pulse, Term};
 use crate::problem::error_chain;
 use crate::{Activities, Feed};
+
+/// Partitions of a process that settle at the same time, and that read.
+const SETTLING_MAX: usize = 5;
+const READING_MAX: usize = 5;
 
 /// Routes a process's share of every route.
 pub struct Routes {
@@ -36,7 +41,25 @@ pub struct Routes {
     pub(super) feed: Arc<Feed>,
     pub(super) gates: Arc<Gates>,
     pub(super) activities: Activities,
+    /// Who settles or reads has one: what is left of the connections is for recording, and for those who ask.
+    pub(super) turns: Turns,
     pace: RoutesPace,
+}
+
+/// Turns of partitions at Postgres.
+#[derive(Clone)]
+pub(super) struct Turns {
+    pub(super) to_settle: Arc<Semaphore>,
+    pub(super) to_read: Arc<Semaphore>,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self {
+            to_settle: Arc::new(Semaphore::new(SETTLING_MAX)),
+            to_read: Arc::new(Semaphore::new(READING_MAX)),
+        }
+    }
 }
 
 /// How often a process looks at who works at what.
@@ -60,8 +83,9 @@ impl Default for RoutesPace {
 /// What a process works at.
 struct Share<'a> {
     routes: &'a Routes,
-    /// Under whose name it has what is held.
-    worker: Option<WorkerId>,
+    stop: CancellationToken,
+    /// In which it took what is held.
+    term: Option<Term>,
     /// What is worked at now.
     held: HashMap<Partition, CancellationToken>,
     tasks: JoinSet<(Partition, PartitionEnd)>,
@@ -91,6 +115,7 @@ impl Routes {
             feed,
             gates,
             activities,
+            turns: Turns::default(),
             pace: RoutesPace::default(),
         }
     }
@@ -112,7 +137,8 @@ impl Routes {
     pub async fn run(self, stop: CancellationToken) -> Result<(), RouteError> {
         let mut share = Share {
             routes: &self,
-            worker: None,
+            stop: stop.clone(),
+            term: None,
             held: HashMap::new(),
             tasks: JoinSet::new(),
             free: HashMap::new(),
@@ -123,18 +149,19 @@ impl Routes {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = tokio::time::sleep_until(next_round) => {
-                    share.round().await;
+                    // A partition that was taken meanwhile, and nobody knows of here, is free once the worker left.
+                    let _ = stop.run_until_cancelled(share.round()).await;
                     next_round = tokio::time::Instant::now() + self.pace.round_interval;
                 }
-                () = member.next_pulse(), if share.worker.is_none() => next_round = tokio::time::Instant::now(),
+                () = member.next_pulse(), if share.term.is_none() => next_round = tokio::time::Instant::now(),
                 Some(ended) = share.tasks.join_next() => {
-                    share.settle(ended).await?;
-                    // Others come in its place, or somebody asked for it.
-                    next_round = tokio::time::Instant::now();
+                    if share.settle(ended).await? {
+                        // Others come in its place, or somebody asked for it.
+                        next_round = tokio::time::Instant::now();
+                    }
                 }
             }
         }
-        share.stop_all();
         while let Some(ended) = share.tasks.join_next().await {
             share.settle(ended).await?;
         }
@@ -146,15 +173,15 @@ impl Share<'_> {
     /// Looks at all partitions, and does what is to be done. A failure is made good by the next round.
     async fn round(&mut self) {
         let pulse = self.routes.member.pulse();
-        let me = pulse.as_ref().map(|pulse| pulse.me);
-        if self.worker.is_some() && me != self.worker && !self.held.is_empty() {
+        let term = pulse.as_ref().map(|pulse| pulse.term);
+        if self.term.is_some() && term != self.term && !self.held.is_empty() {
             tracing::warn!(
                 partitions = self.held.len(),
                 "no heartbeat arrived for too long: others may route what we route"
             );
-            self.stop_all();
+            self.held.values().for_each(CancellationToken::cancel);
         }
-        self.worker = me;
+        self.term = term;
         if let Some(pulse) = pulse
             && let Err(error) = self.look(&pulse).await
         {
@@ -163,27 +190,21 @@ impl Share<'_> {
     }
 
     async fn look(&mut self, pulse: &Pulse) -> Result<(), DatabaseError> {
-        let Routes {
-            ledger,
-            gates,
-            settings,
-            ..
-        } = self.routes;
-        let is_ours = |work: &Work| matches!(work, Work::Route(name) if settings.contains_key(name));
-        let workers = pulse.working_at(is_ours);
-        gates.share(workers.len());
+        let (Routes { ledger, gates, .. }, me) = (self.routes, pulse.term.worker);
         let states = self.partitions().await?;
         self.note_free(&states);
-        // What we know of the last look is settled: whoever else has it now took it from us.
+        let holders: HashSet<WorkerId> = states.iter().filter_map(|state| state.worker).chain([me]).collect();
+        gates.share(holders.len());
         for state in &states {
-            if let Some(stop) = self.held.get(&state.partition)
-                && state.worker != Some(pulse.me)
+            // Whoever else has it now took it from us; and others come once nobody has any of those that are over.
+            if (state.worker != Some(me) || all_over(&states, &state.partition.route))
+                && let Some(stop) = self.held.get(&state.partition)
             {
                 stop.cancel();
             }
         }
-        let pieces: Vec<Piece> = states.iter().map(|state| self.piece(state)).collect();
-        let moves = balance::moves(pulse.me, &workers, &pieces);
+        let pieces: Vec<Piece> = states.iter().map(|state| self.piece(&states, state)).collect();
+        let moves = balance::moves(me, &pulse.workers, &pieces);
         for index in moves.let_go {
             if let Some(stop) = self.held.get(&states[index].partition) {
                 stop.cancel();
@@ -195,35 +216,43 @@ impl Share<'_> {
         }
         // What is ours in Postgres, but was given up here (a beat was late), is taken up anew.
         let is_forgotten =
-            |state: &PartitionState| state.worker == Some(pulse.me) && !self.held.contains_key(&state.partition);
-        let forgotten: Vec<usize> = (0..states.len())
-            .filter(|index| is_forgotten(&states[*index]))
-            .collect();
+            |index: &usize| states[*index].worker == Some(me) && !self.held.contains_key(&states[*index].partition);
+        let forgotten: Vec<usize> = (0..states.len()).filter(is_forgotten).collect();
         for index in moves.take.into_iter().chain(forgotten) {
             let partition = &states[index].partition;
             let parts = states.iter().filter(|state| state.partition.route == partition.route);
             let parts = parts.count();
-            self.take(pulse.me, partition, parts).await?;
+            if let Err(error) = self.take(pulse.term, partition, parts).await {
+                tracing::warn!(%partition, problem = error_chain(&error), "the partition cannot be taken now");
+            }
         }
         for index in moves.ask {
-            ledger.ask_for_partition(pulse.me, &states[index].partition).await?;
+            let partition = &states[index].partition;
+            if let Err(error) = ledger.ask_for_partition(me, partition).await {
+                tracing::debug!(%partition, problem = error_chain(&error), "the partition cannot be asked for now");
+            }
         }
         Ok(())
     }
 
-    /// The partitions of the routes that this process is configured for. Those of a route whose number changed come first.
+    /// The partitions of the routes that this process is configured for, after others came in the place of those that are over.
     async fn partitions(&self) -> Result<Vec<PartitionState>, DatabaseError> {
         let Routes { ledger, settings, .. } = self.routes;
         let mut states = ledger.partitions().await?;
         let mut is_changed = false;
         for route in settings.keys() {
-            let of_route = || states.iter().filter(|state| state.partition.route == *route);
-            let first = of_route().next();
-            let stands =
-                |state: &PartitionState| state.worker.is_none() && first.is_some_and(|first| first.next == state.next);
-            if of_route().all(stands) {
-                ledger.partition_route(route).await?;
-                is_changed = true;
+            let is_free = |state: &PartitionState| state.partition.route != *route || state.worker.is_none();
+            if all_over(&states, route) && states.iter().all(is_free) {
+                match ledger.partition_route(route).await {
+                    Ok(()) => is_changed = true,
+                    Err(error) => {
+                        tracing::warn!(
+                            route,
+                            problem = error_chain(&error),
+                            "its partitions cannot be made now"
+                        );
+                    }
+                }
             }
         }
         if is_changed {
@@ -241,10 +270,11 @@ impl Share<'_> {
             .collect();
     }
 
-    fn piece(&self, state: &PartitionState) -> Piece {
+    fn piece(&self, states: &[PartitionState], state: &PartitionState) -> Piece {
         let free_since = self.free.get(&state.partition);
         Piece {
-            is_ready: !state.is_over,
+            of: Work::Route(state.partition.route.clone()),
+            is_ready: !all_over(states, &state.partition.route),
             worker: state.worker,
             wanted_by: state.wanted_by,
             is_left: free_since.is_some_and(|since| since.elapsed() >= self.routes.pace.left_after),
@@ -253,20 +283,21 @@ impl Share<'_> {
     }
 
     /// Takes a partition and has it routed; it is one of so many.
-    async fn take(&mut self, me: WorkerId, partition: &Partition, parts: usize) -> Result<(), DatabaseError> {
+    async fn take(&mut self, term: Term, partition: &Partition, parts: usize) -> Result<(), DatabaseError> {
         let Some(settings) = self.routes.settings.get(&partition.route) else {
             return Ok(());
         };
         if self.held.contains_key(partition) {
             return Ok(());
         }
-        let Some(consumer) = self.routes.ledger.claim_partition(me, partition).await? else {
+        let claimed = self.routes.ledger.claim_partition(term.worker, partition).await?;
+        let Some(consumer) = claimed else {
             // Somebody was quicker, or knows more.
             return Ok(());
         };
         tracing::debug!(%partition, position = %consumer.next, "partition taken");
-        let task = PartitionTask::new(self.routes, settings, partition.clone(), parts);
-        let (partition, stop) = (partition.clone(), CancellationToken::new());
+        let task = PartitionTask::new(self.routes, settings, term, partition.clone(), parts);
+        let (partition, stop) = (partition.clone(), self.stop.child_token());
         self.held.insert(partition.clone(), stop.clone());
         self.tasks.spawn(async move {
             let end = task.run(consumer, stop).await;
@@ -275,8 +306,8 @@ impl Share<'_> {
         Ok(())
     }
 
-    /// Lets go of a partition that is routed no more.
-    async fn settle(&mut self, ended: Result<(Partition, PartitionEnd), JoinError>) -> Result<(), RouteError> {
+    /// Lets go of a partition that is routed no more. Says whether it was routed.
+    async fn settle(&mut self, ended: Result<(Partition, PartitionEnd), JoinError>) -> Result<bool, RouteError> {
         let (partition, end) = ended.map_err(RouteError::Task)?;
         self.held.remove(&partition);
         match end {
@@ -285,9 +316,10 @@ impl Share<'_> {
             PartitionEnd::Failed(consumer, error) => {
                 tracing::warn!(%partition, problem = error_chain(&error), "the route cannot begin");
                 self.release(&partition, &consumer).await;
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn release(&self, partition: &Partition, consumer: &Consumer) {
@@ -295,8 +327,11 @@ impl Share<'_> {
             tracing::debug!(%partition, problem = error_chain(&error), "the partition is free when our time is over");
         }
     }
+}
 
-    fn stop_all(&self) {
-        self.held.values().for_each(CancellationToken::cancel);
-    }
+/// Whether there is nothing more to read for any partition of a route, for it has another number of them from there on; or none
+/// yet.
+fn all_over(states: &[PartitionState], route: &str) -> bool {
+    let mut of_route = states.iter().filter(|state| state.partition.route == route);
+    of_route.all(|state| state.is_over)
 }

@@ -16,9 +16,6 @@ use weir_ledger::TokenBytes;
 
 use crate::route::reader::PARKED_OF_ITEM_MAX;
 
-/// Parked deliveries in memory beyond which no more are asked for.
-const IN_MEMORY_MAX: usize = 500;
-
 /// Items that are asked for at a time, at most.
 const ITEMS_AT_A_TIME: usize = 25;
 
@@ -28,8 +25,9 @@ pub(super) struct ParkedItems {
     queues: HashMap<TokenBytes, Queue>,
     /// Items whose first delivery is neither in memory nor on its way there, by when it is due.
     due: BTreeSet<(Duration, TokenBytes)>,
-    /// Deliveries that are in memory.
+    /// Deliveries that are in memory, and beyond how many no more are asked for.
     in_memory: usize,
+    in_memory_max: usize,
     /// So many items are asked for one at a time.
     doubted: usize,
 }
@@ -53,6 +51,14 @@ struct Queue {
 }
 
 impl ParkedItems {
+    /// No more are asked for while so many are in memory.
+    pub(super) fn new(in_memory_max: usize) -> Self {
+        Self {
+            in_memory_max,
+            ..Self::default()
+        }
+    }
+
     /// So many deliveries of an item were written down before.
     pub(super) fn know(&mut self, token: TokenBytes, count: usize, due: Duration) {
         let queue = self.queues.entry(token).or_default();
@@ -99,7 +105,7 @@ impl ParkedItems {
     /// When the first is due, if any may be asked for.
     pub(super) fn next_due(&self) -> Option<Duration> {
         let first = self.due.first().map(|(due, _)| *due);
-        first.filter(|_| self.in_memory < IN_MEMORY_MAX)
+        first.filter(|_| self.in_memory < self.in_memory_max)
     }
 
     /// Items whose first delivery is due. They are on their way into memory.
@@ -238,7 +244,7 @@ mod tests {
 
     #[test]
     fn an_item_is_asked_for_once_when_it_is_due_and_again_when_what_came_is_done() {
-        let mut items = ParkedItems::default();
+        let mut items = ParkedItems::new(500);
         items.know(A, 3, at(10));
         assert!(items.ask(at(9)).is_empty());
         assert_eq!(items.ask(at(10)), [A]);
@@ -255,7 +261,7 @@ mod tests {
 
     #[test]
     fn what_becomes_due_earlier_is_listed_once() {
-        let mut items = ParkedItems::default();
+        let mut items = ParkedItems::new(500);
         items.know(A, 1, at(100));
         items.redriven(A);
         assert_eq!(items.ask(at(200)), [A]);
@@ -264,7 +270,7 @@ mod tests {
 
     #[test]
     fn what_is_not_written_down_is_not_asked_for() {
-        let mut items = ParkedItems::default();
+        let mut items = ParkedItems::new(500);
         items.park(A, 2, at(5));
         items.follow(A);
         items.know(B, 1, at(7));
@@ -284,7 +290,7 @@ mod tests {
     #[test]
     fn what_cannot_be_had_is_asked_for_later_and_one_at_a_time() {
         const C: TokenBytes = [3; 16];
-        let mut items = ParkedItems::default();
+        let mut items = ParkedItems::new(500);
         items.know(A, 1, at(0));
         items.know(B, 1, at(0));
         items.know(C, 1, at(1));

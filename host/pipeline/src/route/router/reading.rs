@@ -6,6 +6,7 @@
 //! - Past a bound in deliveries, bytes or positions nothing is read: the ledger is the queue.
 //! - What cannot be read keeps nothing else waiting: parked items that fail together are asked for one at a time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -22,7 +23,7 @@ use crate::route::reader::{Hindrance, MadeAgain, Next, Resent, Window};
 /// How often the ledger is looked at for what other processes appended.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Deliveries in memory beyond which nothing more is read.
+/// Deliveries of a route in memory beyond which nothing more is read.
 const DELIVERIES_MAX: usize = 2000;
 
 /// Bytes of their messages beyond which nothing more is read.
@@ -56,11 +57,13 @@ impl Router {
         let Some(mut reader) = self.reader.take() else {
             return;
         };
+        let turns = Arc::clone(&self.turns.to_read);
         if self.looks_for_orders() {
             let count_max = u16::try_from(self.books.room()).unwrap_or(u16::MAX).min(REDRIVEN_MAX);
             self.read_at = Instant::now();
             self.reading = Some(
                 async move {
+                    let _turn = turns.acquire().await;
                     let replay = reader.ordered_replay().await;
                     let resent = reader.redriven(count_max).await;
                     (reader, Read::Ordered { replay, resent })
@@ -79,6 +82,7 @@ impl Router {
             self.read_at = Instant::now();
             self.reading = Some(
                 async move {
+                    let _turn = turns.acquire().await;
                     let made = reader.parked(&sink, &items).await;
                     (reader, Read::Parked { sink, items, made })
                 }
@@ -89,6 +93,7 @@ impl Router {
             self.read_at = Instant::now();
             self.reading = Some(
                 async move {
+                    let _turn = turns.acquire().await;
                     let window = reader.replayed(&replay, next, count_max).await;
                     (reader, Read::Replayed(replay, window))
                 }
@@ -101,6 +106,7 @@ impl Router {
             self.read_at = Instant::now();
             self.reading = Some(
                 async move {
+                    let _turn = turns.acquire().await;
                     let window = reader.window(next).await;
                     (reader, Read::Window(window))
                 }
@@ -114,17 +120,22 @@ impl Router {
     /// Whether entries may be read: it is time to look, and there is room for what they make.
     fn may_read(&self) -> bool {
         self.halting.is_none()
-            && self.over_at.is_none()
+            && !self.is_over
             && self.has_room()
             && self.books.ahead() < POSITIONS_MAX
             && Instant::now() >= self.look_at
+    }
+
+    /// This partition's part of what the route may have.
+    fn part(&self, of_route: usize) -> usize {
+        of_route.div_ceil(self.rules.parts)
     }
 
     /// Whether there is room for what entries make.
     fn has_room(&self) -> bool {
         let of_lines = self.lines.values().map(Line::load);
         let (deliveries, bytes) = of_lines.fold(self.books.load(), |sum, line| (sum.0 + line.0, sum.1 + line.1));
-        !self.books.is_full() && deliveries < DELIVERIES_MAX && bytes < BYTES_MAX
+        !self.books.is_full() && deliveries < self.part(DELIVERIES_MAX) && bytes < self.part(BYTES_MAX)
     }
 
     /// The replay, where to read on in it and how much, if that may be done now: in turns with what is new, and only while there is
@@ -161,7 +172,7 @@ impl Router {
     pub(super) fn may_ask(&self) -> bool {
         let is_failing = self.read_backoff.is_failing() && Instant::now() < self.look_at;
         let bytes: usize = self.lines.values().map(|line| line.load().1).sum();
-        self.books.agrees_with_rows() && !is_failing && bytes < BYTES_MAX
+        self.books.agrees_with_rows() && !is_failing && bytes < self.part(BYTES_MAX)
     }
 
     /// Parked items that are due, of one sink.
@@ -195,7 +206,7 @@ impl Router {
             }
             Read::Window(Ok(Next::Over)) => {
                 self.read_backoff.succeeded();
-                self.over_at = Some(self.books.next());
+                self.is_over = true;
             }
             Read::Window(Ok(Next::Nothing)) => {
                 self.read_backoff.succeeded();

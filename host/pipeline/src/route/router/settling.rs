@@ -1,5 +1,6 @@
 //! What the loop writes down: the cursor, and what is left behind it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -62,8 +63,10 @@ impl Router {
         let halt = self.halting.take_if(|halt| halt.position == cursor);
         let (cursor, settlement) = self.books.close();
         let (ledger, route) = (self.ledger.clone(), self.rules.route.clone());
+        let turns = Arc::clone(&self.turns.to_settle);
         self.settling = Some(
             async move {
+                let _turn = turns.acquire().await;
                 let mut outcome = ledger.settle(&mut consumer, cursor, &settlement).await;
                 if let (
                     Ok(()),

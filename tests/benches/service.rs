@@ -1,0 +1,281 @@
+//! The whole service beside a consumer that a team would write itself, in Node (`tests/peers/service`): from recorded pages to
+//! acknowledged webhooks and queue messages.
+//!
+//! ```text
+//! simulator ──▶ consumer ── filter, Postgres, then ──┬──▶ webhook, one event a request, signed
+//!  GetRecords                                        └──▶ SQS, ten messages a request
+//! ```
+//!
+//! Half of the changes are edits that the filter drops: Weir's is a plugin (`plugins/shop`). All are in the stream before the
+//! consumer starts, and it is measured from the first acknowledgement to the last: records of the stream a second, processor time
+//! of its process for each of them, and the most memory that it had resident. The source, the receivers and Postgres run on the
+//! same machine, for the one as for the other; their time is not in the consumer's.
+//!
+//! `tests/peers/service/run [CHANGES]` runs it.
+
+use std::collections::HashSet;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::{Json, Router, routing};
+use md5::{Digest as _, Md5};
+use serde_json::{Value, json};
+use tokio::process::{Child, Command};
+use weir_simulator::{Setup, Simulator, TableSetup, item};
+use weir_tests::{Footprint, TestDatabase, Weir, component};
+
+const TABLE: &str = "shop-orders";
+const SHARDS: usize = 8;
+const ORDERS: usize = 1000;
+const CHANGES: usize = 60_000;
+const ROUNDS: usize = 3;
+
+/// How often it is looked whether everything arrived.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+
+/// How long a consumer may take, and how long it may do nothing.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+
+/// Who is measured.
+#[derive(Clone, Copy)]
+enum Peer {
+    Weir { partitions: u8 },
+    Node,
+}
+
+/// What was measured of it.
+struct Measured {
+    records_per_s: f64,
+    processor_us: f64,
+    resident_mib: f64,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let Some(consumer) = std::env::var_os("WEIR_CONSUMER").map(PathBuf::from) else {
+        tell("the whole service is measured by tests/peers/service/run");
+        return ExitCode::SUCCESS;
+    };
+    let given = std::env::args().find_map(|argument| argument.parse().ok());
+    let changes = given.unwrap_or(CHANGES).next_multiple_of(ORDERS);
+    let peers = [Peer::Weir { partitions: 1 }, Peer::Weir { partitions: 8 }, Peer::Node];
+    let mut rounds: Vec<Vec<Measured>> = peers.iter().map(|_| Vec::new()).collect();
+    for _ in 0..ROUNDS {
+        for (peer, measured) in peers.iter().zip(&mut rounds) {
+            measured.push(measure(*peer, changes, &consumer).await);
+        }
+    }
+    let medians: Vec<Measured> = rounds.iter().map(|rounds| median(rounds)).collect();
+    let node = medians.last().expect("there are three");
+    for (peer, measured) in peers.iter().zip(&medians) {
+        let name = match peer {
+            Peer::Weir { partitions: 1 } => "Weir, a route of 1 partition".to_owned(),
+            Peer::Weir { partitions } => format!("Weir, a route of {partitions} partitions"),
+            Peer::Node => "the consumer in Node".to_owned(),
+        };
+        tell(&format!(
+            "service/{name}: {:.0} records a second ({:.1} times Node's), {:.0} µs of processor time a record ({:.1} times less), \
+             {:.0} MiB",
+            measured.records_per_s,
+            measured.records_per_s / node.records_per_s,
+            measured.processor_us,
+            node.processor_us / measured.processor_us,
+            measured.resident_mib,
+        ));
+    }
+    ExitCode::SUCCESS
+}
+
+fn tell(text: &str) {
+    writeln!(std::io::stdout(), "{text}").expect("somebody reads this");
+}
+
+fn median(rounds: &[Measured]) -> Measured {
+    let middle = |of: fn(&Measured) -> f64| {
+        let mut all: Vec<f64> = rounds.iter().map(of).collect();
+        all.sort_by(f64::total_cmp);
+        all[all.len() / 2]
+    };
+    Measured {
+        records_per_s: middle(|measured| measured.records_per_s),
+        processor_us: middle(|measured| measured.processor_us),
+        resident_mib: middle(|measured| measured.resident_mib),
+    }
+}
+
+async fn measure(peer: Peer, changes: usize, consumer: &std::path::Path) -> Measured {
+    let source = filled(changes).await;
+    let receiver = Receiver::start().await;
+    // Every order once, and every second round of edits: `filled` says why.
+    let expected = ORDERS * (1 + changes / ORDERS / 2);
+    match peer {
+        Peer::Weir { partitions } => {
+            let weir = weir(&source, &receiver, partitions).await;
+            let running = weir.run(None);
+            let measured = receiver.watch(running.process_id(), changes, expected).await;
+            running.stop().await;
+            measured
+        }
+        Peer::Node => {
+            let database = TestDatabase::create();
+            let mut running = node(consumer, &source, &receiver, &database);
+            let measured = receiver.watch(running.id().expect("it runs"), changes, expected).await;
+            running.kill().await.expect("our own child can be killed");
+            measured
+        }
+    }
+}
+
+/// A table whose every order was inserted, and edited again and again: in turns its status, which the filter keeps, and its note,
+/// which it drops. Images have about 700 bytes.
+async fn filled(changes: usize) -> Simulator {
+    let table = TableSetup {
+        shards: SHARDS,
+        ..TableSetup::new(TABLE)
+    };
+    let setup = Setup {
+        tables: vec![table],
+        ..Setup::default()
+    };
+    let simulator = Simulator::start(setup).await.expect("a port is free");
+    for number in 0..changes {
+        let round = number / ORDERS;
+        let id = format!("order-{:05}", number % ORDERS);
+        let order = json!({
+            "customer": { "S": format!("customer-{:05}", number % 377) },
+            "status": { "S": ["placed", "paid", "packed", "shipped"][round.div_ceil(2) % 4] },
+            "total": { "N": "129.95" },
+            "note": { "S": format!("round {}, {}", round / 2, "please ring twice and leave it at the door. ".repeat(6)) },
+            "updated_by": { "S": "maria" },
+            "items": { "L": (0..4).map(|line| json!({ "M": { "sku": { "S": format!("sku-{line}") }, "count": { "N": "2" } } })).collect::<Vec<_>>() },
+        });
+        let order = order.as_object().expect("an object").iter();
+        let attributes: Vec<(&str, Value)> = order.map(|(name, value)| (name.as_str(), value.clone())).collect();
+        simulator
+            .put(TABLE, item(&id, &attributes))
+            .expect("the table is there");
+    }
+    simulator
+}
+
+async fn weir(source: &Simulator, receiver: &Receiver, partitions: u8) -> Weir {
+    let weir = Weir::configure(&format!(
+        "[source.shop]\ntable = \"{TABLE}\"\nendpoint = \"{}\"\ntest_credentials = true\nreads_per_second = 10\n\
+         [sink.hook]\ntype = \"webhook\"\nurl = \"{1}/orders\"\nallow_networks = [\"127.0.0.0/8\"]\n\
+         [sink.queue]\ntype = \"sqs\"\nqueue = \"{1}/000000000000/orders\"\nendpoint = \"{1}\"\ntest_credentials = true\n\
+         [route.all]\nsource = \"shop\"\nplugin = \"{2}\"\nsinks = [\"hook\", \"queue\"]\npartitions = {partitions}\n",
+        source.endpoint(),
+        receiver.endpoint,
+        component("shop").display(),
+    ));
+    weir.write("hook.secret", &format!("{SECRET}\n"));
+    weir
+}
+
+fn node(consumer: &std::path::Path, source: &Simulator, receiver: &Receiver, database: &TestDatabase) -> Child {
+    Command::new("node")
+        .arg(consumer)
+        .env("STREAMS_ENDPOINT", source.endpoint())
+        .env("TABLE", TABLE)
+        .env("WEBHOOK_URL", format!("{}/orders", receiver.endpoint))
+        .env("WEBHOOK_SECRET", SECRET)
+        .env("QUEUE_ENDPOINT", &receiver.endpoint)
+        .env("QUEUE_URL", format!("{}/000000000000/orders", receiver.endpoint))
+        .env("POSTGRES_URL", database.url())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("Node is there")
+}
+
+/// A webhook and a queue that count what they acknowledge, repeats left out.
+#[derive(Clone)]
+struct Receiver {
+    endpoint: String,
+    taken: Arc<Mutex<Taken>>,
+}
+
+#[derive(Default)]
+struct Taken {
+    hooks: HashSet<String>,
+    messages: usize,
+}
+
+impl Receiver {
+    async fn start() -> Self {
+        let taken: Arc<Mutex<Taken>> = Arc::default();
+        let app = Router::new()
+            .route("/orders", routing::post(take_hook))
+            .fallback(routing::post(take_messages))
+            .with_state(Arc::clone(&taken));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port is free");
+        let address = listener.local_addr().expect("a listener has an address");
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        Self {
+            endpoint: format!("http://{address}"),
+            taken,
+        }
+    }
+
+    fn counts(&self) -> (usize, usize) {
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        (taken.hooks.len(), taken.messages)
+    }
+
+    /// Waits until everything that is expected was acknowledged, of so many changes.
+    async fn watch(&self, process: u32, changes: usize, expected: usize) -> Measured {
+        let begun = Instant::now();
+        let until = async |is_there: &dyn Fn((usize, usize)) -> bool| {
+            while !is_there(self.counts()) {
+                assert!(begun.elapsed() < PATIENCE, "{:?} of {expected} arrived", self.counts());
+                tokio::time::sleep(LOOK_INTERVAL).await;
+            }
+        };
+        until(&|(hooks, messages)| hooks + messages > 0).await;
+        let (first_at, first) = (Instant::now(), Footprint::of(process));
+        until(&|(hooks, messages)| hooks >= expected && messages >= expected).await;
+        let (last_at, last) = (Instant::now(), Footprint::of(process));
+        #[expect(clippy::cast_precision_loss, reason = "there are few")]
+        let changes = changes as f64;
+        #[expect(clippy::cast_precision_loss, reason = "there are few")]
+        let resident = last.resident_bytes_max as f64;
+        Measured {
+            records_per_s: changes / (last_at - first_at).as_secs_f64(),
+            processor_us: (last.processor - first.processor).as_secs_f64() * 1e6 / changes,
+            resident_mib: resident / f64::from(1 << 20),
+        }
+    }
+}
+
+async fn take_hook(State(taken): State<Arc<Mutex<Taken>>>, headers: HeaderMap, _body: String) -> StatusCode {
+    let id = headers
+        .get("webhook-id")
+        .and_then(|id| id.to_str().ok())
+        .unwrap_or_default();
+    let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
+    taken.hooks.insert(id.to_owned());
+    StatusCode::NO_CONTENT
+}
+
+async fn take_messages(State(taken): State<Arc<Mutex<Taken>>>, body: String) -> Response {
+    let request: Value = serde_json::from_str(&body).expect("the client sends JSON");
+    let entries = request["Entries"].as_array().expect("a batch has entries");
+    let successful: Vec<Value> = entries
+        .iter()
+        .map(|entry| {
+            let digest = Md5::digest(entry["MessageBody"].as_str().unwrap_or_default());
+            json!({ "Id": entry["Id"], "MessageId": entry["Id"], "MD5OfMessageBody": hex::encode(digest) })
+        })
+        .collect();
+    taken.lock().unwrap_or_else(PoisonError::into_inner).messages += successful.len();
+    Json(json!({ "Successful": successful, "Failed": [] })).into_response()
+}
