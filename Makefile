@@ -39,6 +39,7 @@ bench: plugins
 	@tests/with-postgres cargo bench --workspace --bench '*' $(if $(ARGS),-- $(ARGS))
 	@tests/peers/plugins/run $(if $(ARGS),40)
 	@tests/peers/patterns/run $(if $(ARGS),200)
+	@tests/peers/service/run $(if $(ARGS),10000)
 
 # Tests that need other people's servers or take long.
 test-peers: test

@@ -118,7 +118,7 @@ async fn measure(peer: Peer, changes: usize, consumer: &std::path::Path) -> Meas
     let expected = ORDERS * (1 + changes / ORDERS / 2);
     match peer {
         Peer::Weir { partitions } => {
-            let weir = weir(&source, &receiver, partitions).await;
+            let weir = weir(&source, &receiver, partitions);
             let running = weir.run(None);
             let measured = receiver.watch(running.process_id(), changes, expected).await;
             running.stop().await;
@@ -149,9 +149,10 @@ async fn filled(changes: usize) -> Simulator {
     for number in 0..changes {
         let round = number / ORDERS;
         let id = format!("order-{:05}", number % ORDERS);
+        let status = ["placed", "paid", "packed", "shipped"][round.div_ceil(2) % 4];
         let order = json!({
             "customer": { "S": format!("customer-{:05}", number % 377) },
-            "status": { "S": ["placed", "paid", "packed", "shipped"][round.div_ceil(2) % 4] },
+            "status": { "S": status },
             "total": { "N": "129.95" },
             "note": { "S": format!("round {}, {}", round / 2, "please ring twice and leave it at the door. ".repeat(6)) },
             "updated_by": { "S": "maria" },
@@ -166,7 +167,7 @@ async fn filled(changes: usize) -> Simulator {
     simulator
 }
 
-async fn weir(source: &Simulator, receiver: &Receiver, partitions: u8) -> Weir {
+fn weir(source: &Simulator, receiver: &Receiver, partitions: u8) -> Weir {
     let weir = Weir::configure(&format!(
         "[source.shop]\ntable = \"{TABLE}\"\nendpoint = \"{}\"\ntest_credentials = true\nreads_per_second = 10\n\
          [sink.hook]\ntype = \"webhook\"\nurl = \"{1}/orders\"\nallow_networks = [\"127.0.0.0/8\"]\n\
