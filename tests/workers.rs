@@ -242,7 +242,10 @@ async fn a_worker_that_is_drained_hands_everything_over_and_takes_nothing_until_
     shop.write().await;
     let answer = shop.weir.command(&["leases", "drain", &drained]).await;
     assert_eq!(answer.code, Some(0), "{answer:?}");
-    assert!(answer.stdout.contains("0 shards  draining"), "{answer:?}");
+    assert!(
+        answer.stdout.contains("0 shards, 0 partitions of routes  draining"),
+        "{answer:?}"
+    );
     shop.shared_as(&[0, 6]).await;
     shop.write().await;
     shop.recorded().await;

@@ -8,6 +8,7 @@ mod letters;
 mod parked;
 mod paused;
 mod payload;
+mod preview;
 mod replay;
 mod shared;
 mod shop;

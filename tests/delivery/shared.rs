@@ -1,7 +1,9 @@
 //! Who routes, where several processes share a route.
 
+use std::collections::HashSet;
+
 use expect_test::expect;
-use weir_tests::{Weir, eventually};
+use weir_tests::{Hook, Weir, eventually};
 
 use crate::shop::Shop;
 
@@ -20,6 +22,16 @@ async fn shared_as(shop: &Shop, wanted: &[usize]) {
     .await;
 }
 
+/// Until so many deliveries arrived, repeats left out: one that is killed has not written down all that it sent.
+async fn delivered(shop: &Shop, count: usize) {
+    eventually(&format!("{count} are delivered"), async || {
+        let hooks = shop.receiver.hooks();
+        let deliveries: HashSet<&str> = hooks.iter().map(Hook::delivery).collect();
+        (deliveries.len() == count).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn processes_that_share_a_route_are_named_with_their_shares_and_a_killed_one_leaves_its_own_to_the_others() {
     let shop = Shop::open("partitions = 8").await;
@@ -29,31 +41,22 @@ async fn processes_that_share_a_route_are_named_with_their_shares_and_a_killed_o
     for number in 0..40 {
         shop.put(&format!("o{number}"), "before");
     }
-    eventually("all are delivered", async || {
-        (shop.receiver.hooks().len() == 40).then_some(())
-    })
-    .await;
+    delivered(&shop, 40).await;
     other.kill().await;
     shared_as(&shop, &[8]).await;
     for number in 0..40 {
         shop.put(&format!("o{number}"), "after");
     }
-    eventually("all are delivered", async || {
-        (shop.receiver.hooks().len() == 80).then_some(())
-    })
-    .await;
+    delivered(&shop, 80).await;
     shop.running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_route_that_nobody_works_at_is_shown_as_that() {
     let shop = Shop::open("").await;
-    let config = std::fs::read_to_string(shop.weir.path("weir.toml")).unwrap();
-    shop.running.stop().await;
-    shop.weir
-        .write("weir.toml", &config.replace("[route.all]", "[route.some]"));
-    let running = shop.weir.run(None);
-    shop.weir.answers().await;
+    let shop = shop
+        .restarted(|config| config.replace("[route.all]", "[route.some]"))
+        .await;
     let told = eventually("the other is worked at", async || {
         let told = shop.weir.command(&["route", "ls"]).await.stdout;
         (told.matches("NOBODY").count() == 1).then_some(told)
@@ -62,7 +65,7 @@ async fn a_route_that_nobody_works_at_is_shown_as_that() {
     let told: Vec<&str> = told.lines().collect();
     expect!["    NOBODY routes it now"].assert_eq(told[1]);
     assert!(told[0].starts_with("all  version 1"), "{told:?}");
-    running.stop().await;
+    shop.running.stop().await;
 }
 
 #[tokio::test]

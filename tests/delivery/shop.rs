@@ -40,6 +40,16 @@ impl Shop {
         }
     }
 
+    /// Stops Weir, and starts it with whatever its configuration says then.
+    pub(crate) async fn restarted(self, change: impl FnOnce(String) -> String) -> Self {
+        self.running.stop().await;
+        let config = std::fs::read_to_string(self.weir.path("weir.toml")).unwrap();
+        self.weir.write("weir.toml", &change(config));
+        let running = self.weir.run(None);
+        self.weir.answers().await;
+        Self { running, ..self }
+    }
+
     pub(crate) fn put(&self, id: &str, note: &str) {
         let note = json!({ "S": note });
         self.simulator.put("orders", item(id, &[("note", note)])).unwrap();

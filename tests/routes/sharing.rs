@@ -140,6 +140,27 @@ async fn a_route_gets_another_number_of_partitions_under_load_and_nothing_is_los
     assert_eq!(stage.findings().await, [""; 0]);
 }
 
+/// A beat that comes late does not make a process sure again of what it had: others have that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_whose_heart_stops_for_a_while_goes_on_with_what_it_takes_anew_and_sends_nothing_of_before() {
+    let mut stage = Stage::with_lease(LONG_LEASE).await;
+    stage.partitioned(8).await;
+    stage.start();
+    stage.start();
+    stage.shared_as(&[4, 4]).await;
+    let hold = stage.hold_heart_of("process 0", LONG_LEASE * 2);
+    stage.shared_as(&[8]).await;
+    change(&stage, 0..500);
+    stage.site.arrives().await;
+    hold.await.unwrap();
+    stage.shared_as(&[4, 4]).await;
+    change(&stage, 500..1000);
+    stage.site.arrives().await;
+    stage.all_done().await;
+    assert_eq!((stage.sink.count(), stage.sink.attempts()), (1000, 1000));
+    assert_eq!(stage.findings().await, [""; 0]);
+}
+
 /// The order of the changes of an item holds also where it is in another partition than before.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cursor_that_waits_keeps_the_partitions_that_come_after_it_waiting() {
@@ -197,16 +218,13 @@ async fn what_the_processes_send_together_is_no_more_than_a_sink_is_meant_to_get
     stage.start();
     stage.start();
     stage.shared_as(&[4, 4]).await;
-    change(&stage, 0..100);
-    stage.site.arrives().await;
     let begun = std::time::Instant::now();
-    let before = stage.sink.count();
+    change(&stage, 0..100);
     eventually("all are delivered", async || {
         stage.step(Duration::from_millis(50));
-        (stage.sink.count() == 100).then_some(())
+        (stage.sink.count() >= 100).then_some(())
     })
     .await;
-    // A burst of a second's worth, and as much in each second after it.
-    let least = (100.0 - f64::from(u32::try_from(before).unwrap()) - 40.0) / 40.0;
-    assert!(begun.elapsed().as_secs_f64() >= least * 0.9, "{:?}", begun.elapsed());
+    // A burst of a second's worth, and as much in each second after it. Each alone may send 40, both together the same.
+    assert!(begun.elapsed() >= Duration::from_millis(1350), "{:?}", begun.elapsed());
 }

@@ -157,6 +157,15 @@ impl Stage {
         self.processes[index].heart.abort();
     }
 
+    /// Keeps the row of a process' heart for so long: no beat of it arrives.
+    pub(crate) fn hold_heart_of(&self, process: &str, how_long: Duration) -> JoinHandle<()> {
+        let hold = format!(
+            "begin; update worker set name = name where name = '{process}'; select pg_sleep({}); commit",
+            how_long.as_secs_f64()
+        );
+        self.site.tamper_meanwhile(hold)
+    }
+
     /// The route has so many partitions from now on.
     pub(crate) async fn partitioned(&self, partitions: u8) {
         let mut configured = configured(SINK);

@@ -74,7 +74,7 @@ impl TestDatabase {
     }
 }
 
-fn run_sql(url: &str, sql: &str) -> String {
+pub(crate) fn run_sql(url: &str, sql: &str) -> String {
     let output = Command::new("psql")
         .args([
             "--no-psqlrc",

@@ -299,6 +299,17 @@ impl Site {
         let _ = own.psql(sql);
     }
 
+    /// Runs SQL as an administrator would, while the test goes on.
+    ///
+    /// # Panics
+    ///
+    /// The database is shared.
+    pub fn tamper_meanwhile(&self, sql: String) -> JoinHandle<()> {
+        let own = self.own.as_ref().expect("the database is this site's own");
+        let url = own.url().to_owned();
+        tokio::task::spawn_blocking(move || drop(crate::database::run_sql(&url, &sql)))
+    }
+
     /// Stops the workers and holds the ledger against the truth. Says what is wrong, one line each.
     pub async fn findings(&mut self) -> Vec<String> {
         let mut findings = self.stop_workers().await;

@@ -73,6 +73,7 @@ pub struct RoutePartition {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker: Option<String>,
     /// It stands where the route gets another number of partitions, and sends only what is parked until all of them are so far.
+    #[serde(default)]
     pub over: bool,
 }
 

@@ -22,15 +22,17 @@ pub(crate) async fn explain(
     }
     let _place = answers.gate.enter().await;
     let explained = Explained::new(&answers.ledger, answers.gate.runtime(), &route, Position(position)).await;
-    explained.map(Json).map_err(|error| {
-        let message = error.to_string();
-        match error {
-            ExplainError::NoRoute(_) => ApiError::new(StatusCode::NOT_FOUND, "unknown-route", message),
-            ExplainError::NoEntry { .. } => ApiError::new(StatusCode::NOT_FOUND, "unknown-position", message),
-            ExplainError::BeforeRoute { .. } => ApiError::new(StatusCode::NOT_FOUND, "before-route", message),
-            ExplainError::Version(_) => ApiError::new(StatusCode::CONFLICT, "cannot-load", message),
-            ExplainError::Read(error) => error.into(),
-            ExplainError::Plugin(error) => ApiError::unavailable(&error),
-        }
-    })
+    explained.map(Json).map_err(failed)
+}
+
+pub(crate) fn failed(error: ExplainError) -> ApiError {
+    let message = error.to_string();
+    match error {
+        ExplainError::NoRoute(_) => ApiError::new(StatusCode::NOT_FOUND, "unknown-route", message),
+        ExplainError::NoEntry { .. } => ApiError::new(StatusCode::NOT_FOUND, "unknown-position", message),
+        ExplainError::BeforeRoute { .. } => ApiError::new(StatusCode::NOT_FOUND, "before-route", message),
+        ExplainError::Version(_) => ApiError::new(StatusCode::CONFLICT, "cannot-load", message),
+        ExplainError::Read(error) => error.into(),
+        ExplainError::Plugin(error) => ApiError::unavailable(&error),
+    }
 }

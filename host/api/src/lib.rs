@@ -14,7 +14,7 @@
 //! | `GET /v1/tables/{table}/history?key=...` | [`History`] |
 //! | `GET /v1/routes`, `GET /v1/sinks`, `GET /v1/parked?route=...` | [`Routes`], [`Sinks`], [`ParkedDeliveries`] |
 //! | `POST /v1/routes/{route}/pause`, `.../resume`, `POST /v1/sinks/{sink}/pause`, `.../resume` | [`Paused`] |
-//! | `POST /v1/routes/{route}/replay`, `.../replay/cancel` | [`ReplayState`], [`ReplayCancelled`] |
+//! | `POST /v1/routes/{route}/replay`, `.../replay/preview`, `.../replay/cancel` | [`ReplayState`], [`Preview`], [`ReplayCancelled`] |
 //! | `GET /v1/dead-letters?route=...`, `.../{delivery}` | [`DeadLetters`], [`weir_ledger::DeadLetter`] |
 //! | `POST /v1/dead-letters/redrive`, `.../drop` | [`DeadLettersOrdered`] |
 //! | `POST /v1/plugins` (a form: `component`, `signature`, `config`), `GET /v1/plugins`, `.../{plugin}` | [`PluginState`], [`Plugins`] |
@@ -75,7 +75,8 @@ pub use publication::{ContinueRequest, Decided};
 pub use replay::{ReplayCancelled, ReplayRequest, ReplayState};
 pub use route::{PromoteRequest, Promoted, RollbackRequest, RouteHaltState, RouteVersionState, RouteVersions};
 pub use weir_pipeline::{
-    DeliveryState, Explained, ExplainedChange, ExplainedDecision, ExplainedDelivery, ExplainedMiss, Trial,
+    DeliveryState, EventDifference, EventDifferenceKind, Explained, ExplainedChange, ExplainedDecision,
+    ExplainedDelivery, ExplainedMiss, FieldDifference, Preview, Trial,
 };
 pub use withheld::{AnnotateAgain, AnnotatedAgain, StillWithheldChange, WithheldChange, WithheldChanges};
 

@@ -7,14 +7,16 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use weir_ledger::{Pausable, Replay, ReplayError, TokenBytes};
 use weir_model::Position;
+use weir_pipeline::Preview;
 
 use crate::delivery::{ReasonRequest, known};
 use crate::error::ApiError;
+use crate::explain;
 use crate::history::item_tokens;
 use crate::route::check_reason;
 use crate::server::Answers;
 
-/// Body of `POST /v1/routes/{route}/replay`.
+/// Body of `POST /v1/routes/{route}/replay` and `.../replay/preview`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReplayRequest {
@@ -76,12 +78,36 @@ pub(crate) async fn order(
     Path(route): Path<String>,
     Json(request): Json<ReplayRequest>,
 ) -> Result<Json<ReplayState>, ApiError> {
+    let replay = asked(&answers, route, &request).await?;
+    match answers.ledger.order_replay(&replay, &request.reason).await {
+        Ok(()) => Ok(Json(ReplayState::from(&replay))),
+        Err(error @ ReplayError::Busy(_)) => Err(ApiError::new(StatusCode::CONFLICT, "replaying", error.to_string())),
+        Err(ReplayError::Database(error)) => Err(error.into()),
+    }
+}
+
+/// `POST /v1/routes/{route}/replay/preview`
+///
+/// Quotes values of changes where events differ: for operators, not for auditors.
+pub(crate) async fn preview(
+    State(answers): State<Answers>,
+    Path(route): Path<String>,
+    Json(request): Json<ReplayRequest>,
+) -> Result<Json<Preview>, ApiError> {
+    let replay = asked(&answers, route, &request).await?;
+    let _place = answers.gate.enter().await;
+    let preview = Preview::of(&answers.ledger, answers.gate.runtime(), &replay).await;
+    preview.map(Json).map_err(explain::failed)
+}
+
+/// The replay that is meant.
+async fn asked(answers: &Answers, route: String, request: &ReplayRequest) -> Result<Replay, ApiError> {
     check_reason(&request.reason)?;
-    known(&answers, Pausable::Route, &route).await?;
+    known(answers, Pausable::Route, &route).await?;
     let tokens: Vec<TokenBytes> = match (&request.table, &request.key) {
         (None, None) => Vec::new(),
         (Some(table), Some(key)) => {
-            let tokens = item_tokens(&answers, table, key).await?;
+            let tokens = item_tokens(answers, table, key).await?;
             tokens.into_iter().map(|token| token.token).collect()
         }
         _ => {
@@ -89,20 +115,15 @@ pub(crate) async fn order(
             return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad-key", message));
         }
     };
-    let (next, until) = range(&answers, &route, &request).await?;
-    let replay = Replay {
+    let (next, until) = range(answers, &route, request).await?;
+    Ok(Replay {
         route,
         next,
         until,
         version: request.version,
         tokens,
         ordered_at: Timestamp::now(),
-    };
-    match answers.ledger.order_replay(&replay, &request.reason).await {
-        Ok(()) => Ok(Json(ReplayState::from(&replay))),
-        Err(error @ ReplayError::Busy(_)) => Err(ApiError::new(StatusCode::CONFLICT, "replaying", error.to_string())),
-        Err(ReplayError::Database(error)) => Err(error.into()),
-    }
+    })
 }
 
 /// `POST /v1/routes/{route}/replay/cancel`

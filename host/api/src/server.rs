@@ -121,6 +121,7 @@ impl Api {
             .route("/parked", get(delivery::parked))
             .route("/routes/{route}/replay", post(replay::order))
             .route("/routes/{route}/replay/cancel", post(replay::cancel))
+            .route("/routes/{route}/replay/preview", post(replay::preview))
             .merge(delivery::pausing(Pausable::Route, "/routes/{route}"))
             .merge(delivery::pausing(Pausable::Sink, "/sinks/{sink}"))
             .route("/routes", get(delivery::routes))

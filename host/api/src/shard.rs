@@ -71,6 +71,7 @@ pub struct WorkerState {
     /// Shards that it reads.
     pub shards: usize,
     /// Partitions of routes that it has.
+    #[serde(default)]
     pub partitions: usize,
 }
 

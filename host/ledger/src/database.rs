@@ -25,7 +25,7 @@ const CONNECTIONS_MAX: u32 = 16;
 /// Connections that erase: one that works, one that carries on after a crash of another.
 const ERASER_CONNECTIONS_MAX: u32 = 2;
 
-/// Connections of its heart: it beats however many wait for the others.
+/// Connections that are opened for its heart at a time: it beats however many wait for the others.
 const HEART_CONNECTIONS_MAX: u32 = 1;
 
 /// How long to wait for a connection. Long enough for a restart of Postgres.
@@ -37,6 +37,7 @@ pub struct Database {
     pool: PgPool,
     /// Connections of the role that may erase; made when one is needed.
     eraser: PgPool,
+    /// Opens the connections of hearts, one for each.
     heart: PgPool,
     options: PgConnectOptions,
     settings: LedgerSettings,
@@ -235,6 +236,7 @@ impl Database {
                 pool: self.pool.clone(),
                 eraser: self.eraser.clone(),
                 heart: self.heart.clone(),
+                heart_lines: tokio::sync::Mutex::default(),
                 id: row.ledger_id,
                 name: name.clone(),
                 secret,

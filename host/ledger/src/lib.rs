@@ -88,7 +88,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use tokio::sync::watch;
 use weir_evidence::{LedgerSecret, SegmentKey};
 use weir_model::{LedgerName, Position};
@@ -105,6 +105,8 @@ struct Shared {
     pool: PgPool,
     eraser: PgPool,
     heart: PgPool,
+    /// Of that, those that are open and idle.
+    heart_lines: tokio::sync::Mutex<Vec<PgConnection>>,
     id: i32,
     name: LedgerName,
     secret: LedgerSecret,

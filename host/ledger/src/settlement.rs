@@ -77,10 +77,11 @@ impl Ledger {
             if !settlement.unparked.is_empty() {
                 self.delete_parked(&mut tx, &settlement.unparked).await?;
             }
+            // Before what partitions share: whoever hangs with that in hand is found by who takes the partition over.
+            self.move_consumer(&mut tx, consumer, next).await?;
             if let (Some(replayed), Some(partition)) = (settlement.replayed, Partition::of_consumer(&consumer.name)) {
                 self.move_replay(&mut tx, &partition, replayed).await?;
             }
-            self.move_consumer(&mut tx, consumer, next).await?;
             Ok::<_, ConsumerError>(tx.commit().await?)
         })
         .await?;

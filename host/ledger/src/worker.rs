@@ -4,10 +4,14 @@
 //! `route_partition`.
 
 use std::fmt;
+use std::time::Duration;
 
-use sqlx::PgPool;
+use sqlx::PgConnection;
 
-use crate::{Ledger, in_time};
+use crate::{Ledger, in_time, timed_out};
+
+/// How long a beat may take: well below the time after which the worker counts as gone.
+const BEAT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long the rows of workers that are gone are kept, for people who look.
 const GONE_KEPT_S: f64 = 24.0 * 3600.0;
@@ -74,15 +78,15 @@ impl Ledger {
     ///
     /// Postgres failed. A worker that was entered all the same is gone when its time is over.
     pub async fn enter_worker(&self, name: &str, process: Option<&str>, works_at: &[Work]) -> sqlx::Result<WorkerId> {
-        in_time(async {
+        let works_at: Vec<String> = works_at.iter().map(Work::to_string).collect();
+        self.over_heart_line(async |line| {
             sqlx::query!(
                 "delete from worker where ledger_id = $1 and heartbeat_at < clock_timestamp() - make_interval(secs => $2)",
                 self.shared.id,
                 GONE_KEPT_S,
             )
-            .execute(&self.shared.heart)
+            .execute(&mut *line)
             .await?;
-            let works_at: Vec<String> = works_at.iter().map(Work::to_string).collect();
             let id = sqlx::query_scalar!(
                 "insert into worker (ledger_id, name, works_at, process) values ($1, $2, $3, $4) returning worker_id",
                 self.shared.id,
@@ -90,7 +94,7 @@ impl Ledger {
                 &works_at,
                 process,
             )
-            .fetch_one(&self.shared.heart)
+            .fetch_one(line)
             .await?;
             Ok(WorkerId(id))
         })
@@ -98,22 +102,41 @@ impl Ledger {
     }
 
     /// Beats: the worker stays alive for another [`crate::LedgerSettings::lease_expiry`]. Gives every worker that is alive,
-    /// this one among them, unless its row is gone: then it has to enter anew.
+    /// this one among them, unless its row is gone: then it has to enter anew. Answers within three seconds.
     ///
     /// # Errors
     ///
-    /// Postgres failed.
+    /// Postgres failed, or did not answer in time.
     pub async fn beat(&self, worker: WorkerId) -> sqlx::Result<Vec<LiveWorker>> {
-        in_time(async {
+        self.over_heart_line(async |line| {
             sqlx::query!(
                 "update worker set heartbeat_at = clock_timestamp() where worker_id = $1",
                 worker.0,
             )
-            .execute(&self.shared.heart)
+            .execute(&mut *line)
             .await?;
-            self.live_workers_over(&self.shared.heart).await
+            self.list_live_workers(line).await
         })
         .await
+    }
+
+    /// Over a connection that is nobody else's, and that is thrown away where anything is wrong with it: one that hangs is not
+    /// asked again.
+    async fn over_heart_line<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut PgConnection) -> sqlx::Result<T>,
+    ) -> sqlx::Result<T> {
+        let done = tokio::time::timeout(BEAT_TIMEOUT, async {
+            let kept = self.shared.heart_lines.lock().await.pop();
+            let mut line = match kept {
+                Some(line) => line,
+                None => self.shared.heart.acquire().await?.detach(),
+            };
+            let done = work(&mut line).await?;
+            self.shared.heart_lines.lock().await.push(line);
+            Ok(done)
+        });
+        done.await.unwrap_or_else(|_| Err(timed_out()))
     }
 
     /// Every worker that is alive.
@@ -122,10 +145,14 @@ impl Ledger {
     ///
     /// Postgres failed.
     pub async fn live_workers(&self) -> sqlx::Result<Vec<LiveWorker>> {
-        self.live_workers_over(&self.shared.pool).await
+        in_time(async {
+            let mut conn = self.shared.pool.acquire().await?;
+            self.list_live_workers(&mut conn).await
+        })
+        .await
     }
 
-    async fn live_workers_over(&self, pool: &PgPool) -> sqlx::Result<Vec<LiveWorker>> {
+    async fn list_live_workers(&self, conn: &mut PgConnection) -> sqlx::Result<Vec<LiveWorker>> {
         let rows = sqlx::query!(
             "
             select worker_id, name, is_draining, process, works_at
@@ -136,8 +163,8 @@ impl Ledger {
             self.shared.id,
             self.lease_expiry_s(),
         )
-        .fetch_all(pool);
-        let rows = in_time::<_, sqlx::Error>(rows).await?;
+        .fetch_all(conn)
+        .await?;
         Ok(rows
             .into_iter()
             .map(|row| LiveWorker {

@@ -129,12 +129,14 @@ impl Heart {
     /// Beats until `stop` is cancelled and every member is gone; then leaves. Failures of Postgres are waited out.
     pub async fn beat(mut self, stop: CancellationToken) {
         let mut worker = None;
+        let mut next_beat = tokio::time::Instant::now();
         loop {
             if let Err(error) = self.beat_once(&mut worker).await {
                 tracing::warn!(problem = error_chain(&error), "no heartbeat arrives at Postgres");
             }
+            next_beat = tokio::time::Instant::now().max(next_beat + self.pace.beat_interval);
             tokio::select! {
-                () = tokio::time::sleep(self.pace.beat_interval) => {}
+                () = tokio::time::sleep_until(next_beat) => {}
                 () = stop.cancelled(), if self.members.is_some() => {
                     self.members = None;
                     self.drain(worker).await;
@@ -157,7 +159,11 @@ impl Heart {
             None => {
                 let process = self.process.as_ref().map(ToString::to_string);
                 let entered = self.ledger.enter_worker(&self.name, process.as_deref(), &self.works_at);
-                *worker.insert(entered.await?)
+                let entered = *worker.insert(entered.await?);
+                if self.members.is_none() {
+                    self.drain(*worker).await;
+                }
+                entered
             }
         };
         let workers = self.ledger.beat(me).await?;
@@ -184,15 +190,18 @@ impl Heart {
                 beaten_at,
             });
         });
-        for worker in gone {
-            tracing::warn!(
-                worker = worker.name,
-                "a process of this machine is gone; what it had is free"
-            );
-            let forgotten = tokio::time::timeout(FORGET_TIMEOUT, self.ledger.leave_worker(worker.id));
-            if !matches!(forgotten.await, Ok(Ok(()))) {
-                tracing::debug!(worker = worker.name, "it stays in the list until its time is over");
+        let forgotten = tokio::time::timeout(FORGET_TIMEOUT, async {
+            for worker in gone {
+                tracing::warn!(
+                    worker = worker.name,
+                    "a process of this machine is gone; what it had is free"
+                );
+                self.ledger.leave_worker(worker.id).await?;
             }
+            Ok::<_, DatabaseError>(())
+        });
+        if !matches!(forgotten.await, Ok(Ok(()))) {
+            tracing::debug!("who is gone stays in the list until its time is over");
         }
         Ok(())
     }

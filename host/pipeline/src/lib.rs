@@ -53,8 +53,8 @@ pub use publisher::{
     Guard, GuardError, Publication, PublicationStatus, PublishError, Publisher, PublisherSettings, Witness,
 };
 pub use route::{
-    DeliveryState, ExplainError, Explained, ExplainedChange, ExplainedDecision, ExplainedDelivery, ExplainedMiss,
-    Rehearsal, RehearsalError, Rehearsed, RouteError, RouteSettings, Routes, RoutesPace, TableDigests, TableError,
-    Trial, TrialError, give_tables, newest_tables,
+    DeliveryState, EventDifference, EventDifferenceKind, ExplainError, Explained, ExplainedChange, ExplainedDecision,
+    ExplainedDelivery, ExplainedMiss, FieldDifference, Preview, Rehearsal, RehearsalError, Rehearsed, RouteError,
+    RouteSettings, Routes, RoutesPace, TableDigests, TableError, Trial, TrialError, give_tables, newest_tables,
 };
 pub use scrub::{ScrubTask, Scrubbed};

@@ -24,6 +24,7 @@ mod books;
 mod decide;
 mod explain;
 mod line;
+mod preview;
 mod reader;
 mod rehearsal;
 mod router;
@@ -43,6 +44,7 @@ pub use self::explain::{
     DeliveryState, ExplainError, Explained, ExplainedChange, ExplainedDecision, ExplainedDelivery, ExplainedMiss,
 };
 use self::line::Rules;
+pub use self::preview::{EventDifference, EventDifferenceKind, FieldDifference, Preview};
 use self::reader::Reader;
 pub use self::rehearsal::{Rehearsal, RehearsalError, Rehearsed};
 use self::router::{Ended, Router};
@@ -107,7 +109,14 @@ impl PartitionTask {
     ) -> Self {
         let parts = parts.max(1);
         let (feed, activities) = (Arc::clone(&routes.feed), &routes.activities);
-        let reader = Reader::new(partition.clone(), parts, feed, versions.clone(), activities.clone());
+        let reader = Reader::new(
+            partition.clone(),
+            parts,
+            feed,
+            versions.clone(),
+            routes.turns.clone(),
+            activities.clone(),
+        );
         Self {
             ledger: routes.ledger.clone(),
             member: routes.member.clone(),
@@ -128,7 +137,10 @@ impl PartitionTask {
 
     async fn run(self, consumer: Consumer, stop: CancellationToken) -> PartitionEnd {
         // Nothing is sent before this is known, or what waits behind its item would be overtaken.
-        let parked = match self.ledger.parked_items(&self.partition).await {
+        let turn = self.turns.to_read.acquire().await;
+        let parked = self.ledger.parked_items(&self.partition).await;
+        drop(turn);
+        let parked = match parked {
             Ok(parked) => parked,
             Err(error) => return PartitionEnd::Failed(consumer, error),
         };

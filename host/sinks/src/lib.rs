@@ -63,6 +63,6 @@ pub struct Limits {
     /// Most bytes of one request, as [`Sink::size`] counts them. A larger message travels alone, and the sink says what it
     /// thinks of it.
     pub bytes_max: usize,
-    /// Most requests of one route of a process at a time.
+    /// Most requests of one route of a process at a time. A route of more partitions than that has one for each.
     pub requests_max: usize,
 }

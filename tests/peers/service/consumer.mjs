@@ -46,9 +46,12 @@ class QueueBatch {
     if (this.waiting.length === 0) return;
     const command = new SendMessageBatchCommand({ QueueUrl: QUEUE_URL, Entries: this.waiting });
     this.waiting = [];
-    this.sent.push(queue.send(command).then((answer) => {
+    const sent = queue.send(command).then((answer) => {
       if (answer.Failed?.length) throw new Error(`the queue refused ${answer.Failed.length} messages`);
-    }));
+    });
+    // It is looked at when the page is done.
+    sent.catch(() => {});
+    this.sent.push(sent);
   }
 
   async done() {

@@ -141,8 +141,12 @@ pub(crate) struct ReplayArgs {
     #[arg(long, requires = "table", num_args = 1..)]
     pub(crate) key: Vec<String>,
 
+    /// Send nothing: show what would be sent, and how it differs from what the versions make of it that routed it.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
     /// End the replay of this route where it is.
-    #[arg(long, conflicts_with_all = ["from", "to", "by_version", "table", "key"])]
+    #[arg(long, conflicts_with_all = ["from", "to", "by_version", "table", "key", "dry_run"])]
     pub(crate) cancel: bool,
 
     /// Why. Recorded.

@@ -38,13 +38,13 @@ impl Ledger {
         .fetch_optional(&self.shared.pool);
         let claimed = in_time::<_, sqlx::Error>(claimed).await?;
         if claimed.is_none() {
-            self.disconnect_silent_settlements().await?;
+            self.disconnect_silent().await?;
         }
         Ok(claimed.map(|row| Consumer::new(name, from_stored(row.next_position), row.epoch)))
     }
 
-    /// Ends connections of ours that have moved a cursor and not said for seconds whether that stays.
-    async fn disconnect_silent_settlements(&self) -> sqlx::Result<()> {
+    /// Ends connections of ours that have a cursor in hand and have not said for seconds what becomes of it.
+    pub(super) async fn disconnect_silent(&self) -> sqlx::Result<()> {
         in_time(async {
             let mut tx = self.begin().await?;
             // Backends belong to the user who logged in, whatever role was put on.
@@ -56,7 +56,8 @@ impl Ledger {
                     select distinct silent.pid
                     from pg_stat_activity as silent
                     join pg_locks as held on held.pid = silent.pid
-                    where held.relation = 'consumer'::regclass and held.mode = 'RowExclusiveLock' and held.granted
+                    where held.relation = 'consumer'::regclass and held.granted
+                      and held.mode in ('RowShareLock', 'RowExclusiveLock')
                       and silent.datname = current_database() and silent.usename = session_user
                       and silent.application_name = 'weir' and silent.state = 'idle in transaction'
                       and silent.state_change < clock_timestamp() - make_interval(secs => $1)
@@ -98,14 +99,21 @@ impl Ledger {
         in_time::<_, sqlx::Error>(released).await.map(drop)
     }
 
-    /// Asks the worker that has a partition to hand it over. The last asker counts.
+    /// Asks the worker that has a partition to hand it over. The last asker counts; whoever finds the row locked asks in vain.
     ///
     /// # Errors
     ///
     /// Postgres failed.
     pub async fn ask_for_partition(&self, worker: WorkerId, partition: &Partition) -> sqlx::Result<()> {
         let asked = sqlx::query!(
-            "update consumer set wanted_by = $3 where ledger_id = $1 and name = $2 and worker_id <> $3",
+            "
+            update consumer
+            set wanted_by = $3
+            from (
+                select ledger_id, name from consumer where ledger_id = $1 and name = $2 for update skip locked
+            ) as unlocked
+            where consumer.ledger_id = unlocked.ledger_id and consumer.name = unlocked.name and worker_id <> $3
+            ",
             self.shared.id,
             partition.consumer(),
             worker.0,

@@ -21,56 +21,77 @@ impl Ledger {
     ///
     /// Postgres failed. Safe to repeat.
     pub async fn partition_route(&self, route: &str) -> sqlx::Result<()> {
-        in_time(async {
+        let is_stuck = in_time::<_, sqlx::Error>(async {
             let mut tx = self.begin().await?;
-            let rows = match self.lock_partitions(&mut tx, route).await {
-                Err(error) if is_locked(&error) => return Ok(()),
+            let rows = self.lock_partitions(&mut tx, route).await;
+            let rows = match rows {
+                Err(error) if is_locked(&error) => None,
                 rows => rows?,
             };
-            let versions = self.list_route_versions(&mut tx, route).await?;
-            let begins = versions.first().map(|first| first.from_position);
-            let Some(next) = rows.iter().map(|row| row.next).min().or(begins) else {
-                return Ok(());
+            let Some(rows) = rows else {
+                tx.rollback().await?;
+                return Ok(true);
             };
-            let version = versions.iter().rfind(|version| version.from_position <= next);
-            let Some(count) = version.map(|version| version.definition.partitions) else {
-                return Ok(());
-            };
-            let is_over = rows.iter().all(|row| row.next == next && row.is_free);
-            if rows.len() == usize::from(count.get()) || !is_over {
-                return Ok(());
-            }
-            self.delete_partitions(&mut tx, route).await?;
-            let epoch = rows.iter().map(|row| row.epoch + 1).max().unwrap_or_default();
-            for partition in Partition::of(route, count) {
-                sqlx::query!(
-                    "
-                    insert into consumer (ledger_id, name, next_position, epoch) values ($1, $2, $3, $4)
-                    on conflict do nothing
-                    ",
-                    self.shared.id,
-                    partition.consumer(),
-                    to_stored(next),
-                    epoch,
-                )
-                .execute(&mut *tx)
-                .await?;
-            }
-            tx.commit().await
+            self.renumber(&mut tx, route, &rows).await?;
+            // Also where nothing changed: a row that is still locked for a moment is not taken in that.
+            tx.commit().await?;
+            Ok(false)
         })
-        .await
+        .await?;
+        if is_stuck {
+            self.disconnect_silent().await?;
+        }
+        Ok(())
     }
 
-    /// What is there stays until the transaction ends, and nobody puts others in its place.
-    async fn lock_partitions(&self, conn: &mut PgConnection, route: &str) -> sqlx::Result<Vec<Locked>> {
-        // One after the other, each with a look of its own at the rows: who waits for rows that go does not see those that come.
-        sqlx::query!(
-            "select pg_advisory_xact_lock(hashtext('weir/partitions'), hashtext($1::integer || '/' || $2))",
+    async fn renumber(&self, conn: &mut PgConnection, route: &str, rows: &[Locked]) -> sqlx::Result<()> {
+        let versions = self.list_route_versions(conn, route).await?;
+        let begins = versions.first().map(|first| first.from_position);
+        let Some(next) = rows.iter().map(|row| row.next).min().or(begins) else {
+            return Ok(());
+        };
+        let version = versions.iter().rfind(|version| version.from_position <= next);
+        let Some(count) = version.map(|version| version.definition.partitions) else {
+            return Ok(());
+        };
+        let is_over = rows.iter().all(|row| row.next == next && row.is_free);
+        if rows.len() == usize::from(count.get()) || !is_over {
+            return Ok(());
+        }
+        self.delete_partitions(conn, route).await?;
+        let epoch = rows.iter().map(|row| row.epoch + 1).max().unwrap_or_default();
+        for partition in Partition::of(route, count) {
+            sqlx::query!(
+                "
+                insert into consumer (ledger_id, name, next_position, epoch) values ($1, $2, $3, $4)
+                on conflict do nothing
+                ",
+                self.shared.id,
+                partition.consumer(),
+                to_stored(next),
+                epoch,
+            )
+            .execute(&mut *conn)
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// What is there stays until the transaction ends, and nobody puts others in its place. `None` while somebody else does.
+    async fn lock_partitions(&self, conn: &mut PgConnection, route: &str) -> sqlx::Result<Option<Vec<Locked>>> {
+        // One at a time, each with a look of its own at the rows: who waits for rows that go does not see those that come.
+        let is_alone = sqlx::query_scalar!(
+            r#"
+            select pg_try_advisory_xact_lock(hashtext('weir/partitions'), hashtext($1::integer || '/' || $2)) as "is_alone!"
+            "#,
             self.shared.id,
             route,
         )
         .fetch_one(&mut *conn)
         .await?;
+        if !is_alone {
+            return Ok(None);
+        }
         let rows = sqlx::query!(
             r#"
             select next_position, epoch, not exists (
@@ -94,7 +115,7 @@ impl Ledger {
             epoch: row.epoch,
             is_free: row.is_free,
         });
-        Ok(rows.collect())
+        Ok(Some(rows.collect()))
     }
 
     async fn delete_partitions(&self, conn: &mut PgConnection, route: &str) -> sqlx::Result<()> {

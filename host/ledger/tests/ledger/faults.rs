@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use expect_test::expect;
 use jiff::Timestamp;
 use weir_ledger::{
-    ConsumerError, DeadLetter, DeadLetterSelection, Parked, Partition, Redriven, Replay, Replayed, RouteDefinition,
-    Settlement,
+    ConsumerError, DeadLetterSelection, Partition, Redriven, Replay, Replayed, RouteDefinition, Settlement,
 };
 use weir_model::Position;
 
 use crate::promotions::{enter, planned};
-use crate::support::{Fault, Strike, World, append, at_every_cut, batch, end, seal, seal_items, told};
+use crate::support::{
+    Fault, Strike, World, append, at_every_cut, batch, dead_letter, end, parked, seal, seal_items, told,
+};
 
 #[tokio::test]
 async fn an_append_cut_anywhere_and_tried_again_is_written_once() {
@@ -320,37 +321,6 @@ async fn a_dead_letter_that_is_sent_again_is_parked_in_its_place_whatever_was_cu
         assert!(world.ledger.parked(None, None, 10).await.unwrap().is_empty());
     })
     .await;
-}
-
-fn parked(position: Position) -> Parked {
-    Parked {
-        delivery: format!("delivery-{position}"),
-        route: "mail".to_owned(),
-        version: 1,
-        position,
-        output: 0,
-        sink: "postbox".to_owned(),
-        token: [7; 16],
-        tried: None,
-    }
-}
-
-fn dead_letter(position: Position) -> DeadLetter {
-    DeadLetter {
-        delivery: format!("delivery-{position}"),
-        route: "mail".to_owned(),
-        version: 1,
-        position,
-        sink: Some("postbox".to_owned()),
-        code: "refused".to_owned(),
-        reason: "no such address".to_owned(),
-        attempts: 3,
-        plugin_digest: None,
-        plugin_log: None,
-        payload: Some("{}".to_owned()),
-        created_at: None,
-        is_redriven: false,
-    }
 }
 
 #[tokio::test]

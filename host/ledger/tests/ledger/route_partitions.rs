@@ -1,17 +1,18 @@
 //! Partitions of routes: who has them, and how others come in their place.
 
 use std::num::NonZeroU8;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 use weir_ledger::{
-    Consumer, ConsumerError, DeadLetter, DeadLetterSelection, Ledger, Parked, Partition, Replay, Replayed,
-    RouteDefinition, Settlement, WorkerId,
+    Consumer, ConsumerError, DeadLetterSelection, Ledger, Parked, Partition, Replay, Replayed, RouteDefinition,
+    Settlement, WorkerId,
 };
 use weir_model::Position;
 
 use crate::promotions::{configured, enter};
-use crate::support::{World, append, batch, seal_items};
+use crate::support::{PATIENCE, World, append, batch, dead_letter, parked, seal_items};
 
 /// Enters a version of the route in so many partitions: from where on.
 async fn partitioned(ledger: &Ledger, partitions: u8) -> Position {
@@ -190,34 +191,39 @@ async fn processes_that_put_others_in_their_place_at_once_agree() {
     }
 }
 
-fn parked(position: Position) -> Parked {
-    Parked {
-        delivery: format!("delivery-{position}"),
-        route: "mail".to_owned(),
-        version: 1,
-        position,
-        output: 0,
-        sink: "postbox".to_owned(),
-        token: u128::from(position.0).to_be_bytes(),
-        tried: None,
+/// What hangs in one partition, because its process is frozen or its machine gone, keeps nobody waiting, and not for long.
+#[tokio::test]
+async fn whoever_is_silent_with_a_cursor_in_hand_keeps_no_other_waiting_and_is_disconnected() {
+    let world = World::new().await;
+    let ledger = &world.ledger;
+    partitioned(ledger, 2).await;
+    ledger.partition_route("mail").await.unwrap();
+    let halves = Partition::of("mail", NonZeroU8::new(2).unwrap());
+    let worker = worker(ledger).await;
+    let mut silent = world.conn().await;
+    let hold =
+        "set application_name = 'weir'; begin; update consumer set moved_at = moved_at where name = 'route:mail/0-127'";
+    sqlx::raw_sql(hold).execute(&mut silent).await.unwrap();
+
+    let begun = Instant::now();
+    assert_eq!(ledger.claim_partition(worker, &halves[0]).await.unwrap(), None);
+    ledger.ask_for_partition(worker, &halves[0]).await.unwrap();
+    ledger.partition_route("mail").await.unwrap();
+    assert!(ledger.claim_partition(worker, &halves[1]).await.unwrap().is_some());
+    assert!(begun.elapsed() < Duration::from_secs(2), "somebody waited");
+    while ledger.claim_partition(worker, &halves[0]).await.unwrap().is_none() {
+        assert!(begun.elapsed() < PATIENCE, "it is never free");
+        tokio::task::yield_now().await;
     }
+    let gone = sqlx::raw_sql("select 1").execute(&mut silent).await;
+    assert!(gone.is_err(), "it was not disconnected");
 }
 
-fn letter(position: Position) -> DeadLetter {
-    DeadLetter {
-        delivery: format!("letter-{position}"),
-        route: "mail".to_owned(),
-        version: 1,
-        position,
-        sink: Some("postbox".to_owned()),
-        code: "refused".to_owned(),
-        reason: "no such address".to_owned(),
-        attempts: 1,
-        plugin_digest: None,
-        plugin_log: None,
-        payload: Some("{}".to_owned()),
-        created_at: None,
-        is_redriven: false,
+/// A delivery of an item of its own.
+fn waiting(position: Position) -> Parked {
+    Parked {
+        token: u128::from(position.0).to_be_bytes(),
+        ..parked(position)
     }
 }
 
@@ -234,8 +240,8 @@ async fn with_forty_changes(world: &World) -> Vec<Partition> {
     let mut taken = take_all(&world.ledger, worker).await;
     let positions = || (1..=40).map(Position);
     let settlement = Settlement {
-        parked: positions().map(parked).collect(),
-        dead_letters: positions().map(letter).collect(),
+        parked: positions().map(waiting).collect(),
+        dead_letters: positions().map(dead_letter).collect(),
         ..Settlement::default()
     };
     world

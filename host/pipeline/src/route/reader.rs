@@ -12,6 +12,7 @@ use weir_runtime::HostError;
 
 pub(super) use self::ordered::Resent;
 use super::decide::{self, Decided, Delivery};
+use super::share::Turns;
 use super::version::{LoadedVersion, VersionError, Versions};
 use crate::feed::{Feed, PAGE_ENTRIES_MAX, RecordedChange, Subscription};
 use crate::{Activities, fault};
@@ -42,6 +43,7 @@ pub(super) struct Reader {
     ledger: Ledger,
     feed: Arc<Feed>,
     versions: Versions,
+    turns: Turns,
     activities: Activities,
     /// The change before which it stands still, and the version whose plugin failed on it.
     halted: Option<(Position, u32)>,
@@ -122,10 +124,12 @@ impl Reader {
         parts: usize,
         feed: Arc<Feed>,
         versions: Versions,
+        turns: Turns,
         activities: Activities,
     ) -> Self {
         Self {
             versions,
+            turns,
             route: partition.route.clone(),
             partition,
             parts,
@@ -195,10 +199,11 @@ impl Reader {
 
     /// Makes the first deliveries that are parked of these items at a sink again, in order for each item.
     pub(super) async fn parked(&mut self, sink: &str, items: &[TokenBytes]) -> Result<Vec<MadeAgain>, Hindrance> {
-        let parked = self
-            .ledger
-            .parked_of(&self.route, sink, items, PARKED_OF_ITEM_MAX)
-            .await?;
+        let parked = {
+            let _turn = self.turns.to_read.acquire().await;
+            let parked = self.ledger.parked_of(&self.route, sink, items, PARKED_OF_ITEM_MAX);
+            parked.await?
+        };
         let mut by_version: BTreeMap<u32, Vec<i64>> = BTreeMap::new();
         for delivery in &parked {
             let positions = by_version.entry(delivery.version).or_default();

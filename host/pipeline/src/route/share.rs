@@ -86,8 +86,8 @@ struct Share<'a> {
     stop: CancellationToken,
     /// In which it took what is held.
     term: Option<Term>,
-    /// What is worked at now.
-    held: HashMap<Partition, CancellationToken>,
+    /// What is worked at now, as one of how many partitions.
+    held: HashMap<Partition, (usize, CancellationToken)>,
     tasks: JoinSet<(Partition, PartitionEnd)>,
     /// Partitions that nobody works at, and since when.
     free: HashMap<Partition, Instant>,
@@ -179,7 +179,7 @@ impl Share<'_> {
                 partitions = self.held.len(),
                 "no heartbeat arrived for too long: others may route what we route"
             );
-            self.held.values().for_each(CancellationToken::cancel);
+            self.held.values().for_each(|(_, stop)| stop.cancel());
         }
         self.term = term;
         if let Some(pulse) = pulse
@@ -195,18 +195,36 @@ impl Share<'_> {
         self.note_free(&states);
         let holders: HashSet<WorkerId> = states.iter().filter_map(|state| state.worker).chain([me]).collect();
         gates.share(holders.len());
+        let parts = |partition: &Partition| {
+            let of_route = states.iter().filter(|state| state.partition.route == partition.route);
+            of_route.count()
+        };
+        let over: HashSet<&String> = self
+            .routes
+            .settings
+            .keys()
+            .filter(|route| all_over(&states, route))
+            .collect();
         for state in &states {
-            // Whoever else has it now took it from us; and others come once nobody has any of those that are over.
-            if (state.worker != Some(me) || all_over(&states, &state.partition.route))
-                && let Some(stop) = self.held.get(&state.partition)
-            {
+            let Some((as_one_of, stop)) = self.held.get(&state.partition) else {
+                continue;
+            };
+            // Whoever else has it now took it from us; others come once nobody has any of those that are over; and among others it may
+            // be called the same.
+            let goes = state.worker != Some(me)
+                || over.contains(&state.partition.route)
+                || *as_one_of != parts(&state.partition);
+            if goes {
                 stop.cancel();
             }
         }
-        let pieces: Vec<Piece> = states.iter().map(|state| self.piece(&states, state)).collect();
+        let pieces = states
+            .iter()
+            .map(|state| self.piece(state, !over.contains(&state.partition.route)));
+        let pieces: Vec<Piece> = pieces.collect();
         let moves = balance::moves(me, &pulse.workers, &pieces);
         for index in moves.let_go {
-            if let Some(stop) = self.held.get(&states[index].partition) {
+            if let Some((_, stop)) = self.held.get(&states[index].partition) {
                 stop.cancel();
             }
         }
@@ -220,8 +238,7 @@ impl Share<'_> {
         let forgotten: Vec<usize> = (0..states.len()).filter(is_forgotten).collect();
         for index in moves.take.into_iter().chain(forgotten) {
             let partition = &states[index].partition;
-            let parts = states.iter().filter(|state| state.partition.route == partition.route);
-            let parts = parts.count();
+            let parts = parts(partition);
             if let Err(error) = self.take(pulse.term, partition, parts).await {
                 tracing::warn!(%partition, problem = error_chain(&error), "the partition cannot be taken now");
             }
@@ -270,11 +287,11 @@ impl Share<'_> {
             .collect();
     }
 
-    fn piece(&self, states: &[PartitionState], state: &PartitionState) -> Piece {
+    fn piece(&self, state: &PartitionState, is_ready: bool) -> Piece {
         let free_since = self.free.get(&state.partition);
         Piece {
             of: Work::Route(state.partition.route.clone()),
-            is_ready: !all_over(states, &state.partition.route),
+            is_ready,
             worker: state.worker,
             wanted_by: state.wanted_by,
             is_left: free_since.is_some_and(|since| since.elapsed() >= self.routes.pace.left_after),
@@ -298,7 +315,7 @@ impl Share<'_> {
         tracing::debug!(%partition, position = %consumer.next, "partition taken");
         let task = PartitionTask::new(self.routes, settings, term, partition.clone(), parts);
         let (partition, stop) = (partition.clone(), self.stop.child_token());
-        self.held.insert(partition.clone(), stop.clone());
+        self.held.insert(partition.clone(), (parts, stop.clone()));
         self.tasks.spawn(async move {
             let end = task.run(consumer, stop).await;
             (partition, end)

@@ -1,6 +1,7 @@
 //! What every test here stands on: a database of its own, processes on it, records for it, and the truth about it.
 
 mod cuts;
+mod deliveries;
 mod grouped;
 mod recorded;
 mod records;
@@ -16,6 +17,7 @@ use weir_ledger::{ClaimError, Database, Ledger, LedgerSettings, NewShard, NewStr
 use weir_model::{LedgerName, ShardId, StreamArn};
 
 pub(crate) use cuts::at_every_cut;
+pub(crate) use deliveries::{dead_letter, parked};
 pub(crate) use grouped::{head_locked, in_one_group, transactions};
 pub(crate) use recorded::recorded;
 pub(crate) use records::{

@@ -94,13 +94,17 @@ impl Reader {
 
     /// The replay of this route that is ordered, if there is one and the partition is not through it.
     pub(in crate::route) async fn ordered_replay(&self) -> Result<Option<Replay>, Hindrance> {
+        let _turn = self.turns.to_read.acquire().await;
         let ordered = self.ledger.replay(&self.partition).await?;
         Ok(ordered.filter(|replay| replay.next < replay.until))
     }
 
     /// Makes what is sent of dead letters that were ordered to be sent again, of at most so many.
     pub(in crate::route) async fn redriven(&mut self, count_max: u16) -> Result<Vec<Resent>, Hindrance> {
-        let letters = self.ledger.ordered_redrives(&self.partition, count_max).await?;
+        let letters = {
+            let _turn = self.turns.to_read.acquire().await;
+            self.ledger.ordered_redrives(&self.partition, count_max).await?
+        };
         let mut all = Vec::with_capacity(letters.len());
         let mut seen = HashSet::new();
         let mut failed = None;

@@ -6,7 +6,6 @@
 //! - Past a bound in deliveries, bytes or positions nothing is read: the ledger is the queue.
 //! - What cannot be read keeps nothing else waiting: parked items that fail together are asked for one at a time.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -57,13 +56,11 @@ impl Router {
         let Some(mut reader) = self.reader.take() else {
             return;
         };
-        let turns = Arc::clone(&self.turns.to_read);
         if self.looks_for_orders() {
             let count_max = u16::try_from(self.books.room()).unwrap_or(u16::MAX).min(REDRIVEN_MAX);
             self.read_at = Instant::now();
             self.reading = Some(
                 async move {
-                    let _turn = turns.acquire().await;
                     let replay = reader.ordered_replay().await;
                     let resent = reader.redriven(count_max).await;
                     (reader, Read::Ordered { replay, resent })
@@ -82,7 +79,6 @@ impl Router {
             self.read_at = Instant::now();
             self.reading = Some(
                 async move {
-                    let _turn = turns.acquire().await;
                     let made = reader.parked(&sink, &items).await;
                     (reader, Read::Parked { sink, items, made })
                 }
@@ -93,7 +89,6 @@ impl Router {
             self.read_at = Instant::now();
             self.reading = Some(
                 async move {
-                    let _turn = turns.acquire().await;
                     let window = reader.replayed(&replay, next, count_max).await;
                     (reader, Read::Replayed(replay, window))
                 }
@@ -106,7 +101,6 @@ impl Router {
             self.read_at = Instant::now();
             self.reading = Some(
                 async move {
-                    let _turn = turns.acquire().await;
                     let window = reader.window(next).await;
                     (reader, Read::Window(window))
                 }

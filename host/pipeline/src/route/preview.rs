@@ -1,0 +1,319 @@
+//! What a replay would send, and how that differs from what the route makes of the same changes: nothing is sent.
+//!
+//! ```text
+//! changes of a page ──┬──▶ the version that routed each ──┬──▶ by position, sink and type: the same, other, more, less
+//!                     └──▶ the version that is to decide ─┘
+//! ```
+//!
+//! # Invariants
+//!
+//! - A page is bounded, and says where the next one begins.
+//! - What differs is what receivers would see of it: which plugin and which delivery it was is left out of the comparison.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use weir_ledger::{Erasing, Ledger, Partition, Replay};
+use weir_model::Position;
+use weir_runtime::Runtime;
+
+use super::decide::{self, Delivery, event_text};
+use super::explain::ExplainError;
+use super::version::{LoadedVersion, Versions};
+use crate::feed::{PAGE_ENTRIES_MAX, RecordedChange};
+use crate::{Activities, Feed};
+
+/// Differences that are told of a page, at most.
+const DIFFERENCES_MAX: usize = 100;
+
+/// Fields that are told of a difference, at most.
+const FIELDS_MAX: usize = 10;
+
+/// What would come of a page of a replay.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preview {
+    /// The first position that was not looked at: the next page begins there, unless it is the end of the replay.
+    pub next: u64,
+    /// The first position that is not replayed.
+    pub until: u64,
+    /// Changes that are meant.
+    pub changes: u64,
+    /// Changes that are left out, for a part of them was erased.
+    pub left_out: u64,
+    /// Events for a sink that would be sent.
+    pub sent: u64,
+    /// Of these, those that say what the version says that routed the change.
+    pub same: u64,
+    /// Those that say something else.
+    pub other: u64,
+    /// Those that the version that routed the change does not make.
+    pub more: u64,
+    /// Events for a sink that the version that routed the change makes, and that would not be sent.
+    pub less: u64,
+    /// Changes that the plugin fails on or rejects: these are dead letters, or left out where the route halts.
+    pub failed: u64,
+    /// The first 100 that differ.
+    pub differences: Vec<EventDifference>,
+}
+
+/// An event that would be sent otherwise than by the version that routed its change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventDifference {
+    /// The change.
+    pub position: u64,
+    /// The sink.
+    pub sink: String,
+    /// Type of the event.
+    pub detail_type: String,
+    /// What differs.
+    pub kind: EventDifferenceKind,
+    /// The first ten fields that differ, for what says something else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<FieldDifference>,
+}
+
+/// How an event differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EventDifferenceKind {
+    /// It says something else.
+    Other,
+    /// It comes, and did not before.
+    More,
+    /// It does not come any more.
+    Less,
+}
+
+/// A field that says something else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldDifference {
+    /// JSON pointer (RFC 6901) into the event.
+    pub path: String,
+    /// As the version makes it that routed the change; absent if it has no such field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Value>,
+    /// As it would be sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Value>,
+}
+
+impl Preview {
+    /// Looks at the first page of a replay: at most 1,000 positions, all routed by one version.
+    ///
+    /// # Errors
+    ///
+    /// The ledger cannot be read, or a version cannot be run.
+    pub async fn of(ledger: &Ledger, runtime: &Runtime, replay: &Replay) -> Result<Self, ExplainError> {
+        let feed = Arc::new(Feed::new(ledger.clone()));
+        let versions = Versions::new(replay.route.clone(), Arc::clone(&feed), runtime.clone());
+        let (next, nothing) = (replay.next, Partition::whole(&replay.route));
+        let no_entry = || ExplainError::NoEntry {
+            position: next,
+            size: next.0,
+        };
+        let mut stretch = feed.stretch(next, PAGE_ENTRIES_MAX).await?.ok_or_else(no_entry)?;
+        stretch.cut(replay.until);
+        let (routed_by, until) = versions.at(next).await?.unzip();
+        if let Some(until) = until.flatten() {
+            stretch.cut(until);
+        }
+        let decides = match replay.version {
+            Some(number) => versions.numbered(number).await?,
+            None => routed_by.clone(),
+        };
+        let decides = decides.ok_or_else(|| ExplainError::NoRoute(replay.route.clone()))?;
+        let mut preview = Self {
+            next: stretch.until().0,
+            until: replay.until.0,
+            ..Self::default()
+        };
+        let is_meant =
+            |change: &Arc<RecordedChange>| replay.tokens.is_empty() || replay.tokens.contains(&change.item.token);
+        let mut taken = stretch.taken_by(&decides.subscription, &nothing);
+        taken.retain(is_meant);
+        let mut before = match &routed_by {
+            Some(routed_by) => stretch.taken_by(&routed_by.subscription, &nothing),
+            None => Vec::new(),
+        };
+        before.retain(is_meant);
+        let positions = taken.iter().chain(&before).map(|change| change.position);
+        let erasing: BTreeMap<Position, Erasing> = ledger.erasing(positions).await?;
+        preview.left_out = taken
+            .iter()
+            .filter(|change| erasing.contains_key(&change.position))
+            .count() as u64;
+        for changes in [&mut taken, &mut before] {
+            changes.retain(|change| !erasing.contains_key(&change.position));
+        }
+        preview.changes = taken.len() as u64;
+        let (sent, failed) = made(&replay.route, &decides, taken).await?;
+        preview.failed = failed;
+        preview.sent = sent.values().map(|events| events.len() as u64).sum();
+        let before = match &routed_by {
+            Some(routed_by) => made(&replay.route, routed_by, before).await?.0,
+            None => Made::new(),
+        };
+        preview.compare(before, sent);
+        Ok(preview)
+    }
+
+    fn compare(&mut self, mut before: Made, sent: Made) {
+        for (place, after) in sent {
+            let earlier = before.remove(&place).unwrap_or_default();
+            for index in 0..after.len().max(earlier.len()) {
+                match (earlier.get(index), after.get(index)) {
+                    (Some(earlier), Some(after)) if earlier == after => self.same += 1,
+                    (Some(earlier), Some(after)) => {
+                        self.other += 1;
+                        let mut fields = Vec::new();
+                        differing(earlier, after, String::new(), &mut fields);
+                        self.tell(&place, EventDifferenceKind::Other, fields);
+                    }
+                    (None, _) => {
+                        self.more += 1;
+                        self.tell(&place, EventDifferenceKind::More, Vec::new());
+                    }
+                    (_, None) => {
+                        self.less += 1;
+                        self.tell(&place, EventDifferenceKind::Less, Vec::new());
+                    }
+                }
+            }
+        }
+        for (place, earlier) in before {
+            for _ in earlier {
+                self.less += 1;
+                self.tell(&place, EventDifferenceKind::Less, Vec::new());
+            }
+        }
+        self.differences.sort_by_key(|difference| difference.position);
+    }
+
+    fn tell(&mut self, (position, sink, detail_type): &Place, kind: EventDifferenceKind, fields: Vec<FieldDifference>) {
+        if self.differences.len() < DIFFERENCES_MAX {
+            self.differences.push(EventDifference {
+                position: position.0,
+                sink: sink.clone(),
+                detail_type: detail_type.clone(),
+                kind,
+                fields,
+            });
+        }
+    }
+}
+
+/// Position, sink and type of events.
+type Place = (Position, String, String);
+
+/// Events as receivers see them, in order of their place.
+type Made = BTreeMap<Place, Vec<Value>>;
+
+/// What a version makes of changes, and how many it fails on.
+async fn made(
+    route: &str,
+    version: &Arc<LoadedVersion>,
+    mut changes: Vec<Arc<RecordedChange>>,
+) -> Result<(Made, u64), ExplainError> {
+    let (mut made, mut failed) = (Made::new(), 0);
+    while !changes.is_empty() {
+        let decided = decide::decide(route, version, changes.clone(), &Activities::new()).await?;
+        failed += decided.dead_letters.len() as u64;
+        for delivery in &decided.deliveries {
+            let place = (
+                delivery.position,
+                delivery.sink.clone(),
+                delivery.event.detail_type.clone(),
+            );
+            made.entry(place).or_default().push(seen(delivery));
+        }
+        let Some((position, _)) = decided.halt else { break };
+        // A replay leaves it out and goes on.
+        failed += 1;
+        changes.retain(|change| change.position > position);
+    }
+    Ok((made, failed))
+}
+
+/// The event without what names the delivery and the plugin.
+fn seen(delivery: &Delivery) -> Value {
+    let mut event: Value = serde_json::from_str(&event_text(&delivery.event)).unwrap_or_default();
+    if let Some(detail) = event.get_mut("detail").and_then(Value::as_object_mut) {
+        detail.remove("delivery");
+        detail.remove("plugin");
+    }
+    event
+}
+
+fn differing(before: &Value, after: &Value, path: String, fields: &mut Vec<FieldDifference>) {
+    if before == after || fields.len() >= FIELDS_MAX {
+        return;
+    }
+    let (Value::Object(left), Value::Object(right)) = (before, after) else {
+        fields.push(FieldDifference {
+            path,
+            before: Some(before.clone()),
+            after: Some(after.clone()),
+        });
+        return;
+    };
+    let names: std::collections::BTreeSet<&String> = left.keys().chain(right.keys()).collect();
+    for name in names {
+        let path = format!("{path}/{}", name.replace('~', "~0").replace('/', "~1"));
+        match (left.get(name), right.get(name)) {
+            (Some(before), Some(after)) => differing(before, after, path, fields),
+            (before, after) if fields.len() < FIELDS_MAX => fields.push(FieldDifference {
+                path,
+                before: before.cloned(),
+                after: after.cloned(),
+            }),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn fields_that_differ_are_named_by_where_they_stand() {
+        let mut fields = Vec::new();
+        let before = json!({"detail": {"total": 20, "a/b": 1, "same": [1], "gone": true}});
+        let after = json!({"detail": {"total": 25, "a/b": 2, "same": [1], "new": null}});
+        differing(&before, &after, String::new(), &mut fields);
+        let told = fields
+            .iter()
+            .map(|field| (field.path.as_str(), field.before.clone(), field.after.clone()));
+        let told: Vec<_> = told.collect();
+        assert_eq!(
+            told,
+            [
+                ("/detail/a~1b", Some(json!(1)), Some(json!(2))),
+                ("/detail/gone", Some(json!(true)), None),
+                ("/detail/new", None, Some(Value::Null)),
+                ("/detail/total", Some(json!(20)), Some(json!(25))),
+            ]
+        );
+    }
+
+    #[test]
+    fn no_more_fields_are_told_than_anybody_reads() {
+        let many = |value: usize| {
+            (0..50)
+                .map(|name| (name.to_string(), json!(value)))
+                .collect::<serde_json::Map<_, _>>()
+        };
+        let mut fields = Vec::new();
+        differing(
+            &Value::Object(many(1)),
+            &Value::Object(many(2)),
+            String::new(),
+            &mut fields,
+        );
+        assert_eq!(fields.len(), FIELDS_MAX);
+    }
+}
