@@ -1,7 +1,9 @@
 //! What a replay would send, before it does.
 
+use serde_json::json;
 use weir_pipeline::Preview;
-use weir_tests::eventually;
+use weir_simulator::item;
+use weir_tests::{component, eventually};
 
 use crate::shop::Shop;
 
@@ -63,5 +65,28 @@ async fn a_replay_by_another_version_is_shown_with_what_differs_and_sends_nothin
     );
     assert!(said.contains("does not come any more"), "{said}");
     assert_eq!(shop.receiver.hooks().len(), before);
+    shop.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_plugin_fails_on_is_counted_and_left_out_also_where_the_route_would_halt() {
+    let plugin = format!("plugin = \"{}\"", component("poison").display());
+    let shop = Shop::open(&plugin).await;
+    shop.put("o1", "a");
+    let poisoned = item("o2", &[("poison", json!({ "S": "trap" }))]);
+    shop.simulator.put("orders", poisoned).unwrap();
+    shop.put("o3", "c");
+    shop.shows(&["route", "ls"], "1 dead letters").await;
+    shop.took("o3", 1).await;
+    shop.shows(&["route", "ls"], "up to date").await;
+    let halts = format!("{plugin}\nfailure = \"halt\"");
+    let shop = shop.restarted(|config| config.replace(&plugin, &halts)).await;
+    shop.shows(&["route", "ls"], "version 2").await;
+    shop.shows(&["route", "ls"], "up to date").await;
+    for more in [&[][..], &["--by-version", "2"]] {
+        let preview = preview(&shop, more).await;
+        let counts = (preview.changes, preview.sent, preview.same, preview.failed);
+        assert_eq!(counts, (3, 2, 2, 1), "{more:?}");
+    }
     shop.running.stop().await;
 }

@@ -82,10 +82,7 @@ async fn what_a_killed_process_had_is_routed_by_another_and_what_it_parked_comes
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_is_silent_sends_nothing_more() {
     let mut stage = Stage::with_lease(LONG_LEASE).await;
-    stage.partitioned(8).await;
-    stage.start();
-    stage.start();
-    stage.shared_as(&[4, 4]).await;
+    stage.shared_by_two().await;
     change(&stage, 0..100);
     stage.site.arrives().await;
     stage.all_done().await;
@@ -144,10 +141,7 @@ async fn a_route_gets_another_number_of_partitions_under_load_and_nothing_is_los
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_whose_heart_stops_for_a_while_goes_on_with_what_it_takes_anew_and_sends_nothing_of_before() {
     let mut stage = Stage::with_lease(LONG_LEASE).await;
-    stage.partitioned(8).await;
-    stage.start();
-    stage.start();
-    stage.shared_as(&[4, 4]).await;
+    stage.shared_by_two().await;
     let hold = stage.hold_heart_of("process 0", LONG_LEASE * 2);
     stage.shared_as(&[8]).await;
     change(&stage, 0..500);
@@ -214,10 +208,7 @@ async fn a_replay_runs_in_all_partitions_and_goes_on_in_those_that_come_after_th
 async fn what_the_processes_send_together_is_no_more_than_a_sink_is_meant_to_get() {
     let mut stage = Stage::begin().await;
     stage.messages_per_second = std::num::NonZeroU32::new(40);
-    stage.partitioned(8).await;
-    stage.start();
-    stage.start();
-    stage.shared_as(&[4, 4]).await;
+    stage.shared_by_two().await;
     let begun = std::time::Instant::now();
     change(&stage, 0..100);
     eventually("all are delivered", async || {

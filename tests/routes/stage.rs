@@ -144,6 +144,14 @@ impl Stage {
         }
     }
 
+    /// Starts two processes, each with half of eight partitions.
+    pub(crate) async fn shared_by_two(&mut self) {
+        self.partitioned(8).await;
+        self.start();
+        self.start();
+        self.shared_as(&[4, 4]).await;
+    }
+
     /// Kills a process: the others have what it had once it was silent for a second.
     pub(crate) fn kill(&mut self, index: usize) {
         let process = self.processes.remove(index);

@@ -7,12 +7,15 @@
 //! - A row is written in the transaction that moves the cursor across its position, and goes in one that is guarded by the same
 //!   epoch.
 
+mod row;
+
 use jiff::Timestamp;
 use jiff_sqlx::Timestamp as StoredTimestamp;
 use jiff_sqlx::ToSqlx as _;
 use sqlx::PgConnection;
 use weir_model::Position;
 
+use self::row::{Columns, StoredParked, read_token, stored_number};
 use crate::head::unreadable;
 use crate::{Ledger, Partition, TokenBytes, from_stored, in_time, to_stored};
 
@@ -326,82 +329,4 @@ impl Ledger {
         .await?;
         Ok(())
     }
-}
-
-/// Rows to be inserted, by column.
-#[derive(Default)]
-struct Columns {
-    delivery: Vec<String>,
-    route: Vec<String>,
-    sink: Vec<String>,
-    token: Vec<Vec<u8>>,
-    position: Vec<i64>,
-    output: Vec<i32>,
-    version: Vec<i32>,
-    attempts: Vec<i32>,
-    failures: Vec<i32>,
-    failed_at: Vec<Option<StoredTimestamp>>,
-    due_at: Vec<Option<StoredTimestamp>>,
-}
-
-impl Columns {
-    fn push(&mut self, parked: &Parked) -> sqlx::Result<()> {
-        self.delivery.push(parked.delivery.clone());
-        self.route.push(parked.route.clone());
-        self.sink.push(parked.sink.clone());
-        self.token.push(parked.token.to_vec());
-        self.position.push(to_stored(parked.position));
-        self.output.push(stored_number(parked.output, "output")?);
-        self.version.push(stored_number(parked.version, "route version")?);
-        self.attempts
-            .push(parked.tried.map_or(0, |tried| tried.attempts.cast_signed()));
-        self.failures
-            .push(parked.tried.map_or(0, |tried| tried.failures.cast_signed()));
-        self.failed_at.push(parked.tried.map(|tried| tried.failed_at.to_sqlx()));
-        self.due_at.push(parked.tried.map(|tried| tried.due_at.to_sqlx()));
-        Ok(())
-    }
-}
-
-struct StoredParked {
-    delivery: String,
-    route: String,
-    sink: String,
-    token: Vec<u8>,
-    position: i64,
-    output: i32,
-    version: i32,
-    attempts: i32,
-    failures: i32,
-    failed_at: Option<StoredTimestamp>,
-    due_at: Option<StoredTimestamp>,
-}
-
-impl StoredParked {
-    fn read(self) -> sqlx::Result<Parked> {
-        let tried = self.failed_at.zip(self.due_at).map(|(failed_at, due_at)| Tried {
-            attempts: self.attempts.cast_unsigned(),
-            failures: self.failures.cast_unsigned(),
-            failed_at: failed_at.to_jiff(),
-            due_at: due_at.to_jiff(),
-        });
-        Ok(Parked {
-            delivery: self.delivery,
-            route: self.route,
-            version: self.version.cast_unsigned(),
-            position: from_stored(self.position),
-            output: self.output.cast_unsigned(),
-            sink: self.sink,
-            token: read_token(self.token)?,
-            tried,
-        })
-    }
-}
-
-fn read_token(stored: Vec<u8>) -> sqlx::Result<TokenBytes> {
-    stored.try_into().map_err(|_| unreadable("token"))
-}
-
-fn stored_number(number: u32, what: &str) -> sqlx::Result<i32> {
-    i32::try_from(number).map_err(|_| unreadable(what))
 }

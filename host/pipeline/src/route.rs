@@ -47,7 +47,7 @@ use self::line::Rules;
 pub use self::preview::{EventDifference, EventDifferenceKind, FieldDifference, Preview};
 use self::reader::Reader;
 pub use self::rehearsal::{Rehearsal, RehearsalError, Rehearsed};
-use self::router::{Ended, Router};
+use self::router::Router;
 use self::share::Turns;
 pub use self::share::{Routes, RoutesPace};
 pub use self::tables::{TableDigests, TableError, give_tables, newest_tables};
@@ -90,7 +90,7 @@ struct PartitionTask {
 
 /// How routing a partition ended.
 enum PartitionEnd {
-    /// In good order; it is still ours.
+    /// It was told to, and is still ours. What was done is settled, as far as Postgres took it.
     Stopped(Consumer),
     /// Another process has it.
     Fenced,
@@ -144,9 +144,6 @@ impl PartitionTask {
             Ok(parked) => parked,
             Err(error) => return PartitionEnd::Failed(consumer, error),
         };
-        match Router::new(self, consumer, &parked).run(&stop).await {
-            Ended::Stopped(consumer) => PartitionEnd::Stopped(consumer),
-            Ended::Fenced => PartitionEnd::Fenced,
-        }
+        Router::new(self, consumer, &parked).run(&stop).await
     }
 }

@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use serde_json::Value;
 use weir_api::{
     EventDifference, EventDifferenceKind, Preview, ReasonRequest, ReplayCancelled, ReplayRequest, ReplayState,
 };
@@ -17,9 +16,6 @@ use crate::say;
 
 /// Differences that are shown, at most.
 const DIFFERENCES_SHOWN: usize = 100;
-
-/// Characters of a value that are shown.
-const VALUE_CHARS_MAX: usize = 60;
 
 pub(crate) async fn replay(config: &ConfigPath, args: ReplayArgs, json: bool) -> Result<ExitCode> {
     let client = Client::new(&config.load()?)?;
@@ -153,17 +149,12 @@ fn print_difference(difference: &EventDifference) {
         printable(&difference.sink)
     );
     for field in &difference.fields {
-        let shown = |value: Option<&Value>| {
-            let text = value.map_or("nothing".to_owned(), Value::to_string);
-            let short: String = text.chars().take(VALUE_CHARS_MAX).collect();
-            let dots = if short.len() < text.len() { "..." } else { "" };
-            printable(&format!("{short}{dots}"))
-        };
+        let shown = |value: Option<&str>| printable(value.unwrap_or("nothing"));
         say!(
             "    {}  {} before, {} now",
             printable(&field.path),
-            shown(field.before.as_ref()),
-            shown(field.after.as_ref())
+            shown(field.before.as_deref()),
+            shown(field.after.as_deref())
         );
     }
 }

@@ -46,6 +46,18 @@ pub(super) async fn decide(
     changes: Vec<Arc<RecordedChange>>,
     activities: &Activities,
 ) -> Result<Decided, HostError> {
+    let failure = version.stored.definition.failure;
+    decide_with(failure, route, version, changes, activities).await
+}
+
+/// What it makes of them, with this in the place of what it says itself of what its plugin fails on.
+pub(super) async fn decide_with(
+    failure: FailurePolicy,
+    route: &str,
+    version: &Arc<LoadedVersion>,
+    changes: Vec<Arc<RecordedChange>>,
+    activities: &Activities,
+) -> Result<Decided, HostError> {
     let answers = match &version.plugin {
         Some((plugin, manifest)) => {
             let batch = Batch::new(changes.iter().map(|change| Arc::clone(&change.change)));
@@ -78,7 +90,7 @@ pub(super) async fn decide(
             version,
             change: &change,
         };
-        match (answer, version.stored.definition.failure) {
+        match (answer, failure) {
             (Ok(decision), _) => plan.carry_out(decision, &mut decided),
             (Err(fault), FailurePolicy::DeadLetter) => decided.dead_letters.push(plan.poison(fault)),
             // What a plugin rejects, it did not fail on.

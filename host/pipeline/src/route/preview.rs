@@ -15,9 +15,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use weir_ledger::{Erasing, Ledger, Partition, Replay};
+use weir_ledger::{Erasing, FailurePolicy, Ledger, Partition, Replay};
 use weir_model::Position;
-use weir_runtime::Runtime;
+use weir_runtime::{HostError, Runtime};
 
 use super::decide::{self, Delivery, event_text};
 use super::explain::ExplainError;
@@ -30,6 +30,9 @@ const DIFFERENCES_MAX: usize = 100;
 
 /// Fields that are told of a difference, at most.
 const FIELDS_MAX: usize = 10;
+
+/// Characters of a value that are told.
+const VALUE_CHARS_MAX: usize = 200;
 
 /// What would come of a page of a replay.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,16 +94,17 @@ pub enum EventDifferenceKind {
 pub struct FieldDifference {
     /// JSON pointer (RFC 6901) into the event.
     pub path: String,
-    /// As the version makes it that routed the change; absent if it has no such field.
+    /// As the version makes it that routed the change, as JSON text, which may be cut; absent if it has no such field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<Value>,
+    pub before: Option<String>,
     /// As it would be sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub after: Option<Value>,
+    pub after: Option<String>,
 }
 
 impl Preview {
-    /// Looks at the first page of a replay: at most 1,000 positions, all routed by one version.
+    /// Looks at the first page of a replay: at most 1,000 positions, all routed by one version; fewer where a plugin fails on many
+    /// changes, for finding them has its limit.
     ///
     /// # Errors
     ///
@@ -108,12 +112,22 @@ impl Preview {
     pub async fn of(ledger: &Ledger, runtime: &Runtime, replay: &Replay) -> Result<Self, ExplainError> {
         let feed = Arc::new(Feed::new(ledger.clone()));
         let versions = Versions::new(replay.route.clone(), Arc::clone(&feed), runtime.clone());
-        let (next, nothing) = (replay.next, Partition::whole(&replay.route));
+        let mut entries = PAGE_ENTRIES_MAX;
+        loop {
+            match Self::page(&feed, &versions, replay, entries).await {
+                Err(ExplainError::Plugin(HostError::TooMuchPoison)) if entries > 1 => entries /= 2,
+                page => return page,
+            }
+        }
+    }
+
+    async fn page(feed: &Feed, versions: &Versions, replay: &Replay, entries: u16) -> Result<Self, ExplainError> {
+        let (next, ledger) = (replay.next, feed.ledger());
         let no_entry = || ExplainError::NoEntry {
             position: next,
             size: next.0,
         };
-        let mut stretch = feed.stretch(next, PAGE_ENTRIES_MAX).await?.ok_or_else(no_entry)?;
+        let mut stretch = feed.stretch(next, entries).await?.ok_or_else(no_entry)?;
         stretch.cut(replay.until);
         let (routed_by, until) = versions.at(next).await?.unzip();
         if let Some(until) = until.flatten() {
@@ -124,30 +138,26 @@ impl Preview {
             None => routed_by.clone(),
         };
         let decides = decides.ok_or_else(|| ExplainError::NoRoute(replay.route.clone()))?;
-        let mut preview = Self {
-            next: stretch.until().0,
-            until: replay.until.0,
-            ..Self::default()
+        let whole = Partition::whole(&replay.route);
+        let meant = |version: &LoadedVersion| {
+            let mut taken = stretch.taken_by(&version.subscription, &whole);
+            taken.retain(|change| replay.tokens.is_empty() || replay.tokens.contains(&change.item.token));
+            taken
         };
-        let is_meant =
-            |change: &Arc<RecordedChange>| replay.tokens.is_empty() || replay.tokens.contains(&change.item.token);
-        let mut taken = stretch.taken_by(&decides.subscription, &nothing);
-        taken.retain(is_meant);
-        let mut before = match &routed_by {
-            Some(routed_by) => stretch.taken_by(&routed_by.subscription, &nothing),
-            None => Vec::new(),
-        };
-        before.retain(is_meant);
+        let (mut taken, mut before) = (meant(&decides), routed_by.as_deref().map(meant).unwrap_or_default());
         let positions = taken.iter().chain(&before).map(|change| change.position);
         let erasing: BTreeMap<Position, Erasing> = ledger.erasing(positions).await?;
-        preview.left_out = taken
-            .iter()
-            .filter(|change| erasing.contains_key(&change.position))
-            .count() as u64;
+        let of_all = taken.len();
         for changes in [&mut taken, &mut before] {
             changes.retain(|change| !erasing.contains_key(&change.position));
         }
-        preview.changes = taken.len() as u64;
+        let mut preview = Self {
+            next: stretch.until().0,
+            until: replay.until.0,
+            changes: taken.len() as u64,
+            left_out: (of_all - taken.len()) as u64,
+            ..Self::default()
+        };
         let (sent, failed) = made(&replay.route, &decides, taken).await?;
         preview.failed = failed;
         preview.sent = sent.values().map(|events| events.len() as u64).sum();
@@ -214,26 +224,24 @@ type Made = BTreeMap<Place, Vec<Value>>;
 async fn made(
     route: &str,
     version: &Arc<LoadedVersion>,
-    mut changes: Vec<Arc<RecordedChange>>,
-) -> Result<(Made, u64), ExplainError> {
-    let (mut made, mut failed) = (Made::new(), 0);
-    while !changes.is_empty() {
-        let decided = decide::decide(route, version, changes.clone(), &Activities::new()).await?;
-        failed += decided.dead_letters.len() as u64;
-        for delivery in &decided.deliveries {
-            let place = (
-                delivery.position,
-                delivery.sink.clone(),
-                delivery.event.detail_type.clone(),
-            );
-            made.entry(place).or_default().push(seen(delivery));
-        }
-        let Some((position, _)) = decided.halt else { break };
+    changes: Vec<Arc<RecordedChange>>,
+) -> Result<(Made, u64), HostError> {
+    let failure = match version.stored.definition.failure {
         // A replay leaves it out and goes on.
-        failed += 1;
-        changes.retain(|change| change.position > position);
+        FailurePolicy::Halt => FailurePolicy::DeadLetter,
+        other => other,
+    };
+    let decided = decide::decide_with(failure, route, version, changes, &Activities::new()).await?;
+    let mut made = Made::new();
+    for delivery in &decided.deliveries {
+        let place = (
+            delivery.position,
+            delivery.sink.clone(),
+            delivery.event.detail_type.clone(),
+        );
+        made.entry(place).or_default().push(seen(delivery));
     }
-    Ok((made, failed))
+    Ok((made, decided.dead_letters.len() as u64))
 }
 
 /// The event without what names the delivery and the plugin.
@@ -253,8 +261,8 @@ fn differing(before: &Value, after: &Value, path: String, fields: &mut Vec<Field
     let (Value::Object(left), Value::Object(right)) = (before, after) else {
         fields.push(FieldDifference {
             path,
-            before: Some(before.clone()),
-            after: Some(after.clone()),
+            before: Some(short(before)),
+            after: Some(short(after)),
         });
         return;
     };
@@ -265,11 +273,20 @@ fn differing(before: &Value, after: &Value, path: String, fields: &mut Vec<Field
             (Some(before), Some(after)) => differing(before, after, path, fields),
             (before, after) if fields.len() < FIELDS_MAX => fields.push(FieldDifference {
                 path,
-                before: before.cloned(),
-                after: after.cloned(),
+                before: before.map(short),
+                after: after.map(short),
             }),
             _ => {}
         }
+    }
+}
+
+/// Its JSON text, and three dots where that is cut.
+fn short(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(VALUE_CHARS_MAX) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
     }
 }
 
@@ -287,15 +304,15 @@ mod tests {
         differing(&before, &after, String::new(), &mut fields);
         let told = fields
             .iter()
-            .map(|field| (field.path.as_str(), field.before.clone(), field.after.clone()));
+            .map(|field| (field.path.as_str(), field.before.as_deref(), field.after.as_deref()));
         let told: Vec<_> = told.collect();
         assert_eq!(
             told,
             [
-                ("/detail/a~1b", Some(json!(1)), Some(json!(2))),
-                ("/detail/gone", Some(json!(true)), None),
-                ("/detail/new", None, Some(Value::Null)),
-                ("/detail/total", Some(json!(20)), Some(json!(25))),
+                ("/detail/a~1b", Some("1"), Some("2")),
+                ("/detail/gone", Some("true"), None),
+                ("/detail/new", None, Some("null")),
+                ("/detail/total", Some("20"), Some("25")),
             ]
         );
     }
@@ -315,5 +332,15 @@ mod tests {
             &mut fields,
         );
         assert_eq!(fields.len(), FIELDS_MAX);
+    }
+
+    #[test]
+    fn long_values_are_cut_between_characters() {
+        assert_eq!(short(&json!("short")), "\"short\"");
+        let long = short(&json!("ü".repeat(1000)));
+        assert_eq!(
+            (long.chars().count(), long.ends_with("ü...")),
+            (VALUE_CHARS_MAX + 3, true)
+        );
     }
 }

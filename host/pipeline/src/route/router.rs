@@ -26,7 +26,7 @@ use self::settling::Settled;
 use super::books::Books;
 use super::line::{Line, Request, Rules};
 use super::reader::{Halt, Reader};
-use super::{PartitionTask, Turns};
+use super::{PartitionEnd, PartitionTask, Turns};
 use crate::fault;
 use crate::heart::{Member, Term};
 use crate::pace::Backoff;
@@ -34,14 +34,6 @@ use crate::pace::Backoff;
 /// Longest request, above the time limit of any single call of a sink. A request that ran into it may have been taken, in parts
 /// if it was sent in parts.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(90);
-
-/// How the loop ended.
-pub(super) enum Ended {
-    /// It was told to. What was done is settled, as far as Postgres took it.
-    Stopped(Consumer),
-    /// Another process has the partition.
-    Fenced,
-}
 
 /// How long what is in memory is sent once it is told to stop, as long as the sinks take it. The less is left, the less is sent once
 /// more by whoever goes on.
@@ -146,7 +138,7 @@ impl Router {
         line_to(&mut self.lines, &self.rules, sink)
     }
 
-    pub(super) async fn run(mut self, stop: &CancellationToken) -> Ended {
+    pub(super) async fn run(mut self, stop: &CancellationToken) -> PartitionEnd {
         // Once it is told to stop.
         let mut drain_until = None;
         let mut size = self.ledger.watch_size();
@@ -178,7 +170,7 @@ impl Router {
                 && self.requests.is_empty()
                 && let Some(consumer) = self.consumer.take_if(|_| self.settling.is_none())
             {
-                return Ended::Stopped(consumer);
+                return PartitionEnd::Stopped(consumer);
             }
             let works = !is_stopping && !is_held;
             let due = if works && self.knows_erasures() {
@@ -206,7 +198,7 @@ impl Router {
                 Some(settled) = at_work(&mut self.settling) => {
                     self.settling = None;
                     if self.settled(settled).is_err() {
-                        return Ended::Fenced;
+                        return PartitionEnd::Fenced;
                     }
                 }
                 () = clock.sleep_until(due) => {}

@@ -28,7 +28,8 @@ use crate::heart::{Member, Pulse, Term};
 use crate::problem::error_chain;
 use crate::{Activities, Feed};
 
-/// Partitions of a process that settle at the same time, and that read.
+/// Partitions of a process that settle at the same time, and that ask for what is parked or ordered. New entries are read by one for
+/// all (`feed`).
 const SETTLING_MAX: usize = 5;
 const READING_MAX: usize = 5;
 
@@ -41,7 +42,7 @@ pub struct Routes {
     pub(super) feed: Arc<Feed>,
     pub(super) gates: Arc<Gates>,
     pub(super) activities: Activities,
-    /// Who settles or reads has one: what is left of the connections is for recording, and for those who ask.
+    /// What is left of the connections is for recording, and for those who ask.
     pub(super) turns: Turns,
     pace: RoutesPace,
 }
