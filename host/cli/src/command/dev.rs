@@ -102,6 +102,8 @@ async fn with_dynamodb(
     };
     let config = folder.write_config(args, &postgres.url(), &dynamodb.endpoint(), &plugin)?;
     let loaded = Loaded::read(&config)?;
+    // Before it is loaded: a change of the file is not missed in between.
+    let seen = modified(&plugin);
     let activities = Activities::new();
     let screen = Screen::new(activities.watch());
     Screen::starting("Weir");
@@ -118,7 +120,13 @@ async fn with_dynamodb(
     let mut beside = JoinSet::new();
     beside.spawn(screen.run(stop.clone()));
     beside.spawn(prove(service.ledger.clone(), stop.clone()));
-    beside.spawn(follow_plugin(service.route_handle(), loaded, plugin, stop.clone()));
+    beside.spawn(follow_plugin(
+        service.route_handle(),
+        loaded,
+        plugin,
+        seen,
+        stop.clone(),
+    ));
     if !args.no_traffic {
         let shop = Shop::new(dynamodb.client(), ShopOptions::default());
         let stop = stop.clone();
@@ -172,8 +180,13 @@ async fn prove(ledger: Ledger, stop: CancellationToken) {
 }
 
 /// Loads the plugin again whenever its file changes, as a new version of the route.
-async fn follow_plugin(service: crate::compose::RouteHandle, loaded: Loaded, plugin: PathBuf, stop: CancellationToken) {
-    let mut seen = modified(&plugin);
+async fn follow_plugin(
+    service: crate::compose::RouteHandle,
+    loaded: Loaded,
+    plugin: PathBuf,
+    mut seen: Option<SystemTime>,
+    stop: CancellationToken,
+) {
     while stop
         .run_until_cancelled(tokio::time::sleep(PLUGIN_LOOK_INTERVAL))
         .await
