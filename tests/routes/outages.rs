@@ -10,7 +10,7 @@ use weir_simulator::Random;
 use weir_tests::eventually;
 
 use crate::sink::Fate;
-use crate::stage::{Stage, TABLE, id};
+use crate::stage::{SaidInPanic, Stage, TABLE, id};
 
 const FIRST_SEED: u64 = 5000;
 const SEEDS: u64 = 4;
@@ -164,6 +164,7 @@ async fn storms(mut tick: impl AsyncFnMut(&mut Storm)) {
     let one = std::env::var("WEIR_ROUTE_SEED").ok().map(|seed| seed.parse().unwrap());
     let seeds: Vec<u64> = one.map_or_else(|| (FIRST_SEED..FIRST_SEED + SEEDS).collect(), |seed| vec![seed]);
     for seed in seeds {
+        let _said = SaidInPanic::of(format!("WEIR_ROUTE_SEED={seed}"));
         let findings = storm(seed, &mut tick).await;
         assert!(findings.is_empty(), "WEIR_ROUTE_SEED={seed}: {findings:#?}");
     }

@@ -137,9 +137,29 @@ async fn routes_that_share_what_is_read_take_each_what_its_pattern_says() {
     assert_eq!(routes.taken("records"), ["item-7"; 3]);
     assert_eq!(routes.taken("inserts").len(), 1000);
     assert_eq!(routes.taken("nothing"), [""; 0]);
-    // Four pages, and looks behind the last. Each for itself, the five would have read twenty pages.
+    // Four pages, and some again where it takes long. Each for itself, the five would have read twenty.
     let reads = routes.feed.reads();
     assert!((4..15).contains(&reads), "the ledger was read {reads} times");
+    routes.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_process_records_it_routes_without_reading_it() {
+    let mut stage = Stage::begin().await;
+    AtWork::enter(&stage).await;
+    let routes = AtWork::start(&stage);
+    for round in 0..20 {
+        for number in 0..50 {
+            stage.put(&format!("item-{number}"), round * 50 + number);
+        }
+        stage.site.arrives().await;
+        routes.done(&stage).await;
+    }
+    assert_eq!(routes.taken("everything").len(), 1000);
+    assert_eq!(routes.taken("records"), ["item-7"; 20]);
+    // On a busy machine some of it is older than what is handed over.
+    let handed_over = routes.feed.handed_over();
+    assert!(handed_over >= 500, "{handed_over} of 1000 were handed over");
     routes.stop().await;
 }
 

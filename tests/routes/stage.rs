@@ -79,7 +79,7 @@ impl Stage {
         let configured = configured(SINK);
         let entered = site.ledger.enter_route_version(ROUTE, &configured, Timestamp::now());
         entered.await.unwrap().unwrap();
-        site.add_worker().await;
+        site.add_worker_of_this_process().await;
         Self {
             site,
             sink: TestSink::new(),
@@ -277,9 +277,17 @@ impl Stage {
 
     /// Until the cursor stands behind everything and nothing is parked, moving the clock on meanwhile.
     pub(crate) async fn all_done(&mut self) {
+        let mut stands = SaidInPanic::default();
         eventually("everything is dealt with", async || {
             self.step(Duration::from_secs(60));
             let end = self.site.ledger.head().await.unwrap().size;
+            stands
+                .say(async || {
+                    let partitions = self.site.ledger.partitions().await.unwrap();
+                    let (parked, replaying) = (self.parked().await, self.replaying().await);
+                    format!("{end} entries, {parked} parked, replaying {replaying:?}, {partitions:#?}")
+                })
+                .await;
             let redriven = self
                 .site
                 .ledger
@@ -375,4 +383,33 @@ pub(crate) fn configured(sink: &str) -> ConfiguredRoute {
 /// The item of an event.
 pub(crate) fn id(event: &Value) -> &str {
     event["detail"]["keys"]["id"].as_str().unwrap()
+}
+
+/// What is printed if the test ends here.
+#[derive(Default)]
+pub(crate) struct SaidInPanic {
+    text: String,
+    looks: usize,
+}
+
+impl SaidInPanic {
+    pub(crate) fn of(text: String) -> Self {
+        Self { text, looks: 0 }
+    }
+
+    /// Every now and then.
+    async fn say(&mut self, text: impl AsyncFnOnce() -> String) {
+        self.looks += 1;
+        if self.looks.is_multiple_of(100) {
+            self.text = text().await;
+        }
+    }
+}
+
+impl Drop for SaidInPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.text);
+        }
+    }
 }

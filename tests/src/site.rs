@@ -3,7 +3,7 @@
 //!
 //! # Invariants
 //!
-//! - Each worker has a handle of its own on the ledger, as another process would have.
+//! - Each worker has a handle of its own on the ledger, as another process would have, unless it is of this process.
 //! - The source's clock stands still until a test steps it.
 
 use std::time::Duration;
@@ -139,6 +139,16 @@ impl Site {
     /// What whoever starts the process would be told.
     pub async fn try_add_worker(&mut self) -> Result<(), PrepareError> {
         let ledger = open(&self.database, self.ledger.name().as_str()).await;
+        self.try_add_worker_on(ledger).await
+    }
+
+    /// Adds a worker on the site's own handle: what it records is handed over to whoever routes on that handle.
+    pub async fn add_worker_of_this_process(&mut self) {
+        let added = self.try_add_worker_on(self.ledger.clone()).await;
+        added.expect("the source can be prepared");
+    }
+
+    async fn try_add_worker_on(&mut self, ledger: Ledger) -> Result<(), PrepareError> {
         let source = Source::prepare(self.settings.clone(), ledger.clone(), Activities::new()).await?;
         let works_at = Work::Source(self.settings.name.clone());
         let heart = self.heart(format!("worker {}", self.workers.len()), vec![works_at]);

@@ -84,13 +84,27 @@ pub use withheld::{Withheld, WithheldError, WithheldSecret, WithholdKey, Withhol
 ///
 /// The entry would be over [`ENTRY_BYTES_MAX`]: an outlandishly long table or shard name.
 #[cfg(feature = "seal")]
-pub fn record(
-    body: &Body,
-    key: &BodyKey,
-    entry: impl FnOnce(Commitment) -> Entry,
-) -> Result<(Vec<u8>, Hash, SealedBody), EntryError> {
+pub fn record(body: &Body, key: &BodyKey, entry: impl FnOnce(Commitment) -> Entry) -> Result<Recorded, EntryError> {
     let entry = entry(Commitment::of(body, key)).encode()?;
     let leaf = leaf_hash(&entry);
-    let sealed = body.seal(key, &leaf)?;
-    Ok((entry, leaf, sealed))
+    let (sealed, body_bytes) = body.seal_sized(key, &leaf)?;
+    Ok(Recorded {
+        entry,
+        leaf,
+        sealed,
+        body_bytes,
+    })
+}
+
+/// A change as it is stored.
+#[cfg(feature = "seal")]
+pub struct Recorded {
+    /// Canonical bytes of the entry.
+    pub entry: Vec<u8>,
+    /// Their leaf hash.
+    pub leaf: Hash,
+    /// The body beside it.
+    pub sealed: SealedBody,
+    /// Size of the body unpacked, in bytes.
+    pub body_bytes: usize,
 }

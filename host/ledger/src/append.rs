@@ -38,7 +38,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use weir_evidence::{Closed, ConfigurationDigest, Hash, SealedBody, TileEdge};
+use weir_evidence::{Closed, ConfigurationDigest, Hash, OpenedBody, SealedBody, TileEdge};
 use weir_model::{Position, SequenceNumber};
 
 use crate::{Head, Ledger, ShardLease, TokenBytes};
@@ -83,6 +83,9 @@ pub struct KeyedBody {
     pub key: i64,
     /// The body.
     pub sealed: SealedBody,
+    /// What was sealed, exactly as it opens: sets in order. It is handed over once the record stands in the ledger
+    /// ([`Ledger::take_appended`]); without it, whoever wants the record reads the ledger.
+    pub opened: Option<Arc<OpenedBody>>,
 }
 
 /// Records of one shard that follow each other.

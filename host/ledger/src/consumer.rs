@@ -35,8 +35,8 @@ pub enum ConsumerError {
         /// The consumer.
         name: String,
     },
-    /// The orders to erase cannot be read, so nothing that may be erased was written down.
-    #[error("could not read what is ordered to be erased")]
+    /// The ledger cannot be read, or the orders to erase in it: nothing that may be erased was written down.
+    #[error("could not read the ledger")]
     Read(#[from] ReadError),
     /// Postgres failed. The move may or may not have happened; doing the same work again is safe.
     #[error("could not move the cursor")]

@@ -13,6 +13,7 @@ use weir_evidence::{Frontier, LedgerSecret};
 use weir_model::LedgerName;
 
 use crate::append::AppendQueue;
+use crate::tail::Tail;
 use crate::transaction::begin;
 use crate::{Ledger, LedgerSettings, Shared};
 
@@ -247,6 +248,7 @@ impl Database {
                 covered: tokio::sync::Mutex::default(),
                 erased_to: AtomicU64::new(0),
                 append: AppendQueue::new(),
+                tail: Tail::default(),
                 settings: self.settings,
             }),
         })

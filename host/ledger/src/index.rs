@@ -29,19 +29,21 @@ impl Ledger {
         self.claim_consumer(CONSUMER, Position(0)).await
     }
 
-    /// Enters entries that follow the cursor, and moves it past them.
+    /// Enters at most `count_max` entries that follow the cursor, and moves it past them. Says how many there were. Bodies are not
+    /// read for it.
     ///
     /// # Errors
     ///
-    /// The index was taken over, or Postgres failed.
-    pub async fn index(&self, consumer: &mut Consumer, entries: &[RecordedEntry]) -> Result<(), ConsumerError> {
-        let Some(last) = entries.last() else { return Ok(()) };
-        let items = entries.iter().filter_map(|recorded| {
-            let item = recorded.entry.changed_item()?;
-            Some((item.token.to_vec(), crate::to_stored(recorded.position)))
+    /// The index was taken over, an entry is not what was recorded, or Postgres failed.
+    pub async fn index(&self, consumer: &mut Consumer, count_max: u16) -> Result<usize, ConsumerError> {
+        let entries = self.bare_entries_from(consumer.next, count_max).await?;
+        let Some((last, _)) = entries.last() else { return Ok(0) };
+        let next = Position(last.0 + 1);
+        let items = entries.iter().filter_map(|(position, entry)| {
+            let item = entry.changed_item()?;
+            Some((item.token.to_vec(), crate::to_stored(*position)))
         });
         let (tokens, positions): (Vec<Vec<u8>>, Vec<i64>) = items.unzip();
-        let next = Position(last.position.0 + 1);
         in_time(async {
             let mut tx = self.begin().await?;
             sqlx::query!(
@@ -61,7 +63,7 @@ impl Ledger {
         })
         .await?;
         consumer.next = next;
-        Ok(())
+        Ok(entries.len())
     }
 
     /// Finds the newest entries of items that have one of these tokens, below position `before` if it is given.

@@ -6,6 +6,7 @@
 //!                    └── body keys ▶ segment_key, body_key_counter     (before, without the head's lock)
 //!
 //! routes, index ◀── read ── entry                  cursors ▶ consumer  (each its own transaction)
+//!      ▲─── tail: what this process appended last, in memory
 //! ```
 //!
 //! # Invariants
@@ -41,6 +42,7 @@ mod shard;
 mod shard_beginning;
 mod shard_state;
 mod sink_state;
+mod tail;
 mod transaction;
 mod tree;
 mod verify;
@@ -75,6 +77,7 @@ pub use shard::{NewShard, NewStream, Shard, Stream};
 pub use shard_beginning::ShardBeginning;
 pub use shard_state::ShardState;
 pub use sink_state::SinkState;
+pub use tail::AppendedPage;
 pub use tree::TreeError;
 pub use verify::{Verification, VerificationFinding, VerifyError};
 pub use withheld::{AmendError, Amendment, TokenBytes};
@@ -94,6 +97,7 @@ use weir_evidence::{LedgerSecret, SegmentKey};
 use weir_model::{LedgerName, Position};
 
 use self::append::AppendQueue;
+use self::tail::Tail;
 
 /// One open ledger. Clones share it.
 #[derive(Clone)]
@@ -124,6 +128,8 @@ struct Shared {
     erased_to: AtomicU64,
     /// Appends of this process, gathered into groups.
     append: AppendQueue,
+    /// What they wrote last.
+    tail: Tail,
     settings: LedgerSettings,
 }
 

@@ -9,7 +9,7 @@ use crate::{BodyKeyError, Ledger, from_stored, in_time, to_stored};
 const PAGE_BYTES_MAX: i64 = 4 << 20;
 
 /// Opened bytes of one page. Stored bodies are packed, and may unpack to many times their size.
-const OPENED_BYTES_MAX: usize = 8 << 20;
+pub(crate) const OPENED_BYTES_MAX: usize = 8 << 20;
 
 /// An entry as it was recorded.
 #[derive(Clone, Debug)]
@@ -72,17 +72,30 @@ impl Ledger {
     /// Postgres failed, or what is stored is not what was recorded.
     pub async fn read_from(&self, from: Position, count_max: u16) -> Result<Vec<RecordedEntry>, ReadError> {
         let stored = in_time(self.stored_from(from, count_max)).await?;
-        let expected = (from.0..).map(Position);
-        if let Some((missing, _)) = expected
-            .zip(&stored)
-            .find(|(expected, row)| from_stored(row.position) != *expected)
-        {
-            return Err(ReadError::Tampered {
-                position: missing,
-                found: "the entry is missing".to_owned(),
-            });
-        }
+        check_none_missing(from, stored.iter().map(|row| row.position))?;
         self.open_page(stored).await
+    }
+
+    /// Reads at most `count_max` entries from `from` on, in order, without their bodies.
+    pub(crate) async fn bare_entries_from(
+        &self,
+        from: Position,
+        count_max: u16,
+    ) -> Result<Vec<(Position, Entry)>, ReadError> {
+        let rows = sqlx::query!(
+            "select position, entry from entry where ledger_id = $1 and position >= $2 order by position limit $3",
+            self.shared.id,
+            to_stored(from),
+            i64::from(count_max),
+        )
+        .fetch_all(&self.shared.pool);
+        let rows = in_time::<_, sqlx::Error>(rows).await?;
+        check_none_missing(from, rows.iter().map(|row| row.position))?;
+        let decoded = rows.into_iter().map(|row| {
+            let position = from_stored(row.position);
+            Ok((position, decoded(position, &row.entry)?))
+        });
+        decoded.collect()
     }
 
     /// Reads entries from `from` on, each with what `shows` picks of its body by path, as read by [`Self::read_from`].
@@ -249,7 +262,7 @@ impl Ledger {
     pub(crate) async fn try_open(&self, stored: StoredEntry) -> Result<(RecordedEntry, Option<usize>), ReadError> {
         let position = from_stored(stored.position);
         let tampered = |found: String| ReadError::Tampered { position, found };
-        let entry = Entry::decode(&stored.entry).map_err(|error| tampered(error.to_string()))?;
+        let entry = decoded(position, &stored.entry)?;
         let lane = stored
             .lane
             .map(|lane| u8::try_from(lane).expect("the schema keeps lanes from 0 to 255"));
@@ -282,5 +295,25 @@ impl Ledger {
         recorded.body = opened.body;
         recorded.body_bytes = opened.bytes;
         Ok((recorded, Some(opened.bytes)))
+    }
+}
+
+/// Reads the bytes of an entry.
+pub(crate) fn decoded(position: Position, bytes: &[u8]) -> Result<Entry, ReadError> {
+    Entry::decode(bytes).map_err(|error| ReadError::Tampered {
+        position,
+        found: error.to_string(),
+    })
+}
+
+/// Whether these are the positions from `from` on.
+fn check_none_missing(from: Position, positions: impl Iterator<Item = i64>) -> Result<(), ReadError> {
+    let mut expected = (from.0..).map(Position).zip(positions);
+    match expected.find(|(expected, position)| from_stored(*position) != *expected) {
+        Some((missing, _)) => Err(ReadError::Tampered {
+            position: missing,
+            found: "the entry is missing".to_owned(),
+        }),
+        None => Ok(()),
     }
 }

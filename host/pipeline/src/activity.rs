@@ -127,9 +127,16 @@ impl Activities {
 
     /// Tells what happened, if anybody watches.
     pub(crate) fn tell(&self, activity: impl FnOnce() -> Activity) {
-        if self.watchers.receiver_count() > 0 {
+        self.tell_any(|| Some(activity()));
+    }
+
+    /// Tells what happened, if anything did and anybody watches.
+    pub(crate) fn tell_any(&self, activity: impl FnOnce() -> Option<Activity>) {
+        if self.watchers.receiver_count() > 0
+            && let Some(activity) = activity()
+        {
             // The last watcher may just have left.
-            let _ = self.watchers.send(activity());
+            let _ = self.watchers.send(activity);
         }
     }
 }

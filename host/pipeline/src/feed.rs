@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! a route ──"from 4711 on"──▶ a page in memory that has it ─────────────────────▶ a stretch of it: changes, and which
-//!                        └──▶ else one read: opened, made events, matched once ──┘  route takes which
+//!                        ├──▶ else what this process just appended ─┐               ▲  route takes which
+//!                        └──▶ else one read of the ledger, opened ──┴── made events, matched once
 //! ```
 //!
 //! Routes that are up to date, or lag together, want the same entries. Reading them, opening their bodies and making events of
@@ -11,8 +12,9 @@
 //! # Invariants
 //!
 //! - A page holds every position from its first to its last, so whoever reads on from anywhere in it misses nothing.
-//! - What is in memory is bounded, in pages and in bytes, and goes once it is older than two seconds. A page says when it was
-//!   read: routes send nothing for longer than three seconds after that without a look for what is to be erased.
+//! - What is in memory is bounded, in pages and in bytes, and goes after two seconds there. A page says when reading it began: routes
+//!   send nothing for longer than three seconds after that without a look for what is to be erased.
+//! - Where reading takes long, less is read at a time: whoever waited for a page finds it, and gets on.
 //! - One read is under way at a time, and who waits for it finds its page. Nobody waits for long: a read that hangs is the
 //!   trouble of one route.
 
@@ -20,7 +22,7 @@ mod change;
 mod patterns;
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,14 +38,17 @@ use self::patterns::{Matched, Patterns};
 pub(crate) const PAGE_ENTRIES_MAX: u16 = 1000;
 
 /// Pages in memory, at most.
-const PAGES_MAX: usize = 16;
+const PAGES_MAX: usize = 64;
 
 /// Bytes of the bodies in them, at most; one page still stands if it alone has more. In memory they take several times as much:
 /// once as a change and once as an event.
 const BYTES_MAX: usize = 4 << 20;
 
-/// Oldest page that is handed out.
+/// How long a page is handed out.
 const PAGE_AGE_MAX: Duration = Duration::from_secs(2);
+
+/// A read that takes longer is followed by one of half as many entries, so that routes get on where the machine is overloaded.
+const READ_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// How long a route waits for another one that reads.
 const WAIT_MAX: Duration = Duration::from_secs(5);
@@ -57,6 +62,11 @@ pub struct Feed {
     patterns: Patterns,
     kept: Mutex<Kept>,
     reads: AtomicU64,
+    handed_over: AtomicU64,
+    /// It looks on while others route, and takes nothing that is handed over to them.
+    is_aside: bool,
+    /// Entries of the next page.
+    page_entries: AtomicU16,
     /// Who has it reads.
     reading: tokio::sync::Mutex<()>,
     /// The streams that are known.
@@ -81,6 +91,8 @@ struct Page {
     matched: Matched,
     bytes: usize,
     read_at: Instant,
+    /// Since then it is in memory.
+    kept_at: Instant,
 }
 
 /// A part of what was read.
@@ -99,15 +111,32 @@ impl Feed {
             patterns: Patterns::default(),
             kept: Mutex::default(),
             reads: AtomicU64::new(0),
+            handed_over: AtomicU64::new(0),
+            is_aside: false,
+            page_entries: AtomicU16::new(PAGE_ENTRIES_MAX),
             reading: tokio::sync::Mutex::default(),
             streams: Mutex::new(Arc::new([])),
         }
     }
 
-    /// How often it read the ledger for routes that read on. The fewer, the more they share.
+    /// For whoever looks on beside those who route.
+    pub(crate) fn aside(ledger: Ledger) -> Self {
+        Self {
+            is_aside: true,
+            ..Self::new(ledger)
+        }
+    }
+
+    /// How often it read entries of the ledger for routes that read on. The fewer, the more they share.
     #[must_use]
     pub fn reads(&self) -> u64 {
         self.reads.load(Ordering::Relaxed)
+    }
+
+    /// How many entries it had without reading them, because this process recorded them itself.
+    #[must_use]
+    pub fn handed_over(&self) -> u64 {
+        self.handed_over.load(Ordering::Relaxed)
     }
 
     /// The ledger that it reads.
@@ -130,9 +159,7 @@ impl Feed {
         if let Some(known) = self.known(from, count_max) {
             return Ok(known);
         }
-        let read_at = Instant::now();
-        self.reads.fetch_add(1, Ordering::Relaxed);
-        let entries = self.ledger.read_from(from, PAGE_ENTRIES_MAX).await?;
+        let (entries, read_at) = self.entries_from(from).await?;
         let Some(last) = entries.last() else {
             self.kept().end = Some((from, read_at));
             return Ok(None);
@@ -144,6 +171,29 @@ impl Feed {
         // Who waited finds it.
         drop(turn);
         Ok(Some(Stretch::of(page, from, count_max)))
+    }
+
+    /// The entries of a page from `from` on, and when they were true: those that this process itself just appended, or else what
+    /// the ledger has.
+    async fn entries_from(&self, from: Position) -> Result<(Vec<RecordedEntry>, Instant), ReadError> {
+        if !self.is_aside
+            && let Some(page) = self.ledger.take_appended(from, PAGE_ENTRIES_MAX)?
+        {
+            self.handed_over.fetch_add(page.entries.len() as u64, Ordering::Relaxed);
+            return Ok((page.entries, page.appended_at));
+        }
+        let read_at = Instant::now();
+        let wanted = self.page_entries.load(Ordering::Relaxed);
+        let entries = self.ledger.read_from(from, wanted).await?;
+        let next = if read_at.elapsed() > READ_TIME_MAX {
+            wanted / 2
+        } else {
+            wanted.saturating_mul(2)
+        };
+        self.page_entries
+            .store(next.clamp(1, PAGE_ENTRIES_MAX), Ordering::Relaxed);
+        self.reads.fetch_add(u64::from(!entries.is_empty()), Ordering::Relaxed);
+        Ok((entries, read_at))
     }
 
     /// The changes among the entries at these positions, lowest first.
@@ -177,6 +227,7 @@ impl Feed {
             matched,
             bytes,
             read_at,
+            kept_at: Instant::now(),
         }
     }
 
@@ -184,7 +235,7 @@ impl Feed {
     #[expect(clippy::option_option, reason = "known to be nothing is not the same as not known")]
     fn known(&self, from: Position, count_max: u16) -> Option<Option<Stretch>> {
         let mut kept = self.kept();
-        kept.pages.retain(|page| page.read_at.elapsed() < PAGE_AGE_MAX);
+        kept.pages.retain(|page| page.kept_at.elapsed() < PAGE_AGE_MAX);
         let has_it = |page: &&Arc<Page>| page.first <= from && from < page.until;
         if let Some(page) = kept.pages.iter().rev().find(has_it) {
             return Some(Some(Stretch::of(Arc::clone(page), from, count_max)));
@@ -248,12 +299,21 @@ impl Stretch {
         self.page.read_at
     }
 
+    /// The changes of it.
+    pub(crate) fn changes(&self) -> &[Arc<RecordedChange>] {
+        &self.page.changes[self.places()]
+    }
+
     /// The changes that this one takes, of the items of a partition.
     pub(crate) fn taken_by(&self, subscription: &Subscription, partition: &Partition) -> Vec<Arc<RecordedChange>> {
-        let places = self.page.changes.partition_point(|change| change.position < self.from)
-            ..self.page.changes.partition_point(|change| change.position < self.until);
-        let mut taken = self.page.matched.taken_by(subscription, &self.page.changes, places);
+        let matched = &self.page.matched;
+        let mut taken = matched.taken_by(subscription, &self.page.changes, self.places());
         taken.retain(|change| partition.holds(change.lane));
         taken
+    }
+
+    fn places(&self) -> std::ops::Range<usize> {
+        let place = |position| self.page.changes.partition_point(|change| change.position < position);
+        place(self.from)..place(self.until)
     }
 }

@@ -43,24 +43,18 @@ impl IndexTask {
             }
         };
         while !stop.is_cancelled() {
-            let read = self.ledger.read_from(consumer.next, PAGE_ENTRIES).await;
-            let indexed = match read {
-                Ok(entries) if entries.is_empty() => {
+            match self.ledger.index(&mut consumer, PAGE_ENTRIES).await {
+                Ok(0) => {
+                    backoff.succeeded();
                     let grew = tokio::time::timeout(LOOK_INTERVAL, size.changed());
                     stop.run_until_cancelled(grew).await;
-                    continue;
                 }
-                Ok(entries) => self.ledger.index(&mut consumer, &entries).await,
-                Err(ReadError::Database(error)) => Err(error.into()),
-                Err(error) => {
+                Ok(_) => backoff.succeeded(),
+                Err(error @ ConsumerError::Fenced { .. }) => return Err(error),
+                Err(ConsumerError::Read(error @ ReadError::Tampered { .. })) => {
                     tracing::error!(error = %error, "the index cannot read on");
                     pause(&stop, Duration::from_secs(10)).await;
-                    continue;
                 }
-            };
-            match indexed {
-                Ok(()) => backoff.succeeded(),
-                Err(error @ ConsumerError::Fenced { .. }) => return Err(error),
                 Err(error) => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "the index waits for Postgres");
                     pause(&stop, backoff.next()).await;

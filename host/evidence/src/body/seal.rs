@@ -64,6 +64,11 @@ impl Body {
     ///
     /// It is larger than what is ever unpacked.
     pub fn seal(&self, key: &BodyKey, leaf: &Hash) -> Result<SealedBody, EntryError> {
+        self.seal_sized(key, leaf).map(|(sealed, _)| sealed)
+    }
+
+    /// Seals it, and says how many bytes it has unpacked.
+    pub(crate) fn seal_sized(&self, key: &BodyKey, leaf: &Hash) -> Result<(SealedBody, usize), EntryError> {
         let plain = self.to_json();
         if plain.len() > BODY_BYTES_MAX {
             return Err(EntryError::BodyTooLarge {
@@ -76,11 +81,8 @@ impl Body {
             msg: &packed,
             aad: leaf,
         };
-        Ok(SealedBody(
-            cipher(key)
-                .encrypt(&nonce(leaf), payload)
-                .expect("AES-GCM takes 64 GiB"),
-        ))
+        let sealed = cipher(key).encrypt(&nonce(leaf), payload);
+        Ok((SealedBody(sealed.expect("AES-GCM takes 64 GiB")), plain.len()))
     }
 
     /// What serde would write, in a third of the time. Sets come sorted, because in the database they have no order.

@@ -23,7 +23,8 @@ fn recorded(actor: &str, key: &BodyKey) -> (Vec<u8>, Hash, SealedBody) {
             time: jiff::Timestamp::UNIX_EPOCH,
         },
     };
-    record(&body, key, entry).unwrap()
+    let recorded = record(&body, key, entry).unwrap();
+    (recorded.entry, recorded.leaf, recorded.sealed)
 }
 
 #[test]
@@ -125,7 +126,7 @@ fn after_erasure_of(scope: ErasureScope, erased: &[u64], gone: &[u64], done: Opt
             raw: Some(plan.to_json()),
             ..Body::default()
         };
-        let (entry, _, sealed) = record(&body, &key(position), |commitment| Entry {
+        let recorded = record(&body, &key(position), |commitment| Entry {
             ledger: LedgerName::parse("main").unwrap(),
             kind: EntryKind::Erasure(crate::Order {
                 commitment,
@@ -138,6 +139,7 @@ fn after_erasure_of(scope: ErasureScope, erased: &[u64], gone: &[u64], done: Opt
             }),
         })
         .unwrap();
+        let (entry, sealed) = (recorded.entry, recorded.sealed);
         verifier
             .take(position, &entry, StoredBody::Sealed(&sealed, &key(position)))
             .unwrap();

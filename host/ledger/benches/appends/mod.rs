@@ -155,15 +155,16 @@ fn seal(ledger: &Ledger, lease: &ShardLease, sequence: u64, numbered: &NumberedB
             config: ConfigurationDigest([5; 16]),
         },
     });
-    let (entry, leaf, body) = sealed.expect("the entry is small");
+    let recorded = sealed.expect("the entry is small");
     SealedRecord {
         sequence: Some(number(sequence)),
         lane: Some(ledger.secret().lane(TABLE, &keys)),
-        entry,
-        leaf,
+        entry: recorded.entry,
+        leaf: recorded.leaf,
         body: Some(KeyedBody {
             key: numbered.number,
-            sealed: body,
+            sealed: recorded.sealed,
+            opened: None,
         }),
         withheld: None,
         is_redacted: false,

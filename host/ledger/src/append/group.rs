@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use jiff_sqlx::Timestamp as StoredTimestamp;
 use sqlx::PgConnection;
+use tokio::time::Instant;
 use weir_evidence::{Batch, BatchAfter, ConfigurationDigest, Entry, EntryKind, TileEdge, leaf_hash};
 use weir_model::{Position, SequenceNumber, ShardId};
 
@@ -14,6 +15,7 @@ use super::split::GroupError;
 use super::{AppendError, AppendTo, Appended, SealedRecord, ShardBatch};
 use crate::head::unreadable;
 use crate::shard::read_position;
+use crate::tail::AppendedRow;
 use crate::transaction::begin;
 use crate::{Head, Ledger};
 
@@ -58,6 +60,7 @@ impl Ledger {
         cached: &mut Option<TileEdge>,
     ) -> Result<Vec<Result<Appended, AppendError>>, GroupError> {
         let known = cached.take();
+        let began_at = Instant::now();
         let records = batches.iter().map(|batch| batch.records.len() + 2).sum();
         self.ensure_partitions(records).await?;
         let mut tx = begin(&self.shared.pool).await?;
@@ -134,6 +137,7 @@ impl Ledger {
         let withheld = of_batch.flat_map(|((batch, first), _)| (*first..).zip(&*batch.records));
         self.withhold(&mut tx, withheld).await?;
         tx.commit().await?;
+        self.hand_over(Position(first), batches.iter().zip(&written), began_at);
         *cached = edge;
         let head = Head {
             size: frontier.size(),
@@ -151,6 +155,28 @@ impl Ledger {
                 })
             })
             .collect())
+    }
+
+    /// Offers what was written from `first` on to whoever reads on there. Before they hear of it, or they would read it.
+    fn hand_over<'a>(
+        &self,
+        first: Position,
+        of_batches: impl Iterator<Item = (&'a ShardBatch, &'a Option<Written>)>,
+        began_at: Instant,
+    ) {
+        if !self.shared.tail.is_wanted() {
+            return;
+        }
+        let bare = |entry: &Vec<u8>| Some(AppendedRow::bare(entry, leaf_hash(entry)));
+        let written = of_batches.filter_map(|(batch, written)| Some((batch, written.as_ref()?)));
+        let rows = written.flat_map(|(batch, Written { before, behind })| {
+            let before = before.iter().map(bare);
+            let records = batch.records.iter().map(AppendedRow::of);
+            before.chain(records).chain(behind.iter().map(bare))
+        });
+        if let Some(rows) = rows.collect() {
+            self.shared.tail.offer(first, rows, began_at);
+        }
     }
 
     fn written(&self, accounted: Accounted) -> Written {

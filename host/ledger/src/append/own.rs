@@ -38,15 +38,13 @@ impl OwnRecord {
     /// An entry with a body.
     pub(crate) fn sealed(key: &NumberedBodyKey, body: &Body, entry: impl FnOnce(Commitment) -> Entry) -> Self {
         let body_key: &BodyKey = &key.key;
-        let (entry, leaf, sealed) = record(body, body_key, entry).expect("an entry of our own is small");
-        Self::new(
-            entry,
-            leaf,
-            Some(KeyedBody {
-                key: key.number,
-                sealed,
-            }),
-        )
+        let recorded = record(body, body_key, entry).expect("an entry of our own is small");
+        let body = KeyedBody {
+            key: key.number,
+            sealed: recorded.sealed,
+            opened: None,
+        };
+        Self::new(recorded.entry, recorded.leaf, Some(body))
     }
 
     fn new(entry: Vec<u8>, leaf: Hash, body: Option<KeyedBody>) -> Self {

@@ -161,8 +161,7 @@ async fn an_erased_attribute_cannot_be_guessed_by_who_has_everything() {
 
     // Copies of it, as the index and a route make them.
     let mut index = world.ledger.claim_index().await.unwrap();
-    let entries = world.ledger.read_from(Position(0), 10).await.unwrap();
-    world.ledger.index(&mut index, &entries).await.unwrap();
+    world.ledger.index(&mut index, 10).await.unwrap();
     let mut consumer = world.ledger.claim_consumer("route:mail", Position(0)).await.unwrap();
     let letter = DeadLetter {
         delivery: "delivery".to_owned(),
@@ -239,8 +238,7 @@ async fn an_erased_attribute_cannot_be_guessed_by_who_has_everything() {
 async fn an_erased_item_leaves_neither_body_nor_key_nor_index_nor_copy() {
     let world = people().await;
     let mut index = world.ledger.claim_index().await.unwrap();
-    let entries = world.ledger.read_from(Position(0), 10).await.unwrap();
-    world.ledger.index(&mut index, &entries).await.unwrap();
+    world.ledger.index(&mut index, 10).await.unwrap();
     let mut conn = world.conn().await;
     let (body, number): (Vec<u8>, i64) = sqlx::query_as("select body, body_key from entry where position = 0")
         .fetch_one(&mut conn)

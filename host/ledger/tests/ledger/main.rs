@@ -32,6 +32,7 @@ mod checkpoints;
 mod erased;
 mod erasing_meanwhile;
 mod erasure;
+mod handed_over;
 mod large;
 mod parked;
 mod partitions;

@@ -228,8 +228,7 @@ async fn the_history_of_an_item_has_what_is_withheld_and_what_was_told() {
     let told = amendment(ledger, &lease, 0, 1, "ann").await;
     ledger.amend(vec![told]).await.unwrap();
     let mut consumer = ledger.claim_index().await.unwrap();
-    let entries = ledger.read_from(Position(0), 100).await.unwrap();
-    ledger.index(&mut consumer, &entries).await.unwrap();
+    ledger.index(&mut consumer, 100).await.unwrap();
     let found = ledger.find_entries(&[token(ledger, "ann")], None, 10).await.unwrap();
     let kinds = found
         .entries

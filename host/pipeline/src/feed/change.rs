@@ -9,6 +9,7 @@ use weir_routing::{Pattern, Subject};
 use weir_runtime::BatchChange;
 
 /// A change that stands in the ledger and was not erased, and the event that it is.
+#[derive(Clone)]
 pub(crate) struct RecordedChange {
     pub(crate) position: Position,
     /// The source's configured name.

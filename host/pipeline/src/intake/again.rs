@@ -143,7 +143,7 @@ impl Work<'_> {
                     ),
                     Ok(annotated) => {
                         let record = seal_annotated(self.ledger, &opened.origin, annotated, true, config, &key);
-                        let record = record.map_err(|error| AgainError::Entry(opened.position, error))?;
+                        let record = record.map_err(|unstored| AgainError::Entry(opened.position, unstored.error))?;
                         amendments.push(Amendment {
                             withheld: opened.position,
                             record,

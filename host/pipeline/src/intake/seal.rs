@@ -7,8 +7,8 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use weir_evidence::{
-    Body, BodyKey, Commitment, ConfigurationDigest, Entry, EntryError, EntryKind, Gap, Origin, Withheld, leaf_hash,
-    record,
+    Body, BodyKey, Commitment, ConfigurationDigest, Entry, EntryError, EntryKind, Gap, OpenedBody, Origin, Withheld,
+    leaf_hash, record,
 };
 use weir_ledger::{BodyKeyError, KeyedBody, Ledger, NumberedBodyKey, SealedRecord};
 use weir_model::{ActorRule, Change, Record, SequenceNumber, UnknownRecord, Who};
@@ -24,22 +24,6 @@ pub(super) struct Sealer {
     config: ConfigurationDigest,
     /// Pages that may be sealed at once. More threads than processors seal no faster, and each keeps memory of its own.
     places: Semaphore,
-}
-
-/// Records that are sealed, and what may be shown of them.
-pub(super) struct Sealed {
-    /// A gap, if there is one, and the records behind it, in order.
-    pub(super) records: Vec<SealedRecord>,
-    /// The records as they came, or as they were prepared where a plugin decides what may be seen.
-    pub(super) shown: Shown,
-}
-
-/// What may be shown of records, in order.
-pub(super) enum Shown {
-    /// All of them.
-    Records(Arc<[Record]>),
-    /// As they were prepared.
-    Prepared(Arc<[Prepared]>),
 }
 
 /// Why records cannot be sealed now. Trying again is safe.
@@ -83,45 +67,42 @@ impl Sealer {
         }
     }
 
-    /// Seals a gap, if there is one, and the records behind it, in order.
+    /// Seals a gap, if there is one, and the records behind it, in order. Takes the records, unless a plugin made others of them: they
+    /// are a page's worth of memory.
     pub(super) async fn seal(
         self: &Arc<Self>,
         origin: &Origin,
         gap: Option<Gap>,
-        records: Arc<[Record]>,
-    ) -> Result<Sealed, SealError> {
-        let shown = match &self.plugin {
-            None => Shown::Records(records),
+        records: &mut Vec<Record>,
+    ) -> Result<Vec<SealedRecord>, SealError> {
+        let prepared = match &self.plugin {
+            None => None,
             Some(plugin) => {
                 let who = |change: &Change| self.who(change);
-                let prepared = plugin.prepare(&self.ledger, who, &records).await?;
-                Shown::Prepared(prepared.into())
+                Some(plugin.prepare(&self.ledger, who, records).await?)
             }
         };
-        let keys = self.ledger.take_body_keys(shown.len()).await?;
+        let keys = self.ledger.take_body_keys(records.len()).await?;
         // It fails when it is closed, which it never is.
         let place = self.places.acquire().await;
         let (sealer, origin) = (Arc::clone(self), origin.clone());
+        let unprepared = if prepared.is_none() {
+            std::mem::take(records)
+        } else {
+            Vec::new()
+        };
         let sealed = tokio::task::spawn_blocking(move || {
             let mut keys = keys.into_iter();
             let mut key = || keys.next().expect("one key was taken for each");
-            let mut sealed = Vec::with_capacity(shown.len() + 1);
-            if let Some(gap) = gap {
-                sealed.push(sealer.seal_gap(gap));
+            let gap = gap.map(|gap| sealer.seal_gap(gap));
+            let mut sealed: Vec<SealedRecord> = gap.into_iter().collect();
+            for record in unprepared {
+                sealed.push(sealer.seal_record(&origin, record, &key()));
             }
-            match &shown {
-                Shown::Records(records) => {
-                    for record in &**records {
-                        sealed.push(sealer.seal_record(&origin, record, &key()));
-                    }
-                }
-                Shown::Prepared(prepared) => {
-                    for prepared in &**prepared {
-                        sealed.push(sealer.seal_prepared(&origin, prepared, &key())?);
-                    }
-                }
+            for prepared in prepared.into_iter().flatten() {
+                sealed.push(sealer.seal_prepared(&origin, prepared, &key())?);
             }
-            Ok(Sealed { records: sealed, shown })
+            Ok(sealed)
         });
         let sealed = sealed.await.expect("sealing does not panic");
         drop(place);
@@ -138,25 +119,22 @@ impl Sealer {
     pub(super) async fn seal_refused(
         &self,
         origin: &Origin,
-        record: &Record,
-        reason: String,
+        refused: UnknownRecord,
         with_content: bool,
     ) -> Result<SealedRecord, BodyKeyError> {
         let key = self.ledger.take_body_keys(1).await?.pop().expect("one key was taken");
-        let raw = match record {
-            Record::Change(change) => format!("{change:?}"),
-            Record::Unknown(unknown) => unknown.raw.clone(),
-        };
-        let digest = || format!("sha256:{}", hex::encode(Sha256::digest(&raw)));
+        let digest = |raw: &str| format!("sha256:{}", hex::encode(Sha256::digest(raw)));
         let unknown = UnknownRecord {
-            sequence: record.sequence().clone(),
-            created_at: record.created_at(),
-            reason,
-            raw: if with_content { raw.clone() } else { digest() },
+            raw: if with_content {
+                refused.raw
+            } else {
+                digest(&refused.raw)
+            },
+            ..refused
         };
         match &self.plugin {
-            None => Ok(self.seal_unknown(origin, &unknown, &key)),
-            Some(plugin) => self.seal_prepared(origin, &plugin.refused(&unknown), &key),
+            None => Ok(self.seal_unknown(origin, unknown, &key)),
+            Some(plugin) => self.seal_prepared(origin, plugin.refused(&unknown), &key),
         }
     }
 
@@ -168,17 +146,9 @@ impl Sealer {
         }
     }
 
-    fn seal_record(&self, origin: &Origin, record: &Record, key: &NumberedBodyKey) -> SealedRecord {
+    fn seal_record(&self, origin: &Origin, record: Record, key: &NumberedBodyKey) -> SealedRecord {
         match record {
-            Record::Change(change) => self.seal_change(origin, change, key).unwrap_or_else(|error| {
-                let unknown = UnknownRecord {
-                    sequence: change.sequence.clone(),
-                    created_at: change.created_at,
-                    reason: error.to_string(),
-                    raw: format!("{change:?}"),
-                };
-                self.seal_unknown(origin, &unknown, key)
-            }),
+            Record::Change(change) => self.seal_change(origin, change, key),
             Record::Unknown(unknown) => self.seal_unknown(origin, unknown, key),
         }
     }
@@ -186,46 +156,43 @@ impl Sealer {
     fn seal_prepared(
         &self,
         origin: &Origin,
-        prepared: &Prepared,
+        prepared: Prepared,
         key: &NumberedBodyKey,
     ) -> Result<SealedRecord, BodyKeyError> {
         match prepared {
-            Prepared::Change(annotated) => {
-                let sealed = seal_annotated(&self.ledger, origin, annotated.clone(), false, self.config, key);
-                match sealed {
-                    Ok(sealed) => Ok(sealed),
-                    Err(error) => {
-                        let unknown = UnknownRecord {
-                            sequence: annotated.change.sequence.clone(),
-                            created_at: annotated.change.created_at,
-                            reason: error.to_string(),
-                            raw: format!("{:?}", annotated.change),
-                        };
-                        Ok(self.seal_unknown(origin, &unknown, key))
-                    }
-                }
-            }
-            Prepared::Withheld(change, withheld) => self.seal_withheld(origin, change, withheld, key),
+            Prepared::Change(annotated) => Ok(self.seal_told(origin, annotated, key)),
+            Prepared::Withheld(change, withheld) => self.seal_withheld(origin, &change, &withheld, key),
             Prepared::Unknown(unknown, withheld) => {
-                let unknown = UnknownRecord {
-                    raw: self.withhold(origin, &unknown.sequence, withheld)?,
-                    ..unknown.clone()
-                };
-                Ok(self.seal_unknown(origin, &unknown, key))
+                let raw = self.withhold(origin, &unknown.sequence, &withheld)?;
+                Ok(self.seal_unknown(origin, UnknownRecord { raw, ..unknown }, key))
             }
         }
     }
 
-    fn seal_change(&self, origin: &Origin, change: &Change, key: &NumberedBodyKey) -> Result<SealedRecord, EntryError> {
+    fn seal_change(&self, origin: &Origin, change: Change, key: &NumberedBodyKey) -> SealedRecord {
         let annotated = Annotated {
             item: self.ledger.secret().item_token(&change.table, &change.keys),
             lane: self.ledger.secret().lane(&change.table, &change.keys),
-            who: self.who(change),
-            change: change.clone(),
+            who: self.who(&change),
+            change,
             annotation: Annotation::default(),
             is_redacted: false,
         };
-        seal_annotated(&self.ledger, origin, annotated, false, self.config, key)
+        self.seal_told(origin, annotated, key)
+    }
+
+    fn seal_told(&self, origin: &Origin, annotated: Annotated, key: &NumberedBodyKey) -> SealedRecord {
+        let (sequence, created_at) = (annotated.change.sequence.clone(), annotated.change.created_at);
+        let sealed = seal_annotated(&self.ledger, origin, annotated, false, self.config, key);
+        sealed.unwrap_or_else(|unstored| {
+            let unknown = UnknownRecord {
+                sequence,
+                created_at,
+                reason: unstored.error.to_string(),
+                raw: content(&unstored.body),
+            };
+            self.seal_unknown(origin, unknown, key)
+        })
     }
 
     fn seal_withheld(
@@ -254,21 +221,21 @@ impl Sealer {
             config: self.config,
         };
         let lane = self.ledger.secret().lane(&change.table, &change.keys);
-        let sealed = store(&self.ledger, &change.sequence, &body, kind, Some(lane), key);
+        let sealed = store(&self.ledger, &change.sequence, body, kind, Some(lane), key);
         Ok(match sealed {
             Ok(sealed) => SealedRecord {
                 withheld: Some(token),
                 ..sealed
             },
             // Too large for an entry even so: an outlandishly long name.
-            Err(error) => {
+            Err(unstored) => {
                 let unknown = UnknownRecord {
                     sequence: change.sequence.clone(),
                     created_at: change.created_at,
-                    reason: error.to_string(),
-                    raw: body.raw.unwrap_or_default(),
+                    reason: unstored.error.to_string(),
+                    raw: content(&unstored.body),
                 };
-                self.seal_unknown(origin, &unknown, key)
+                self.seal_unknown(origin, unknown, key)
             }
         })
     }
@@ -286,10 +253,10 @@ impl Sealer {
         Ok(plugin.withhold_to().seal(withheld, origin, sequence, seed))
     }
 
-    fn seal_unknown(&self, origin: &Origin, unknown: &UnknownRecord, key: &NumberedBodyKey) -> SealedRecord {
+    fn seal_unknown(&self, origin: &Origin, unknown: UnknownRecord, key: &NumberedBodyKey) -> SealedRecord {
         let body = Body {
-            raw: Some(unknown.raw.clone()),
-            reason: Some(unknown.reason.clone()),
+            raw: Some(unknown.raw),
+            reason: Some(unknown.reason),
             ..Body::default()
         };
         let kind = |commitment| EntryKind::Unknown {
@@ -298,8 +265,8 @@ impl Sealer {
             sequence: unknown.sequence.clone(),
             time: unknown.created_at,
         };
-        store(&self.ledger, &unknown.sequence, &body, kind, None, key)
-            .expect("an entry of ids alone is below the limit")
+        let sealed = store(&self.ledger, &unknown.sequence, body, kind, None, key).map_err(|unstored| unstored.error);
+        sealed.expect("an entry of ids alone is below the limit")
     }
 
     fn seal_gap(&self, gap: Gap) -> SealedRecord {
@@ -320,13 +287,17 @@ impl Sealer {
     }
 }
 
-impl Shown {
-    pub(super) fn len(&self) -> usize {
-        match self {
-            Self::Records(records) => records.len(),
-            Self::Prepared(prepared) => prepared.len(),
-        }
-    }
+/// A record that the ledger has no entry for.
+pub(super) struct Unstored {
+    pub(super) error: EntryError,
+    /// What it said.
+    body: Box<Body>,
+}
+
+/// What a body says, as the text of a record that was not understood.
+pub(super) fn content(body: &Body) -> String {
+    let json = || serde_json::to_string(body).expect("a body is JSON");
+    body.raw.clone().unwrap_or_else(json)
 }
 
 /// A change as it is stored, recorded at once or as an amendment of what was withheld.
@@ -337,7 +308,7 @@ pub(super) fn seal_annotated(
     is_amendment: bool,
     config: ConfigurationDigest,
     key: &NumberedBodyKey,
-) -> Result<SealedRecord, EntryError> {
+) -> Result<SealedRecord, Unstored> {
     let Annotated {
         change,
         item,
@@ -368,28 +339,40 @@ pub(super) fn seal_annotated(
         assurance: who.assurance,
         config,
     };
-    let sealed = store(ledger, &change.sequence, &body, kind, Some(lane), key)?;
+    let sealed = store(ledger, &change.sequence, body, kind, Some(lane), key)?;
     Ok(SealedRecord { is_redacted, ..sealed })
 }
 
 fn store(
     ledger: &Ledger,
     sequence: &SequenceNumber,
-    body: &Body,
+    body: Body,
     kind: impl FnOnce(Commitment) -> EntryKind,
     lane: Option<u8>,
     NumberedBodyKey { number, key }: &NumberedBodyKey,
-) -> Result<SealedRecord, EntryError> {
-    let (entry, leaf, sealed) = record(body, key as &BodyKey, |commitment: Commitment| Entry {
+) -> Result<SealedRecord, Unstored> {
+    let recorded = record(&body, key as &BodyKey, |commitment: Commitment| Entry {
         ledger: ledger.name().clone(),
         kind: kind(commitment),
-    })?;
+    });
+    let recorded = match recorded {
+        Ok(recorded) => recorded,
+        Err(error) => {
+            let body = Box::new(body);
+            return Err(Unstored { error, body });
+        }
+    };
+    let bytes = recorded.body_bytes;
     Ok(SealedRecord {
         sequence: Some(sequence.clone()),
         lane,
-        entry,
-        leaf,
-        body: Some(KeyedBody { key: *number, sealed }),
+        entry: recorded.entry,
+        leaf: recorded.leaf,
+        body: Some(KeyedBody {
+            key: *number,
+            sealed: recorded.sealed,
+            opened: Some(Arc::new(OpenedBody { body, bytes })),
+        }),
         withheld: None,
         is_redacted: false,
     })

@@ -15,22 +15,20 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
-use weir_evidence::{Closed, Gap};
+use weir_evidence::{Body, Closed, Entry, EntryKind, Gap};
 use weir_ledger::{
     Appended, Ledger, ReadError as ReadLedgerError, SealedRecord, Shard, ShardBatch, ShardLease, Stream,
 };
-use weir_model::{Change, EventId, Position, Record, SequenceNumber, ShardId, Who};
+use weir_model::{EventId, Position, Record, SequenceNumber, ShardId};
 use weir_streams::{Page, ReadError, ShardReader};
 
 use self::gaps::Beginning;
-use super::annotate::Prepared;
 use super::figures::Count;
 use super::pace::IntakePace;
 use super::polling::Polling;
 use super::prepare::Source;
 use super::progress::IntakeStatus;
 use super::room::{ExpectedPage, PageRoom, Taken};
-use super::seal::Shown;
 use crate::Activity;
 use crate::pace::{Backoff, pause};
 use crate::problem::error_chain;
@@ -291,68 +289,68 @@ impl ShardTask {
     }
 
     /// Some emulators do not tell the key schema of a stream; where the key is one attribute, every record does.
-    async fn learn_key(&self, records: &[Record]) {
+    async fn learn_key(&self, records: &[SealedRecord]) {
         if !self.stream.key_names.is_empty() {
             return;
         }
-        let Some(Record::Change(change)) = records.first() else {
-            return;
-        };
-        if let (1, Some(name)) = (change.keys.len(), change.keys.keys().next()) {
+        let keys = records.iter().find_map(opened).and_then(|body| body.keys.as_ref());
+        if let Some(keys) = keys
+            && let (1, Some(name)) = (keys.len(), keys.keys().next())
+        {
             // Nothing but the convenience of `weir history` depends on it, and the next page tries again.
             let _ = self.ledger.learn_key_name(self.stream.stream_id, name).await;
         }
     }
 
-    fn tell(&self, appended: &Appended, sealed: &[SealedRecord], shown: &Shown) {
+    fn tell(&self, appended: &Appended, sealed: &[SealedRecord]) {
         let Appended::Written { first, head } = appended else {
             return;
         };
-        tracing::debug!(shard.id = %self.shard, position = %first, count = shown.len(), "recorded");
-        let gaps = sealed.iter().filter(|sealed| sealed.sequence.is_none()).count();
-        // Records before one that Postgres refused were appended earlier.
-        let told = shown.len() - (sealed.len() - gaps)..shown.len();
-        for (offset, index) in (gaps as u64..).zip(told) {
-            self.tell_record(Position(first.0 + offset), shown, index);
+        tracing::debug!(shard.id = %self.shard, position = %first, count = sealed.len(), "recorded");
+        let activities = &self.source.activities;
+        for (position, sealed) in (first.0..).map(Position).zip(sealed) {
+            if let (Some(_), Some(body)) = (&sealed.withheld, opened(sealed)) {
+                let sequence = sealed.sequence.as_ref().map(tracing::field::display);
+                tracing::warn!(%position, sequence, code = body.reason, "a change is withheld");
+                self.status.count(&self.stream.source, Count::Withheld);
+            }
+            activities.tell_any(|| recorded(position, sealed));
         }
-        self.source.activities.tell(|| Activity::Head {
+        activities.tell(|| Activity::Head {
             size: head.size,
             root: head.root,
         });
     }
+}
 
-    fn tell_record(&self, position: Position, shown: &Shown, index: usize) {
-        let recorded = |change: &Change, who: Who| Activity::Recorded {
+/// What a record says, but for a gap.
+fn opened(sealed: &SealedRecord) -> Option<&Body> {
+    Some(&sealed.body.as_ref()?.opened.as_ref()?.body)
+}
+
+/// What those who watch are told of a record; `None` where it is no change.
+fn recorded(position: Position, sealed: &SealedRecord) -> Option<Activity> {
+    let body = opened(sealed)?;
+    match Entry::decode(&sealed.entry).ok()?.kind {
+        EntryKind::Change {
+            operation,
+            table,
+            assurance,
+            ..
+        } => Some(Activity::Recorded {
             position,
-            operation: change.operation,
-            table: change.table.clone(),
-            key: weir_model::plain_json(&change.keys),
-            actor: who.actor,
-            assurance: who.assurance,
-        };
-        let activities = &self.source.activities;
-        match shown {
-            Shown::Records(records) => {
-                if let Record::Change(change) = &records[index] {
-                    activities.tell(|| recorded(change, self.source.sealer.who(change)));
-                }
-            }
-            Shown::Prepared(prepared) => match &prepared[index] {
-                Prepared::Change(annotated) => {
-                    activities.tell(|| recorded(&annotated.change, annotated.who.clone()));
-                }
-                Prepared::Withheld(change, withheld) => {
-                    tracing::warn!(%position, sequence = %change.sequence, code = withheld.code, "a change is withheld");
-                    self.status.count(&self.stream.source, Count::Withheld);
-                    activities.tell(|| Activity::Withheld {
-                        position,
-                        operation: change.operation,
-                        table: change.table.clone(),
-                        code: withheld.code.clone(),
-                    });
-                }
-                Prepared::Unknown(..) => {}
-            },
-        }
+            operation,
+            table,
+            key: weir_model::plain_json(body.keys.as_ref()?),
+            actor: body.actor.clone(),
+            assurance,
+        }),
+        EntryKind::Withheld { operation, table, .. } => Some(Activity::Withheld {
+            position,
+            operation,
+            table,
+            code: body.reason.clone()?,
+        }),
+        _ => None,
     }
 }

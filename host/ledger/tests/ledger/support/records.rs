@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use weir_evidence::{
-    Body, Commitment, ConfigurationDigest, Entry, EntryKind, Gap, GapCause, ItemToken, Loss, leaf_hash, record,
+    Body, Commitment, ConfigurationDigest, Entry, EntryKind, Gap, GapCause, ItemToken, Loss, OpenedBody, leaf_hash,
+    record,
 };
 use weir_ledger::{
     AppendError, AppendTo, Appended, BodyKeyError, KeyedBody, Ledger, NumberedBodyKey, RecordedEntry, SealedRecord,
@@ -100,19 +101,23 @@ pub(crate) fn seal_entry(
     numbered: &NumberedBodyKey,
     kind: impl FnOnce(Commitment) -> EntryKind,
 ) -> SealedRecord {
-    let (entry, leaf, sealed) = record(body, &numbered.key, |commitment| Entry {
+    let recorded = record(body, &numbered.key, |commitment| Entry {
         ledger: ledger.name().clone(),
         kind: kind(commitment),
-    })
-    .unwrap();
+    });
+    let recorded = recorded.unwrap();
     SealedRecord {
         sequence: Some(number(sequence)),
         lane: item.map(|item| ledger.secret().lane(TABLE, &item_keys(item))),
-        entry,
-        leaf,
+        entry: recorded.entry,
+        leaf: recorded.leaf,
         body: Some(KeyedBody {
             key: numbered.number,
-            sealed,
+            sealed: recorded.sealed,
+            opened: Some(Arc::new(OpenedBody {
+                body: body.clone(),
+                bytes: recorded.body_bytes,
+            })),
         }),
         withheld: None,
         is_redacted: false,

@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
+use weir_evidence::Entry;
 use weir_ledger::{AppendError, AppendTo, SealedRecord, ShardBatch};
-use weir_model::{EventId, Record, SequenceNumber};
+use weir_model::{EventId, Record, SequenceNumber, UnknownRecord};
 use weir_streams::Page;
 
 use super::{Held, ShardEnd, ShardTask};
 use crate::fault;
 use crate::intake::figures::Count;
+use crate::intake::seal::content;
 use crate::pace::{Backoff, pause};
 use crate::problem::error_chain;
 
@@ -19,15 +21,15 @@ struct Came {
     first: Option<SequenceNumber>,
     last: Option<SequenceNumber>,
     read: u64,
-    /// Those that are to be recorded.
-    records: Arc<[Record]>,
+    /// Those that are to be recorded; they are gone once they are sealed, unless a plugin made others of them.
+    records: Vec<Record>,
 }
 
 impl ShardTask {
     /// Appends a page, however often it takes.
     pub(super) async fn record(&self, held: &mut Held, page: Page, stop: &CancellationToken) -> Result<(), ShardEnd> {
         let is_last = page.is_last;
-        let came = self.came(held, page.records);
+        let mut came = self.came(held, page.records);
         let to = match (&came.last, is_last) {
             (_, true) => AppendTo::End(came.last.clone()),
             (Some(last), false) => AppendTo::Record(last.clone()),
@@ -48,16 +50,16 @@ impl ShardTask {
             config: self.source.sealer.config(),
         };
         let mut backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
-        let mut shown = None;
+        let mut is_sealed = false;
         let mut refused = None;
         loop {
-            let problem = if let Some(shown) = &shown {
+            let problem = if is_sealed {
                 fault::point("before-append");
                 match self.ledger.append(batch.clone()).await {
                     Ok(appended) => {
                         fault::point("after-append");
-                        self.tell(&appended, &batch.records, shown);
-                        self.learn_key(&came.records).await;
+                        self.tell(&appended, &batch.records);
+                        self.learn_key(&batch.records).await;
                         if held.gap.take().is_some() {
                             self.status.count(&self.stream.source, Count::Gap);
                         }
@@ -88,16 +90,14 @@ impl ShardTask {
                     Err(error @ (AppendError::Database(_) | AppendError::ParentOpen { .. })) => error_chain(&error),
                 }
             } else {
-                let records = Arc::clone(&came.records);
-                match self
-                    .source
-                    .sealer
-                    .seal(&held.lease.origin(), held.gap.clone(), records)
+                let sealer = &self.source.sealer;
+                match sealer
+                    .seal(&held.lease.origin(), held.gap.clone(), &mut came.records)
                     .await
                 {
                     Ok(sealed) => {
-                        batch.records = sealed.records.into();
-                        shown = Some(sealed.shown);
+                        batch.records = sealed.into();
+                        is_sealed = true;
                         continue;
                     }
                     Err(error) => error_chain(&error),
@@ -120,18 +120,16 @@ impl ShardTask {
         with_content: bool,
         records: &[Record],
     ) -> Result<(), String> {
-        let sequence = batch.records.get(index).and_then(|record| record.sequence.clone());
-        let record = records
+        let record = batch.records.get(index);
+        let sequence = record.and_then(|record| record.sequence.clone());
+        let came = records
             .iter()
             .find(|record| Some(record.sequence()) == sequence.as_ref());
-        let record = record.ok_or_else(|| format!("postgres refuses a gap: {reason}"))?;
-        tracing::error!(shard.id = %self.shard, sequence = %record.sequence(), reason, "postgres refuses a record; it is recorded as unknown");
+        let refused = record.and_then(|record| refused(record, came, reason));
+        let refused = refused.ok_or_else(|| format!("postgres refuses a gap: {reason}"))?;
+        tracing::error!(shard.id = %self.shard, sequence = %refused.sequence, reason, "postgres refuses a record; it is recorded as unknown");
         let origin = batch.lease.origin();
-        let sealed = self
-            .source
-            .sealer
-            .seal_refused(&origin, record, reason.to_owned(), with_content)
-            .await;
+        let sealed = self.source.sealer.seal_refused(&origin, refused, with_content).await;
         let sealed = sealed.map_err(|error| error.to_string())?;
         let mut left: Vec<SealedRecord> = batch.records.to_vec();
         left[index] = sealed;
@@ -186,6 +184,24 @@ impl ShardTask {
             _ => false,
         }
     }
+}
+
+/// A record that Postgres refused, as one that was not understood: as it came, if it is still there. `None` for a gap.
+fn refused(sealed: &SealedRecord, came: Option<&Record>, reason: &str) -> Option<UnknownRecord> {
+    let (created_at, raw) = match came {
+        Some(Record::Unknown(unknown)) => (unknown.created_at, unknown.raw.clone()),
+        Some(Record::Change(change)) => (change.created_at, format!("{change:?}")),
+        None => {
+            let opened = sealed.body.as_ref()?.opened.as_ref()?;
+            (Entry::decode(&sealed.entry).ok()?.time()?, content(&opened.body))
+        }
+    };
+    Some(UnknownRecord {
+        sequence: sealed.sequence.clone()?,
+        created_at,
+        reason: reason.to_owned(),
+        raw,
+    })
 }
 
 fn is_event(record: &Record, event: &EventId) -> bool {
