@@ -12,3 +12,4 @@ mod preview;
 mod replay;
 mod shared;
 mod shop;
+mod tap;

@@ -22,6 +22,7 @@
 //! | `POST /v1/routes/{route}/promote`, `.../rollback` | [`Promoted`] |
 //! | `GET /v1/routes/{route}/versions` | [`RouteVersions`] |
 //! | `GET /v1/routes/{route}/explain/{position}` | [`Explained`] |
+//! | `POST /v1/tap` ([`TapRequest`]) | [`Tapped`] |
 //! | `GET /v1/withheld`, `.../{position}`, `POST /v1/withheld/annotate` | [`WithheldChanges`], [`WithheldChange`], [`AnnotatedAgain`] |
 //! | `GET /v1/shards` | [`Shards`] |
 //! | `GET /v1/workers`, `POST /v1/workers/{worker}/drain`, `.../resume` | [`Workers`] |
@@ -55,6 +56,7 @@ mod replay;
 mod route;
 mod server;
 mod shard;
+mod tap;
 mod token;
 mod withheld;
 
@@ -76,7 +78,8 @@ pub use replay::{ReplayCancelled, ReplayRequest, ReplayState};
 pub use route::{PromoteRequest, Promoted, RollbackRequest, RouteHaltState, RouteVersionState, RouteVersions};
 pub use weir_pipeline::{
     DeliveryState, EventDifference, EventDifferenceKind, Explained, ExplainedChange, ExplainedDecision,
-    ExplainedDelivery, ExplainedMiss, FieldDifference, Preview, Trial,
+    ExplainedDelivery, ExplainedMiss, FieldDifference, Preview, TapRequest, Tapped, TappedCase, TappedChange,
+    TappedEvent, Trial,
 };
 pub use withheld::{AnnotateAgain, AnnotatedAgain, StillWithheldChange, WithheldChange, WithheldChanges};
 

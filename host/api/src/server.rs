@@ -19,7 +19,7 @@ use weir_runtime::COMPONENT_BYTES_MAX;
 use crate::error::ApiError;
 use crate::{
     PluginGate, Token, dead_letter, delivery, erasure, explain, history, ledger, lookup, metrics, plugin, proof,
-    publication, replay, route, shard, withheld,
+    publication, replay, route, shard, tap, withheld,
 };
 
 /// Longest request. The largest answer is a page of a few megabytes.
@@ -156,6 +156,7 @@ impl Api {
             .route("/v1/routes/{route}/rollback", post(route::roll_back))
             .route("/v1/routes/{route}/explain/{position}", get(explain::explain))
             .route("/v1/withheld/annotate", post(withheld::annotate))
+            .route("/v1/tap", post(tap::tap))
             .layer(middleware::from_fn_with_state(
                 Arc::clone(&self.tokens),
                 require_operator,

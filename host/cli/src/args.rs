@@ -8,7 +8,7 @@ mod withheld;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 pub(crate) use self::delivery::{
-    DlqArgs, DlqCommand, LetterArgs, ReplayArgs, RouteArgs, RouteCommand, SinkArgs, SinkCommand,
+    DlqArgs, DlqCommand, LetterArgs, ReplayArgs, RouteArgs, RouteCommand, SinkArgs, SinkCommand, TapArgs,
 };
 pub(crate) use self::pattern::{PatternArgs, PatternCommand, PatternSubject};
 pub(crate) use self::plugin::{
@@ -66,6 +66,8 @@ pub(crate) enum Command {
     /// Say what routes make of a recorded change, and why: whether the event pattern takes it, what the plugin makes of it, and
     /// what became of each delivery.
     Explain(ExplainArgs),
+    /// Look on while changes are recorded: their events, or what a route makes of them. Values are covered.
+    Tap(TapArgs),
     /// Have a route send a range of the ledger once more, beside what is new. Receivers know what they had by its id.
     Replay(ReplayArgs),
     /// Look at dead letters, deliveries that were given up; send them again or throw them away.

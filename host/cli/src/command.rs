@@ -20,6 +20,7 @@ pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod shards;
 mod shown;
+pub(crate) mod tap;
 pub(crate) mod test;
 mod tried;
 pub(crate) mod verify;

@@ -55,6 +55,7 @@ pub use publisher::{
 pub use route::{
     DeliveryState, EventDifference, EventDifferenceKind, ExplainError, Explained, ExplainedChange, ExplainedDecision,
     ExplainedDelivery, ExplainedMiss, FieldDifference, Preview, Rehearsal, RehearsalError, Rehearsed, RouteError,
-    RouteSettings, Routes, RoutesPace, TableDigests, TableError, Trial, TrialError, give_tables, newest_tables,
+    RouteSettings, Routes, RoutesPace, TableDigests, TableError, Tap, TapError, TapRequest, Tapped, TappedCase,
+    TappedChange, TappedEvent, Trial, TrialError, give_tables, newest_tables,
 };
 pub use scrub::{ScrubTask, Scrubbed};

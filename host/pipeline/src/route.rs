@@ -30,6 +30,7 @@ mod rehearsal;
 mod router;
 mod share;
 mod tables;
+mod tap;
 mod trial;
 mod version;
 
@@ -51,6 +52,7 @@ use self::router::Router;
 use self::share::Turns;
 pub use self::share::{Routes, RoutesPace};
 pub use self::tables::{TableDigests, TableError, give_tables, newest_tables};
+pub use self::tap::{Tap, TapError, TapRequest, Tapped, TappedCase, TappedChange, TappedEvent};
 pub use self::trial::{Trial, TrialError};
 use self::version::Versions;
 use crate::heart::{Member, Term};

@@ -1,4 +1,6 @@
-//! `weir route`, `weir sink`, `weir replay` and `weir dlq`.
+//! `weir route`, `weir sink`, `weir tap`, `weir replay` and `weir dlq`.
+
+use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Subcommand};
 
@@ -152,4 +154,34 @@ pub(crate) struct ReplayArgs {
     /// Why. Recorded.
     #[arg(long)]
     pub(crate) reason: Option<String>,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct TapArgs {
+    /// Only what this route takes, and what it makes of it. Without it, all changes.
+    pub(crate) route: Option<String>,
+
+    /// Only what the event pattern in this file takes; `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pattern: Option<PathBuf>,
+
+    /// Show the values at this path into `detail` (`/new/status`, `/actor`), and below it. May be given more than once.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) show: Vec<String>,
+
+    /// Show all values.
+    #[arg(long, conflicts_with = "show")]
+    pub(crate) values: bool,
+
+    /// Begin at this position instead of what is recorded from now on.
+    #[arg(long)]
+    pub(crate) from: Option<u64>,
+
+    /// End after so many changes.
+    #[arg(long)]
+    pub(crate) count: Option<u64>,
+
+    /// Add each change to this file as a case for `weir test`; stand-ins take the place of values that are not shown.
+    #[arg(long, value_name = "FILE", requires = "route")]
+    pub(crate) record: Option<PathBuf>,
 }

@@ -8,7 +8,7 @@
 //! Plain JSON has texts, numbers, truths, nulls, maps and lists. Sets and binaries are written as a stream has them.
 
 use anyhow::{Context as _, bail};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
@@ -32,9 +32,12 @@ struct PlainChange {
     event_id: Option<EventId>,
 }
 
-/// As `GetRecords` and Lambda have it; what else they have is not read.
+/// As `GetRecords` and Lambda have it, and as `weir tap` writes it, with `actor`; what else they have is not read.
 #[derive(Deserialize)]
 struct StreamRecord {
+    #[serde(rename = "eventSourceARN")]
+    stream: Option<String>,
+    actor: Option<String>,
     #[serde(rename = "eventName")]
     operation: Option<String>,
     #[serde(rename = "eventID")]
@@ -50,6 +53,8 @@ struct StreamImages {
     old_image: Option<Item>,
     new_image: Option<Item>,
     sequence_number: Option<SequenceNumber>,
+    #[serde(rename = "ApproximateCreationDateTime")]
+    created_at_s: Option<f64>,
 }
 
 /// Reads a change. What it does not say is made up, the same every time.
@@ -94,18 +99,22 @@ fn from_stream(document: &Value) -> anyhow::Result<BatchChange> {
         Some(other) => bail!("the eventName {other:?} is none of INSERT, MODIFY and REMOVE"),
     };
     let operation = operation(said, &images.old_image, &images.new_image)?;
+    // arn:partition:dynamodb:region:account:table/NAME/stream/LABEL
+    let table = record.stream.as_deref().and_then(|arn| arn.split('/').nth(1));
     let change = Change {
         sequence: images.sequence_number.map_or_else(|| made_up_sequence(document), Ok)?,
         event_id: record.event_id.map_or_else(|| made_up_event(document), Ok)?,
-        table: TABLE.to_owned(),
+        table: table.unwrap_or(TABLE).to_owned(),
         operation,
-        created_at: Timestamp::UNIX_EPOCH,
+        created_at: Timestamp::UNIX_EPOCH.checked_add(SignedDuration::try_from_secs_f64(
+            images.created_at_s.unwrap_or_default(),
+        )?)?,
         keys: images.keys,
         old: images.old_image,
         new: images.new_image,
         service: None,
     };
-    Ok(by(change, None))
+    Ok(by(change, record.actor))
 }
 
 fn by(change: Change, actor: Option<String>) -> BatchChange {
