@@ -368,6 +368,7 @@ pub(crate) fn configured(sink: &str) -> ConfiguredRoute {
         lookups: BTreeMap::new(),
         template: None,
         projection: None,
+        correlation_attribute: None,
         sinks: vec![sink.to_owned()],
         partitions: NonZeroU8::MIN,
         failure: FailurePolicy::DeadLetter,

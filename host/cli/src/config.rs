@@ -313,7 +313,7 @@ pub(crate) struct RouteConfig {
     #[serde(default)]
     pub(crate) failure: FailurePolicy,
 
-    /// Template of what events say in `detail` beside `id`, `delivery`, `ledger`, `position` and `plugin`: an object of JSON with
+    /// Template of what events say in `detail` beside `id`, `delivery`, `ledger`, `position`, `plugin` and `correlation`: an object of JSON with
     /// places for what the event, or a plugin's output, says: `{"order": <$.detail.keys.order_id>}`. Without it all is sent.
     pub(crate) template: Option<String>,
 
@@ -321,6 +321,10 @@ pub(crate) struct RouteConfig {
     /// of more than `above_bytes`, as JSON text, has the detail that this template makes of it (`template` comes first, if there
     /// is one). Without it such an event is a dead letter where a sink does not take it: EventBridge and SNS take 256 KB.
     pub(crate) projection: Option<Projection>,
+
+    /// Attribute of the items, a text or a number, whose value events carry as `correlation`, whatever plugin and template make of
+    /// them, such as the id of the request that led to the change. `CloudEvents` have it as `correlationid`, too.
+    pub(crate) correlation_attribute: Option<String>,
 
     /// Names of the sinks that every event goes to.
     pub(crate) sinks: Vec<String>,
@@ -360,6 +364,7 @@ impl RouteConfig {
             lookups,
             template: self.template.clone(),
             projection: self.projection.clone(),
+            correlation_attribute: self.correlation_attribute.clone(),
             sinks: self.sinks.clone(),
             partitions: self.partitions,
             failure: self.failure,

@@ -47,6 +47,9 @@ pub struct RouteDefinition {
     /// What is sent in the place of events that are too large; `None` sends them as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub projection: Option<Projection>,
+    /// The attribute of items that correlates events; `None` correlates none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation_attribute: Option<String>,
     /// Names of the sinks that every event goes to.
     pub sinks: Vec<String>,
     /// How many partitions it has: so many workers share it, at most.
@@ -136,6 +139,11 @@ impl RouteDefinition {
             lookups,
             template: pick(&self.template, &before.template, &configured.template),
             projection: pick(&self.projection, &before.projection, &configured.projection),
+            correlation_attribute: pick(
+                &self.correlation_attribute,
+                &before.correlation_attribute,
+                &configured.correlation_attribute,
+            ),
             sinks: pick(&self.sinks, &before.sinks, &configured.sinks),
             partitions: pick(&self.partitions, &before.partitions, &configured.partitions),
             failure: pick(&self.failure, &before.failure, &configured.failure),

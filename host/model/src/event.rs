@@ -9,7 +9,8 @@
 //!
 //! The whole of it as JSON Schema: [`Event::SCHEMA`].
 //!
-//! `plugin` is the SHA-256 of the plugin that it went through, if it went through one.
+//! `plugin` is the SHA-256 of the plugin that it went through, if it went through one. `correlation` is what the attribute says that
+//! the route names for it (`correlation_attribute`): a request's id that goes from event to event.
 //!
 //! A receiver drops a `delivery` that it has seen, and a `position` that is older than the last it saw of a key. Several events of
 //! one change have the same position.
@@ -22,7 +23,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::value::plain_json;
-use crate::{Change, Item, LedgerName, Position, SequenceNumber, ShardId, StreamArn, Who};
+use crate::{AttributeValue, Change, Item, LedgerName, Position, SequenceNumber, ShardId, StreamArn, Who};
 
 /// Where an event's change stands: all that an event says beyond the change itself.
 #[derive(Clone, Copy, Debug)]
@@ -52,7 +53,10 @@ pub struct Event {
 }
 
 /// Members of `detail` that say which delivery an event is, and what made it. Plugins cannot set them.
-const RESERVED: [&str; 5] = ["id", "delivery", "ledger", "position", "plugin"];
+const RESERVED: [&str; 6] = ["id", "delivery", "ledger", "position", "plugin", CORRELATION];
+
+/// The member of `detail` that correlates events. The only one that Weir sets and that holds a value of the item.
+pub const CORRELATION: &str = "correlation";
 
 /// Whether only Weir may set this member of `detail`.
 #[must_use]
@@ -121,6 +125,20 @@ impl Event {
     pub fn routed_by(mut self, plugin: &str) -> Self {
         self.detail
             .insert("plugin".to_owned(), Value::String(plugin.to_owned()));
+        self
+    }
+
+    /// Writes into the event what this attribute of its item says, a text or a number: after the change, or before it where nothing
+    /// is known of after.
+    #[must_use]
+    pub fn correlated_by(mut self, attribute: &str, change: &Change) -> Self {
+        let image = change.new.as_ref().or(change.old.as_ref());
+        let text = match image.and_then(|image| image.get(attribute)) {
+            Some(AttributeValue::S(text)) => text.clone(),
+            Some(AttributeValue::N(number)) => number.as_str().to_owned(),
+            _ => return self,
+        };
+        self.detail.insert(CORRELATION.to_owned(), Value::String(text));
         self
     }
 
@@ -285,6 +303,32 @@ mod tests {
             event().with_output("x".to_owned(), detail(r#"{"position":1}"#)),
             Err("position")
         );
+    }
+
+    #[test]
+    fn an_event_is_correlated_by_what_the_item_says_after_the_change() {
+        let correlation = |change: &Change, attribute: &str| {
+            let event = event().correlated_by(attribute, change);
+            event.detail.get("correlation").cloned()
+        };
+        let mut change = order_change();
+        assert_eq!(correlation(&change, "id"), Some(json!("o1")));
+        assert_eq!(correlation(&change, "n"), Some(json!("2")), "numbers are text as well");
+        assert_eq!(correlation(&change, "gone"), None, "it was there before only");
+        assert_eq!(correlation(&change, "tags"), None, "a set correlates nothing");
+        change.new = None;
+        assert_eq!(correlation(&change, "gone"), Some(json!("1")));
+        change.old = None;
+        assert_eq!(correlation(&change, "id"), None);
+    }
+
+    #[test]
+    fn a_plugins_output_carries_the_correlation_and_cannot_forge_it() {
+        let correlated = event().correlated_by("id", &order_change());
+        let output = correlated.with_output("order-shipped".to_owned(), Map::new()).unwrap();
+        assert_eq!(output.detail["correlation"], "o1");
+        let forged = json!({ "correlation": "another" }).as_object().unwrap().clone();
+        assert_eq!(event().with_output("x".to_owned(), forged), Err("correlation"));
     }
 
     #[test]

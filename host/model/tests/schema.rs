@@ -66,6 +66,13 @@ fn event(operation: Operation, old: Option<Item>, new: Option<Item>, actor: Opti
     Event::of_change(&change, &who, context).delivered_as(&delivery)
 }
 
+fn correlated(mut event: Event) -> Event {
+    event
+        .detail
+        .insert(weir_model::CORRELATION.to_owned(), json!("request-1"));
+    event
+}
+
 /// One attribute of every type.
 const ALL_TYPES: &str = r#"{"id":{"S":"o1"},"n":{"N":"12345678901234567890123456789012345678"},"m":{"N":"1.5"},
     "b":{"B":"AAEC"},"ss":{"SS":["b","a"]},"ns":{"NS":["2","1"]},"bs":{"BS":["AA=="]},
@@ -81,6 +88,7 @@ fn the_events_of_all_operations_and_types_are_as_the_schema_says() {
         event(Operation::Remove, all(), None, None),
         event(Operation::Modify, None, None, None),
         event(Operation::Insert, None, all(), None).routed_by(&"ab".repeat(32)),
+        correlated(event(Operation::Insert, None, all(), None)),
     ] {
         assert_eq!(schema.finding(&event.to_json()), None);
     }

@@ -155,6 +155,7 @@ async fn enter(ledger: &Ledger, (route, pattern, partitions): BenchedRoute) {
         lookups: BTreeMap::new(),
         template: None,
         projection: None,
+        correlation_attribute: None,
         sinks: vec!["counter".to_owned()],
         partitions,
         failure: FailurePolicy::DeadLetter,

@@ -6,7 +6,7 @@
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use weir_model::{DeliveryId, Event};
+use weir_model::{CORRELATION, DeliveryId, Event};
 
 use crate::Sink;
 
@@ -47,7 +47,7 @@ impl Message {
 
 /// An event in the JSON format of `CloudEvents` 1.0, for sinks that have no envelope of their own: `data` is the event's
 /// `detail`, `id` the delivery, `type` the detail type. `sequence` is the extension of that name: the position in the ledger,
-/// in twenty digits, so that text compares as numbers do.
+/// in twenty digits, so that text compares as numbers do. `correlationid` is that of the extension "Correlation".
 pub(crate) fn cloud_event(event: &Event) -> String {
     let of_detail = |name: &str| event.detail.get(name);
     let mut envelope = Map::new();
@@ -59,6 +59,9 @@ pub(crate) fn cloud_event(event: &Event) -> String {
     set("time", event.time.to_string().into());
     if let Some(position) = of_detail("position").and_then(Value::as_u64) {
         set("sequence", json!(format!("{position:020}")));
+    }
+    if let Some(correlation) = of_detail(CORRELATION) {
+        set("correlationid", correlation.clone());
     }
     set("datacontenttype", "application/json".into());
     set("data", Value::Object(event.detail.clone()));
@@ -72,7 +75,7 @@ mod tests {
     /// `CloudEvents` 1.0, "JSON Event Format", section 3, and the extension "Sequence".
     #[test]
     fn an_event_becomes_a_cloud_event() {
-        let detail = json!({"delivery": "d1", "position": 41, "new": {"total": 19.99}});
+        let detail = json!({"delivery": "d1", "position": 41, "correlation": "request-1", "new": {"total": 19.99}});
         let event = Event {
             source: "weir.orders".to_owned(),
             detail_type: "shop-orders.modify".to_owned(),
@@ -86,6 +89,7 @@ mod tests {
             "type": "shop-orders.modify",
             "time": "2026-03-01T12:00:00Z",
             "sequence": "00000000000000000041",
+            "correlationid": "request-1",
             "datacontenttype": "application/json",
             "data": detail,
         });

@@ -120,6 +120,9 @@ impl Ledger {
                 "partitions": definition.partitions,
                 "failure": definition.failure,
             });
+            if let Some(attribute) = &definition.correlation_attribute {
+                detail["correlation_attribute"] = json!(attribute);
+            }
             if let Some(projection) = &definition.projection {
                 let template = hex::encode(Sha256::digest(&projection.template));
                 detail["projection"] = json!({ "above_bytes": projection.above_bytes, "template": template });

@@ -341,6 +341,7 @@ async fn a_route_version_cut_anywhere_and_entered_again_is_one_version() {
             failure: weir_ledger::FailurePolicy::default(),
             template: None,
             projection: None,
+            correlation_attribute: None,
             sinks: vec![format!("sink-{}", case.number)],
             partitions: std::num::NonZeroU8::MIN,
         };

@@ -46,6 +46,7 @@ pub(crate) fn configured(plugin: Option<&StoredPlugin>, plugin_config: &str, sin
         lookups: std::collections::BTreeMap::new(),
         template: None,
         projection: None,
+        correlation_attribute: None,
         sinks: vec![sink.to_owned()],
         partitions: NonZeroU8::MIN,
         failure: FailurePolicy::default(),

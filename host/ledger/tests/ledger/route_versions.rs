@@ -20,6 +20,7 @@ fn to(sink: &str) -> RouteDefinition {
         lookups: std::collections::BTreeMap::new(),
         template: None,
         projection: None,
+        correlation_attribute: None,
         sinks: vec![sink.to_owned()],
         partitions: NonZeroU8::MIN,
         failure: FailurePolicy::default(),
