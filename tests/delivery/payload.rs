@@ -1,5 +1,6 @@
 //! What events say that do not say all: templates and projections.
 
+use weir_simulator::item;
 use weir_tests::eventually;
 
 use crate::shop::{SOON_PARKED, Shop};
@@ -37,4 +38,27 @@ async fn a_template_says_what_events_say_beside_which_they_are() {
     assert_eq!(names, ["delivery", "id", "ledger", "order", "position", "say"]);
     assert_eq!(event["data"]["order"], "o1");
     assert_eq!(event["data"]["say"], "insert by ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_correlates_events_is_carried_through_whatever_a_template_leaves_out() {
+    let shop = Shop::open("template = '{}'\ncorrelation_attribute = \"note\"").await;
+    shop.put("o1", "request-7");
+    let event = eventually("an event", async || shop.receiver.hooks().pop())
+        .await
+        .event();
+    assert_eq!(event["correlationid"], "request-7");
+    assert_eq!(event["data"]["correlation"], "request-7");
+    let without = item("o2", &[]);
+    shop.simulator.put("orders", without).unwrap();
+    let event = eventually("another", async || shop.receiver.hooks().into_iter().nth(1))
+        .await
+        .event();
+    assert_eq!(event.get("correlationid"), None, "the item has no such attribute");
+    // What is to be received changed, so that is another version.
+    let shop = shop
+        .restarted(|config| config.replace("correlation_attribute = \"note\"", ""))
+        .await;
+    shop.shows(&["route", "ls"], "version 2").await;
+    shop.running.stop().await;
 }

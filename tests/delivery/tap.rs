@@ -129,11 +129,33 @@ async fn what_the_plugin_fails_on_is_seen_and_looking_on_goes_past_it() {
     let poisoned = weir_simulator::item("o1", &[("poison", serde_json::json!({ "S": "trap" }))]);
     shop.simulator.put("orders", poisoned).unwrap();
     shop.put("o2", "x");
-    let said = tap(&shop, &["all", "--from", "0", "--count", "2"]).await.stdout;
+    let file = shop.weir.path("cases.toml");
+    let record = ["all", "--from", "0", "--count", "2", "--show", "/new/poison"];
+    let record = [&record[..], &["--record", file.to_str().unwrap()]].concat();
+    let said = tap(&shop, &record).await.stdout;
     assert!(
         said.contains("    dead letter  plugin-trap\n") && said.contains("    sent to hook  "),
         "{said}"
     );
+    let cases = std::fs::read_to_string(&file).unwrap();
+    assert!(cases.contains("halts = \"plugin-trap\""), "{cases}");
+    let config = std::fs::read_to_string(shop.weir.path("weir.toml")).unwrap();
+    shop.weir.write("weir.toml", &format!("{config}\n{cases}"));
+    let tested = shop.weir.command(&["test"]).await;
+    assert_eq!(tested.code, Some(0), "{tested:?}");
+    shop.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_is_looked_at_from_where_it_begins() {
+    let shop = Shop::open("").await;
+    shop.put("before", "x");
+    shop.took("before", 1).await;
+    let late = "\n[route.late]\nsource = \"shop\"\nsinks = [\"hook\"]\n";
+    let shop = shop.restarted(|config| config + late).await;
+    shop.put("behind", "x");
+    let answer = tap(&shop, &["late", "--from", "0", "--count", "1", "--show", "/keys"]).await;
+    assert!(answer.stdout.contains("{\"id\":\"behind\"}"), "{answer:?}");
     shop.running.stop().await;
 }
 
@@ -154,6 +176,10 @@ async fn what_cannot_be_looked_at_is_said() {
         (
             vec!["--pattern", pattern.to_str().unwrap()],
             "the pattern cannot be read: ",
+        ),
+        (
+            vec!["--from", "18446744073709551615"],
+            "begin at a position as `weir history` shows it",
         ),
     ] {
         let answer = tap(&shop, &arguments).await;

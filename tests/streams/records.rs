@@ -66,3 +66,45 @@ fn the_readme_says_what_is_not_in_a_stream() {
         assert!(readme.contains(said), "{said}");
     }
 }
+
+/// Tries to record one change where Postgres refuses so many attempts; what the entry in its place says.
+async fn raw_after_refusals(refusals: u32) -> String {
+    let mut site = site(1).await;
+    site.add_worker().await;
+    site.arrives().await;
+    site.tamper(&format!(
+        "create sequence refused;
+         grant usage on sequence refused to public;
+         create function refuse() returns trigger language plpgsql as $$
+         begin
+             -- A sequence counts on when the transaction fails.
+             if nextval('refused') <= {refusals} then raise exception 'not this one' using errcode = 'P0001'; end if;
+             return new;
+         end $$;
+         create trigger refuse before insert on entry for each row
+             when (convert_from(new.entry, 'UTF8') ~ '\"kind\":\"(change|unknown)\"') execute function refuse()"
+    ));
+    site.put("o1");
+    site.arrives().await;
+    let entries = site.entries().await;
+    let raw = entries.iter().find_map(|entry| entry.body.raw.clone());
+    raw.unwrap()
+}
+
+/// A batch is tried in its group and alone before it counts as refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_postgres_refuses_is_recorded_with_what_it_says_or_else_with_the_digest_of_that() {
+    let content = raw_after_refusals(2).await;
+    for part in [
+        r#""table":"orders""#,
+        r#""operation":"insert""#,
+        r#""event":""#,
+        r#"{"S":"o1"}"#,
+    ] {
+        assert!(content.contains(part), "{part} is missing in {content}");
+    }
+    for refusals in [4, 6] {
+        let digest = raw_after_refusals(refusals).await;
+        assert!(digest.starts_with("sha256:") && digest.len() == 71, "{digest}");
+    }
+}

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 use weir_pipeline::{Tap, TapError, TapRequest, Tapped};
 
@@ -33,10 +34,15 @@ pub(crate) async fn tap(
             "no route has such a name",
         ));
     }
+    if request.from.is_some_and(|from| i64::try_from(from).is_err()) {
+        let message = "begin at a position as `weir history` shows it";
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad-position", message));
+    }
+    let runs_plugins = request.route.is_some();
     let from_now_on = request.from.is_none();
     let mut size = answers.ledger.watch_size();
     let opened = {
-        let _place = answers.gate.enter().await;
+        let _place = place(&answers, runs_plugins).await;
         Tap::open(&answers.ledger, answers.gate.runtime(), request).await
     };
     let mut tap = opened.map_err(failed)?;
@@ -52,14 +58,25 @@ pub(crate) async fn tap(
         let before = tap.next();
         size.mark_unchanged();
         let looked = {
-            let _place = answers.gate.enter().await;
+            let _place = place(&answers, runs_plugins).await;
             tap.look().await
         };
         let tapped = looked.map_err(failed)?;
-        if tap.next() > before || Instant::now() >= until {
+        if !tapped.changes.is_empty() || Instant::now() >= until {
             return Ok(Json(tapped));
         }
-        let _ = tokio::time::timeout(LOOK_INTERVAL, size.changed()).await;
+        if tap.next() == before {
+            let _ = tokio::time::timeout(LOOK_INTERVAL, size.changed()).await;
+        }
+    }
+}
+
+/// A place among those that run plugins, where that is to be.
+async fn place(answers: &Answers, runs_plugins: bool) -> Option<SemaphorePermit<'_>> {
+    if runs_plugins {
+        Some(answers.gate.enter().await)
+    } else {
+        None
     }
 }
 

@@ -18,6 +18,15 @@ const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 /// What is said of an answer that is not one.
 const UNREADABLE: &str = "the answer cannot be read: is this another version of weir?";
 
+/// Weir answered that it does not do it.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Refused {
+    /// Whether asking again may help.
+    pub(crate) is_for_now: bool,
+    message: String,
+}
+
 /// Asks the Weir that a configuration describes.
 pub(crate) struct Client {
     http: reqwest::Client,
@@ -101,9 +110,13 @@ impl Client {
             return Ok(answer);
         }
         let status = answer.status();
-        match answer.json::<ErrorBody>().await {
-            Ok(body) => bail!("{}", body.error.message),
-            Err(_) => bail!("{} answered {status}", self.base),
-        }
+        let message = match answer.json::<ErrorBody>().await {
+            Ok(body) => body.error.message,
+            Err(_) => format!("{} answered {status}", self.base),
+        };
+        bail!(Refused {
+            is_for_now: status.is_server_error(),
+            message
+        })
     }
 }

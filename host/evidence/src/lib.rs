@@ -82,21 +82,29 @@ pub use withheld::{Withheld, WithheldError, WithheldSecret, WithholdKey, Withhol
 ///
 /// # Errors
 ///
-/// The entry would be over [`ENTRY_BYTES_MAX`]: an outlandishly long table or shard name.
+/// The entry would be over [`ENTRY_BYTES_MAX`]: an outlandishly long table or shard name. It is given back.
 #[cfg(feature = "seal")]
-pub fn record(body: &Body, key: &BodyKey, entry: impl FnOnce(Commitment) -> Entry) -> Result<Recorded, EntryError> {
-    let entry = entry(Commitment::of(body, key)).encode()?;
-    let leaf = leaf_hash(&entry);
-    let (sealed, body_bytes) = body.seal_sized(key, &leaf)?;
-    Ok(Recorded {
-        entry,
-        leaf,
-        sealed,
-        body_bytes,
-    })
+pub fn record(
+    body: &Body,
+    key: &BodyKey,
+    entry: impl FnOnce(Commitment) -> Entry,
+) -> Result<Recorded, (EntryError, Box<Entry>)> {
+    let entry = entry(Commitment::of(body, key));
+    let stored = entry.encode().and_then(|bytes| {
+        let leaf = leaf_hash(&bytes);
+        let (sealed, body_bytes) = body.seal_sized(key, &leaf)?;
+        Ok(Recorded {
+            entry: bytes,
+            leaf,
+            sealed,
+            body_bytes,
+        })
+    });
+    stored.map_err(|error| (error, Box::new(entry)))
 }
 
 /// A change as it is stored.
+#[derive(Debug)]
 #[cfg(feature = "seal")]
 pub struct Recorded {
     /// Canonical bytes of the entry.

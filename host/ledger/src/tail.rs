@@ -30,7 +30,7 @@ use crate::{Ledger, ReadError, RecordedEntry};
 const BYTES_MAX: usize = 4 << 20;
 
 /// Oldest append that is handed over.
-const AGE_MAX: Duration = Duration::from_secs(2);
+const AGE_MAX: Duration = Duration::from_secs(10);
 
 /// Somebody takes, if anybody asked within this time.
 const WANTED_FOR: Duration = Duration::from_secs(10);
@@ -102,10 +102,15 @@ impl AppendedRow {
 }
 
 impl Tail {
-    /// Whether anybody takes.
+    /// Whether anybody takes. Nothing is kept where nobody does.
     pub(crate) fn is_wanted(&self) -> bool {
-        let wanted_at = self.kept().wanted_at;
-        wanted_at.is_some_and(|wanted_at| wanted_at.elapsed() < WANTED_FOR)
+        let mut kept = self.kept();
+        let is_wanted = kept.wanted_at.is_some_and(|wanted_at| wanted_at.elapsed() < WANTED_FOR);
+        if !is_wanted {
+            kept.rows = VecDeque::new();
+            kept.bytes = 0;
+        }
+        is_wanted
     }
 
     /// Offers what was committed from `first` on.
@@ -118,7 +123,9 @@ impl Tail {
             appended_at,
             row,
         }));
-        while kept.bytes > BYTES_MAX {
+        while let Some(first) = kept.rows.front()
+            && (kept.bytes > BYTES_MAX || first.appended_at.elapsed() > AGE_MAX)
+        {
             kept.drop_first();
         }
     }

@@ -47,7 +47,7 @@ const BYTES_MAX: usize = 4 << 20;
 /// How long a page is handed out.
 const PAGE_AGE_MAX: Duration = Duration::from_secs(2);
 
-/// A read that takes longer is followed by one of half as many entries, so that routes get on where the machine is overloaded.
+/// A read that takes longer, or fails, is followed by one of half as many entries, so that routes get on where the machine is overloaded.
 const READ_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// How long a route waits for another one that reads.
@@ -65,8 +65,9 @@ pub struct Feed {
     handed_over: AtomicU64,
     /// It looks on while others route, and takes nothing that is handed over to them.
     is_aside: bool,
-    /// Entries of the next page.
+    /// Entries of the next page, and of any.
     page_entries: AtomicU16,
+    entries_max: u16,
     /// Who has it reads.
     reading: tokio::sync::Mutex<()>,
     /// The streams that are known.
@@ -114,15 +115,18 @@ impl Feed {
             handed_over: AtomicU64::new(0),
             is_aside: false,
             page_entries: AtomicU16::new(PAGE_ENTRIES_MAX),
+            entries_max: PAGE_ENTRIES_MAX,
             reading: tokio::sync::Mutex::default(),
             streams: Mutex::new(Arc::new([])),
         }
     }
 
-    /// For whoever looks on beside those who route.
-    pub(crate) fn aside(ledger: Ledger) -> Self {
+    /// For whoever looks on beside those who route, at so many entries at a time.
+    pub(crate) fn aside(ledger: Ledger, page_entries: u16) -> Self {
         Self {
             is_aside: true,
+            page_entries: AtomicU16::new(page_entries),
+            entries_max: page_entries,
             ..Self::new(ledger)
         }
     }
@@ -184,14 +188,16 @@ impl Feed {
         }
         let read_at = Instant::now();
         let wanted = self.page_entries.load(Ordering::Relaxed);
-        let entries = self.ledger.read_from(from, wanted).await?;
-        let next = if read_at.elapsed() > READ_TIME_MAX {
+        let read = self.ledger.read_from(from, wanted).await;
+        let took_long = read.is_err() || read_at.elapsed() > READ_TIME_MAX;
+        let next = if took_long {
             wanted / 2
         } else {
             wanted.saturating_mul(2)
         };
         self.page_entries
-            .store(next.clamp(1, PAGE_ENTRIES_MAX), Ordering::Relaxed);
+            .store(next.clamp(1, self.entries_max), Ordering::Relaxed);
+        let entries = read?;
         self.reads.fetch_add(u64::from(!entries.is_empty()), Ordering::Relaxed);
         Ok((entries, read_at))
     }

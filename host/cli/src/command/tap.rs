@@ -14,7 +14,7 @@ use weir_api::{TapRequest, Tapped, TappedCase, TappedChange, TappedEvent};
 
 use super::stop_on_signal;
 use crate::args::TapArgs;
-use crate::client::Client;
+use crate::client::{Client, Refused};
 use crate::config::{ConfigPath, ExpectedDelivery, RouteCase};
 use crate::output::printable;
 use crate::say;
@@ -82,7 +82,7 @@ async fn ask(
         match asked.await {
             None => return Ok(None),
             Some(Ok(tapped)) => return Ok(Some(tapped)),
-            Some(Err(error)) if !has_begun => return Err(error),
+            Some(Err(error)) if !has_begun || !may_change(&error) => return Err(error),
             Some(Err(error)) => {
                 if !std::mem::replace(&mut is_told, true) {
                     tracing::warn!(problem = format!("{error:#}"), "looking on waits");
@@ -97,6 +97,12 @@ async fn ask(
             }
         }
     }
+}
+
+/// Whether Weir may answer otherwise in a while: it starts again, or waits for something itself.
+fn may_change(error: &anyhow::Error) -> bool {
+    let refused = error.downcast_ref::<Refused>();
+    refused.is_none_or(|refused| refused.is_for_now)
 }
 
 fn print(change: &TappedChange) {

@@ -105,12 +105,13 @@ fn is_met(expected: &ExpectedDelivery, came: &Rehearsed) -> bool {
         Rehearsed::Sent { sink, event } => {
             let has = |detail: &Map<String, Value>| has_members(&event.detail, detail);
             expected.dead_letter.is_none()
+                && expected.halts.is_none()
                 && of(&expected.sink, sink)
                 && of(&expected.detail_type, &event.detail_type)
                 && expected.detail.as_ref().is_none_or(has)
         }
         Rehearsed::DeadLetter { code, .. } => expected.dead_letter.as_ref() == Some(code),
-        Rehearsed::Halts { .. } => false,
+        Rehearsed::Halts { code } => expected.halts.as_ref() == Some(code),
     }
 }
 

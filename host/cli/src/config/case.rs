@@ -49,4 +49,8 @@ pub(crate) struct ExpectedDelivery {
     /// Nothing is sent, and this is why: `plugin-trap`, ..., or the code that the plugin rejects it with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) dead_letter: Option<String>,
+
+    /// The route halts before the change, and this is why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) halts: Option<String>,
 }

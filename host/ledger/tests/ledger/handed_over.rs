@@ -60,8 +60,8 @@ async fn what_is_handed_over_is_what_would_have_been_read() {
     append_end(&world.ledger, &second, 3).await.unwrap();
     append(&world.ledger, &first, 6, 9).await.unwrap();
 
-    let read = world.process().await.read_from(Position(0), 1000).await.unwrap();
     let page = world.ledger.take_appended(Position(0), 1000).unwrap().unwrap();
+    let read = world.process().await.read_from(Position(0), 1000).await.unwrap();
     assert_eq!(read.len(), 10, "{}", shown(&read));
     assert_eq!(page.entries.len(), read.len());
     for (taken, read) in page.entries.iter().zip(&read) {

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use weir_evidence::{
@@ -189,7 +190,7 @@ impl Sealer {
                 sequence,
                 created_at,
                 reason: unstored.error.to_string(),
-                raw: content(&unstored.body),
+                raw: content(&unstored.kind, &unstored.body),
             };
             self.seal_unknown(origin, unknown, key)
         })
@@ -233,7 +234,7 @@ impl Sealer {
                     sequence: change.sequence.clone(),
                     created_at: change.created_at,
                     reason: unstored.error.to_string(),
-                    raw: content(&unstored.body),
+                    raw: content(&unstored.kind, &unstored.body),
                 };
                 self.seal_unknown(origin, unknown, key)
             }
@@ -290,14 +291,29 @@ impl Sealer {
 /// A record that the ledger has no entry for.
 pub(super) struct Unstored {
     pub(super) error: EntryError,
-    /// What it said.
+    /// What it is, and what it said.
+    kind: Box<EntryKind>,
     body: Box<Body>,
 }
 
-/// What a body says, as the text of a record that was not understood.
-pub(super) fn content(body: &Body) -> String {
-    let json = || serde_json::to_string(body).expect("a body is JSON");
-    body.raw.clone().unwrap_or_else(json)
+/// What a record says, as the text of one that was not understood.
+pub(super) fn content(kind: &EntryKind, body: &Body) -> String {
+    let (EntryKind::Change {
+        table,
+        operation,
+        event,
+        ..
+    }
+    | EntryKind::Withheld {
+        table,
+        operation,
+        event,
+        ..
+    }) = kind
+    else {
+        return body.raw.clone().unwrap_or_default();
+    };
+    json!({ "table": table, "operation": operation, "event": event, "body": body }).to_string()
 }
 
 /// A change as it is stored, recorded at once or as an amendment of what was withheld.
@@ -357,9 +373,12 @@ fn store(
     });
     let recorded = match recorded {
         Ok(recorded) => recorded,
-        Err(error) => {
-            let body = Box::new(body);
-            return Err(Unstored { error, body });
+        Err((error, entry)) => {
+            return Err(Unstored {
+                error,
+                kind: Box::new(entry.kind),
+                body: Box::new(body),
+            });
         }
     };
     let bytes = recorded.body_bytes;

@@ -19,6 +19,8 @@ pub(super) struct Decided {
     pub(super) deliveries: Vec<Delivery>,
     /// Changes that the plugin failed on or rejected, and outputs that make no event.
     pub(super) dead_letters: Vec<DeadLetter>,
+    /// Changes that the plugin failed on and that are sent as they are, and how.
+    pub(super) passed: Vec<(Position, FaultCode)>,
     /// The change before which the route halts, and what happened there. Nothing of it, or behind it, was decided.
     pub(super) halt: Option<(Position, String)>,
 }
@@ -50,6 +52,16 @@ pub(super) async fn decide(
     decide_with(failure, route, version, changes, activities).await
 }
 
+impl Decided {
+    /// Says in the log what is sent although the plugin failed on it.
+    pub(super) fn tell_passed(&self, route: &str) {
+        for (position, code) in &self.passed {
+            let code = code.as_str();
+            tracing::warn!(route, %position, code, "the plugin fails on a change; it is sent as it is");
+        }
+    }
+}
+
 /// What it makes of them, with this in the place of what it says itself of what its plugin fails on.
 pub(super) async fn decide_with(
     failure: FailurePolicy,
@@ -76,6 +88,7 @@ pub(super) async fn decide_with(
     let mut decided = Decided {
         deliveries: Vec::new(),
         dead_letters: Vec::new(),
+        passed: Vec::new(),
         halt: None,
     };
     for (change, answer) in changes.into_iter().zip(answers) {
@@ -98,7 +111,7 @@ pub(super) async fn decide_with(
                 decided.dead_letters.push(plan.poison(fault));
             }
             (Err(fault), FailurePolicy::Pass) => {
-                tracing::warn!(route, %position, code = fault.code.as_str(), "the plugin fails on a change; it is sent as it is");
+                decided.passed.push((position, fault.code));
                 let kept = Decision {
                     keep: true,
                     outputs: Vec::new(),
@@ -134,10 +147,14 @@ impl Plan<'_> {
         }
     }
 
-    /// The change's event, which says which plugin it went through.
+    /// The change's event, which says which plugin it went through, and what it belongs to.
     fn event(&self) -> Event {
-        let event = self.change.event.clone();
-        match &self.version.stored.definition.plugin {
+        let definition = &self.version.stored.definition;
+        let mut event = self.change.event.clone();
+        if let Some(attribute) = &definition.correlation_attribute {
+            event = event.correlated_by(attribute, &self.change.change.change);
+        }
+        match &definition.plugin {
             Some(plugin) => event.routed_by(plugin),
             None => event,
         }

@@ -338,7 +338,7 @@ async fn version_at(
     let Some(begins) = versions.iter().map(|version| version.from_position).min() else {
         return Err(ExplainError::NoRoute(route.to_owned()));
     };
-    let feed = Arc::new(Feed::aside(ledger.clone()));
+    let feed = Arc::new(Feed::aside(ledger.clone(), 1));
     let found = Versions::new(route.to_owned(), feed, runtime.clone())
         .at(position)
         .await?;

@@ -110,7 +110,7 @@ impl Preview {
     ///
     /// The ledger cannot be read, or a version cannot be run.
     pub async fn of(ledger: &Ledger, runtime: &Runtime, replay: &Replay) -> Result<Self, ExplainError> {
-        let feed = Arc::new(Feed::aside(ledger.clone()));
+        let feed = Arc::new(Feed::aside(ledger.clone(), PAGE_ENTRIES_MAX));
         let versions = Versions::new(replay.route.clone(), Arc::clone(&feed), runtime.clone());
         let mut entries = PAGE_ENTRIES_MAX;
         loop {

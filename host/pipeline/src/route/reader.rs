@@ -181,6 +181,7 @@ impl Reader {
         }
         let taken = stretch.taken_by(&version.subscription, &self.partition);
         let decided = decide::decide(&self.route, &version, taken, &self.activities).await?;
+        decided.tell_passed(&self.route);
         fault::point("before-send");
         let halt = decided.halt.map(|(position, code)| Halt {
             position,

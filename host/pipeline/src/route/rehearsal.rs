@@ -67,11 +67,10 @@ impl Rehearsal {
             plugin: plugin.as_ref().map(|(plugin, _)| *plugin.digest()),
             definition,
         };
-        let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/rehearsal/stream/1";
         Ok(Self {
             route: route.to_owned(),
             ledger: LedgerName::parse("rehearsal").expect("a name"),
-            stream: StreamArn::parse(arn).expect("an ARN"),
+            stream: stream(),
             shard: ShardId::parse("shardId-00000000000000000000-00000000").expect("a shard"),
             version: Arc::new(LoadedVersion::new(route, stored, plugin)?),
         })
@@ -121,4 +120,10 @@ impl Rehearsal {
         let halts = decided.halt.map(|(_, code)| Rehearsed::Halts { code });
         Ok(sent.chain(set_aside).chain(halts).collect())
     }
+}
+
+/// The stream that changes are from where there is none.
+pub(super) fn stream() -> StreamArn {
+    let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/rehearsal/stream/1";
+    StreamArn::parse(arn).expect("an ARN")
 }

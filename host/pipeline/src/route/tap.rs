@@ -8,7 +8,8 @@
 //!
 //! # Invariants
 //!
-//! - No value of a change is shown that was not asked for by its path; names of attributes are.
+//! - No value of a change is shown that was not asked for by its path. Names of attributes are, also inside maps, and so are the
+//!   types that a plugin gives its events, and the codes that it rejects changes with.
 //! - What is shown is what the route's version at that position decides, though it may not have come there yet.
 
 mod cover;
@@ -26,6 +27,7 @@ use weir_runtime::{BatchChange, HostError, Runtime};
 use self::cover::Cover;
 use super::decide::{self, Decided};
 use super::explain::ExplainError;
+use super::rehearsal;
 use super::version::{LoadedVersion, Versions};
 use crate::Activities;
 use crate::feed::{Feed, RecordedChange};
@@ -95,7 +97,7 @@ pub struct TappedEvent {
 pub struct TappedCase {
     /// As a stream has it, with `actor`.
     pub change: Value,
-    /// What comes of it: `sink` and `type`, or `dead_letter`.
+    /// What comes of it: `sink` and `type`, or `dead_letter`, or `halts`.
     pub expect: Vec<Value>,
     /// The same came of the change itself. Where not, it depends on a value that is covered.
     pub is_as_recorded: bool,
@@ -126,6 +128,8 @@ pub struct Tap {
     route: Option<(String, Versions)>,
     cases: bool,
     next: Position,
+    /// Positions of the next look. Fewer where a plugin fails on many changes, for finding them has its limit.
+    entries: u16,
 }
 
 impl Tap {
@@ -135,7 +139,7 @@ impl Tap {
     ///
     /// What is asked for cannot be read, or the ledger cannot.
     pub async fn open(ledger: &Ledger, runtime: &Runtime, request: TapRequest) -> Result<Self, TapError> {
-        let feed = Arc::new(Feed::aside(ledger.clone()));
+        let feed = Arc::new(Feed::aside(ledger.clone(), PAGE_ENTRIES));
         if request.cases && request.route.is_none() {
             return Err(TapError::CaseOfNoRoute);
         }
@@ -160,6 +164,7 @@ impl Tap {
             route,
             cases: request.cases,
             next: Position(next),
+            entries: PAGE_ENTRIES,
         })
     }
 
@@ -175,10 +180,9 @@ impl Tap {
     ///
     /// The ledger cannot be read, or the route's version cannot be run.
     pub async fn look(&mut self) -> Result<Tapped, TapError> {
-        let mut entries = PAGE_ENTRIES;
         loop {
-            match self.look_at(entries).await {
-                Err(ExplainError::Plugin(HostError::TooMuchPoison)) if entries > 1 => entries /= 2,
+            match self.look_at(self.entries).await {
+                Err(ExplainError::Plugin(HostError::TooMuchPoison)) if self.entries > 1 => self.entries /= 2,
                 looked => return Ok(looked?),
             }
         }
@@ -193,10 +197,17 @@ impl Tap {
             return Ok(nothing);
         };
         let version = match &self.route {
-            Some((_, versions)) => {
+            Some((route, versions)) => {
                 let (version, until) = versions.at(self.next).await?.unzip();
                 if let Some(until) = until.flatten() {
                     stretch.cut(until);
+                }
+                if version.is_none() {
+                    let all = self.feed.ledger().route_versions(route).await?;
+                    // Up to where the route begins, none takes anything.
+                    if let Some(begins) = all.iter().map(|version| version.from_position).min() {
+                        stretch.cut(begins);
+                    }
                 }
                 version
             }
@@ -213,7 +224,12 @@ impl Tap {
         }
         let positions = taken.iter().map(|change| change.position);
         let erasing: BTreeMap<Position, Erasing> = self.feed.ledger().erasing(positions).await?;
-        taken.retain(|change| !erasing.contains_key(&change.position));
+        taken.retain(|change| match erasing.get(&change.position) {
+            None => true,
+            // What is left of it.
+            Some(Erasing::Done { body_key }) => change.body_key == *body_key,
+            Some(Erasing::Whole | Erasing::Pending) => false,
+        });
         let mut changes: Vec<TappedChange> = taken.iter().map(|change| self.shown(change)).collect();
         if let (Some((route, _)), Some(version)) = (&self.route, version) {
             self.show_outcomes(route, &version, &taken, &mut changes).await?;
@@ -261,27 +277,40 @@ impl Tap {
                 .filter(|letter| letter.position == change.position);
             shown.dead_letters = letters.map(|letter| letter.code.clone()).collect();
         }
-        if !self.cases {
-            return Ok(());
-        }
-        let ledger = self.feed.ledger().name();
-        let covered = taken
-            .iter()
-            .map(|change| Arc::new(self.cover.stand_in(change, ledger)))
-            .collect::<Vec<_>>();
-        let pattern = version.subscription.pattern.as_ref();
-        let mut of_case = covered.clone();
-        of_case.retain(|change| pattern.is_none_or(|pattern| change.is_taken_by(pattern)));
-        let decided_of_case = self::decided(route, version, of_case).await?;
-        for (change, shown) in covered.iter().zip(shown) {
-            let expect = expected(&decided_of_case, change.position);
-            shown.case = Some(TappedCase {
-                change: as_case(change),
-                is_as_recorded: expect == expected(&decided, change.position),
-                expect,
-            });
+        if self.cases {
+            for (change, shown) in taken.iter().zip(shown) {
+                shown.case = Some(self.case(route, version, change).await?);
+            }
         }
         Ok(())
+    }
+
+    /// A change as a case, and what the route makes of that.
+    async fn case(
+        &self,
+        route: &str,
+        version: &Arc<LoadedVersion>,
+        change: &Arc<RecordedChange>,
+    ) -> Result<TappedCase, HostError> {
+        let covered = Arc::new(RecordedChange {
+            // Whoever tries the case has no other.
+            stream: rehearsal::stream(),
+            ..self.cover.stand_in(change, self.feed.ledger().name())
+        });
+        let pattern = version.subscription.pattern.as_ref();
+        let of_covered = if pattern.is_none_or(|pattern| covered.is_taken_by(pattern)) {
+            vec![Arc::clone(&covered)]
+        } else {
+            Vec::new()
+        };
+        let expect = expected(&decide::decide(route, version, of_covered, &Activities::new()).await?);
+        let of_itself = vec![Arc::clone(change)];
+        let came = expected(&decide::decide(route, version, of_itself, &Activities::new()).await?);
+        Ok(TappedCase {
+            change: as_case(change, &covered),
+            is_as_recorded: expect == came,
+            expect,
+        })
     }
 }
 
@@ -299,23 +328,24 @@ async fn decided(
 }
 
 /// What came of a change, as a case expects it.
-fn expected(decided: &Decided, position: Position) -> Vec<Value> {
-    let sent = decided
-        .deliveries
-        .iter()
-        .filter(|delivery| delivery.position == position);
+fn expected(decided: &Decided) -> Vec<Value> {
+    let sent = decided.deliveries.iter();
     let sent = sent.map(|delivery| json!({ "sink": delivery.sink, "type": delivery.event.detail_type }));
-    let letters = decided.dead_letters.iter().filter(|letter| letter.position == position);
-    sent.chain(letters.map(|letter| json!({ "dead_letter": letter.code })))
-        .collect()
+    let letters = decided
+        .dead_letters
+        .iter()
+        .map(|letter| json!({ "dead_letter": letter.code }));
+    let halts = decided.halt.iter().map(|(_, code)| json!({ "halts": code }));
+    sent.chain(letters).chain(halts).collect()
 }
 
 /// The change as a stream has it, with what a stream does not say.
-fn as_case(recorded: &RecordedChange) -> Value {
-    let BatchChange { change, who } = &*recorded.change;
+fn as_case(recorded: &RecordedChange, covered: &RecordedChange) -> Value {
+    let BatchChange { change, who } = &*covered.change;
     let mut case = change.to_stream_record(&recorded.stream);
     if let Some(actor) = &who.actor {
         case["actor"] = json!(actor);
     }
+    case["assurance"] = json!(who.assurance);
     case
 }

@@ -12,7 +12,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
-use weir_model::{Assurance, AttributeValue, Change, EventId, Item, Number, Operation, SequenceNumber, Who};
+use weir_model::{
+    Assurance, AttributeValue, Change, EventId, Item, Number, Operation, SequenceNumber, ServiceIdentity, Who,
+};
 use weir_runtime::BatchChange;
 
 /// Where a change that names no table is from.
@@ -32,17 +34,28 @@ struct PlainChange {
     event_id: Option<EventId>,
 }
 
-/// As `GetRecords` and Lambda have it, and as `weir tap` writes it, with `actor`; what else they have is not read.
+/// As `GetRecords` and Lambda have it, and as `weir tap` writes it, with `actor` and `assurance`; what else they have is not read.
 #[derive(Deserialize)]
 struct StreamRecord {
     #[serde(rename = "eventSourceARN")]
     stream: Option<String>,
     actor: Option<String>,
+    assurance: Option<Assurance>,
+    #[serde(rename = "userIdentity")]
+    service: Option<ServiceOfRecord>,
     #[serde(rename = "eventName")]
     operation: Option<String>,
     #[serde(rename = "eventID")]
     event_id: Option<EventId>,
     dynamodb: StreamImages,
+}
+
+#[derive(Deserialize)]
+struct ServiceOfRecord {
+    #[serde(rename = "type")]
+    kind: String,
+    #[serde(rename = "principalId")]
+    principal: String,
 }
 
 #[derive(Deserialize)]
@@ -112,9 +125,19 @@ fn from_stream(document: &Value) -> anyhow::Result<BatchChange> {
         keys: images.keys,
         old: images.old_image,
         new: images.new_image,
-        service: None,
+        service: record.service.map(|service| ServiceIdentity {
+            kind: service.kind,
+            principal: service.principal,
+        }),
     };
-    Ok(by(change, record.actor))
+    let who = by(change, record.actor);
+    Ok(match record.assurance {
+        Some(assurance) => BatchChange {
+            who: Who { assurance, ..who.who },
+            ..who
+        },
+        None => who,
+    })
 }
 
 fn by(change: Change, actor: Option<String>) -> BatchChange {

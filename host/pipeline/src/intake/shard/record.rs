@@ -72,19 +72,18 @@ impl ShardTask {
                     Err(AppendError::Moved { .. }) => return Err(ShardEnd::Stopped),
                     Err(AppendError::Refused { index, reason }) => {
                         let sequence = batch.records.get(index).and_then(|record| record.sequence.clone());
-                        let times = refused
-                            .as_ref()
-                            .filter(|(known, _)| *known == sequence)
-                            .map_or(0, |(_, times)| *times);
-                        refused = Some((sequence, times + 1));
-                        let with_content = times == 0;
+                        let (times, record) = match refused.take().filter(|(_, record)| known(record) == sequence) {
+                            Some((times, record)) => (times, record),
+                            None => (0, unstored(batch.records.get(index), &came.records, &reason)),
+                        };
                         let stored = self
-                            .store_otherwise(&mut batch, index, &reason, with_content, &came.records)
+                            .store_otherwise(&mut batch, index, record.as_ref(), times == 0)
                             .await;
+                        refused = Some((times + 1, record));
                         match stored {
                             Ok(()) if times < 2 => continue,
                             Ok(()) => format!("postgres refuses even the digest of a record: {reason}"),
-                            Err(problem) => problem,
+                            Err(problem) => format!("{problem}: {reason}"),
                         }
                     }
                     Err(error @ (AppendError::Database(_) | AppendError::ParentOpen { .. })) => error_chain(&error),
@@ -116,18 +115,17 @@ impl ShardTask {
         &self,
         batch: &mut ShardBatch,
         index: usize,
-        reason: &str,
+        refused: Option<&UnknownRecord>,
         with_content: bool,
-        records: &[Record],
     ) -> Result<(), String> {
-        let record = batch.records.get(index);
-        let sequence = record.and_then(|record| record.sequence.clone());
-        let came = records
-            .iter()
-            .find(|record| Some(record.sequence()) == sequence.as_ref());
-        let refused = record.and_then(|record| refused(record, came, reason));
-        let refused = refused.ok_or_else(|| format!("postgres refuses a gap: {reason}"))?;
-        tracing::error!(shard.id = %self.shard, sequence = %refused.sequence, reason, "postgres refuses a record; it is recorded as unknown");
+        let refused = refused.ok_or("postgres refuses a gap")?;
+        tracing::error!(
+            shard.id = %self.shard,
+            sequence = %refused.sequence,
+            reason = refused.reason,
+            "postgres refuses a record; it is recorded as unknown"
+        );
+        let (sequence, refused) = (Some(refused.sequence.clone()), refused.clone());
         let origin = batch.lease.origin();
         let sealed = self.source.sealer.seal_refused(&origin, refused, with_content).await;
         let sealed = sealed.map_err(|error| error.to_string())?;
@@ -186,18 +184,26 @@ impl ShardTask {
     }
 }
 
+fn known(record: &Option<UnknownRecord>) -> Option<SequenceNumber> {
+    record.as_ref().map(|record| record.sequence.clone())
+}
+
 /// A record that Postgres refused, as one that was not understood: as it came, if it is still there. `None` for a gap.
-fn refused(sealed: &SealedRecord, came: Option<&Record>, reason: &str) -> Option<UnknownRecord> {
+fn unstored(sealed: Option<&SealedRecord>, came: &[Record], reason: &str) -> Option<UnknownRecord> {
+    let sealed = sealed?;
+    let sequence = sealed.sequence.clone()?;
+    let came = came.iter().find(|record| *record.sequence() == sequence);
     let (created_at, raw) = match came {
         Some(Record::Unknown(unknown)) => (unknown.created_at, unknown.raw.clone()),
         Some(Record::Change(change)) => (change.created_at, format!("{change:?}")),
         None => {
             let opened = sealed.body.as_ref()?.opened.as_ref()?;
-            (Entry::decode(&sealed.entry).ok()?.time()?, content(&opened.body))
+            let entry = Entry::decode(&sealed.entry).ok()?;
+            (entry.time()?, content(&entry.kind, &opened.body))
         }
     };
     Some(UnknownRecord {
-        sequence: sealed.sequence.clone()?,
+        sequence,
         created_at,
         reason: reason.to_owned(),
         raw,

@@ -72,6 +72,7 @@ impl Reader {
             tracing::info!(route = %self.route, %position, "something of the change was erased, or is to be; the replay leaves it out");
         }
         let decided = decide::decide(&self.route, &version, taken, &self.activities).await?;
+        decided.tell_passed(&self.route);
         let next = match decided.halt {
             Some((position, code)) => {
                 tracing::warn!(route = %self.route, %position, code, "the plugin fails on a change; the replay leaves it out");

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use weir_model::{AttributeValue, Bytes, Change, Event, EventContext, Item, LedgerName, Number, Who, is_reserved};
+use weir_model::{
+    AttributeValue, Bytes, CORRELATION, Change, Event, EventContext, Item, LedgerName, Number, Who, is_reserved,
+};
 use weir_runtime::BatchChange;
 
 use crate::feed::RecordedChange;
@@ -39,7 +41,8 @@ impl Cover {
     /// The event as JSON without its values. What it says of its change itself, `of_change`, is no value.
     pub(super) fn event(&self, event: &Event, of_change: &Event) -> Value {
         let is_open = |name: &str, value: &Value| {
-            is_reserved(name) || OF_THE_RECORD.contains(&name) && of_change.detail.get(name) == Some(value)
+            (is_reserved(name) && name != CORRELATION)
+                || OF_THE_RECORD.contains(&name) && of_change.detail.get(name) == Some(value)
         };
         let detail = event.detail.iter().map(|(name, value)| {
             let shown = if is_open(name, value) {
@@ -91,19 +94,16 @@ impl Cover {
     /// values were.
     pub(super) fn stand_in(&self, recorded: &RecordedChange, ledger: &LedgerName) -> RecordedChange {
         let BatchChange { change, who } = &*recorded.change;
-        let image = |name: &str, image: &Option<Item>| image.as_ref().map(|image| self.item(name, image, change));
-        let change = Change {
-            keys: self.item("keys", &change.keys, change),
-            old: image("old", &change.old),
-            new: image("new", &change.new),
+        let images = Images { cover: self, change };
+        let covered = Change {
+            keys: images.covered("keys", &change.keys),
+            old: change.old.as_ref().map(|old| images.covered("old", old)),
+            new: change.new.as_ref().map(|new| images.covered("new", new)),
             ..change.clone()
         };
         let actor = who.actor.as_ref().map(|actor| {
-            if self.is_shown(&["actor"]) {
-                actor.clone()
-            } else {
-                "somebody".to_owned()
-            }
+            let is_shown = self.is_shown(&["actor"]);
+            if is_shown { actor.clone() } else { "somebody".to_owned() }
         });
         let who = Who {
             actor,
@@ -116,51 +116,139 @@ impl Cover {
             shard: &recorded.shard,
         };
         RecordedChange {
-            event: Event::of_change(&change, &who, context),
-            change: Arc::new(BatchChange { change, who }),
+            event: Event::of_change(&covered, &who, context),
+            change: Arc::new(BatchChange { change: covered, who }),
             ..recorded.clone()
         }
     }
+}
 
-    fn item(&self, image: &str, item: &Item, change: &Change) -> Item {
+/// The images of a change, which differ after they are covered where they did before.
+struct Images<'a> {
+    cover: &'a Cover,
+    change: &'a Change,
+}
+
+/// A value and the one at the same place of the other image.
+#[derive(Clone, Copy)]
+struct Pair<'a> {
+    value: &'a AttributeValue,
+    is_shown: bool,
+    other: Option<&'a AttributeValue>,
+    is_other_shown: bool,
+    is_old: bool,
+}
+
+impl Images<'_> {
+    fn covered(&self, image: &str, item: &Item) -> Item {
+        let (other_name, other) = match image {
+            "old" => ("new", self.change.new.as_ref()),
+            "new" => ("old", self.change.old.as_ref()),
+            _ => ("keys", None),
+        };
         let covered = item.iter().map(|(name, value)| {
-            let is_before = image == "old" && change.new.as_ref().is_none_or(|new| new.get(name) != Some(value));
-            (name.clone(), self.attribute(value, &mut vec![image, name], is_before))
+            let pair = Pair {
+                value,
+                is_shown: self.is_shown(&[image, name]),
+                other: other.and_then(|other| other.get(name)),
+                is_other_shown: self.is_shown(&[other_name, name]),
+                // A key is the same before and after, also where there is no other image.
+                is_old: image == "old" && !self.change.keys.contains_key(name),
+            };
+            let paths = (&mut vec![image, name.as_str()], &mut vec![other_name, name.as_str()]);
+            (name.clone(), self.stand_in(pair, paths))
         });
         covered.collect()
     }
 
-    fn attribute<'a>(&self, value: &'a AttributeValue, path: &mut Vec<&'a str>, is_before: bool) -> AttributeValue {
-        if self.is_shown(path) {
+    /// What is shown of a key is shown of it in the images, too.
+    fn is_shown(&self, path: &[&str]) -> bool {
+        let is_key = path.len() > 1 && self.change.keys.contains_key(path[1]);
+        self.cover.is_shown(path) || (is_key && self.cover.is_shown(&[&["keys"], &path[1..]].concat()))
+    }
+
+    fn stand_in<'a>(&self, pair: Pair<'a>, paths: (&mut Vec<&'a str>, &mut Vec<&'a str>)) -> AttributeValue {
+        let Pair { value, other, .. } = pair;
+        // What is the same as a value that is shown is no secret.
+        if pair.is_shown || (pair.is_other_shown && other == Some(value)) {
             return value.clone();
         }
-        let text = || if is_before { "before" } else { "text" }.to_owned();
-        let number = || Number::parse(if is_before { "0" } else { "1" }).expect("a digit is a number");
-        let bytes = || Bytes(vec![u8::from(!is_before)]);
+        let (path, other_path) = paths;
+        let mut inner = |step: &'a str, value: &'a AttributeValue, other: Option<&'a AttributeValue>| {
+            path.push(step);
+            other_path.push(step);
+            let pair = Pair {
+                value,
+                is_shown: self.is_shown(path),
+                other,
+                is_other_shown: pair.is_other_shown || self.is_shown(other_path),
+                is_old: pair.is_old,
+            };
+            let covered = self.stand_in(pair, (&mut *path, &mut *other_path));
+            path.pop();
+            other_path.pop();
+            covered
+        };
         match value {
-            AttributeValue::S(_) => AttributeValue::S(text()),
-            AttributeValue::N(_) => AttributeValue::N(number()),
-            AttributeValue::B(_) => AttributeValue::B(bytes()),
-            AttributeValue::Ss(_) => AttributeValue::Ss(vec![text()]),
-            AttributeValue::Ns(_) => AttributeValue::Ns(vec![number()]),
-            AttributeValue::Bs(_) => AttributeValue::Bs(vec![bytes()]),
-            AttributeValue::Bool(_) => AttributeValue::Bool(!is_before),
-            AttributeValue::Null(truth) => AttributeValue::Null(*truth),
-            AttributeValue::L(elements) => {
-                // No path leads into a list: what is wanted of it is wanted whole.
-                let covered = elements.iter().map(|element| self.attribute(element, path, is_before));
-                AttributeValue::L(covered.collect())
-            }
             AttributeValue::M(members) => {
+                let others = match other {
+                    Some(AttributeValue::M(others)) => Some(others),
+                    _ => None,
+                };
                 let covered = members.iter().map(|(name, value)| {
-                    path.push(name);
-                    let covered = self.attribute(value, path, is_before);
-                    path.pop();
-                    (name.clone(), covered)
+                    let other = others.and_then(|others| others.get(name));
+                    (name.clone(), inner(name, value, other))
                 });
                 AttributeValue::M(covered.collect())
             }
+            AttributeValue::L(elements) => {
+                let others = match other {
+                    Some(AttributeValue::L(others)) => others.as_slice(),
+                    _ => &[],
+                };
+                let covered = elements.iter().enumerate();
+                // No path leads into a list: what is wanted of it is wanted whole.
+                AttributeValue::L(
+                    covered
+                        .map(|(index, value)| inner(IN_LIST, value, others.get(index)))
+                        .collect(),
+                )
+            }
+            _ => pair.leaf(),
         }
+    }
+}
+
+/// A step that is in no path.
+const IN_LIST: &str = "\0";
+
+impl Pair<'_> {
+    /// Another value of the same type: the same as the other's stand-in if the values are the same, else another one.
+    fn leaf(self) -> AttributeValue {
+        let is_same = self.other == Some(self.value);
+        let taken = self.other.filter(|_| self.is_other_shown && !is_same);
+        let begin = usize::from(self.is_old && !is_same);
+        let all = (begin..begin + 3).map(|number| stand_in_of(self.value, number % 3));
+        all.into_iter()
+            .find(|stand_in| taken != Some(stand_in))
+            .unwrap_or_else(|| self.value.clone())
+    }
+}
+
+/// One of three values of a type, or of the two that there are.
+fn stand_in_of(value: &AttributeValue, number: usize) -> AttributeValue {
+    let text = || ["text", "before", "other"][number].to_owned();
+    let digit = || Number::parse(["1", "0", "2"][number]).expect("a digit is a number");
+    let bytes = || Bytes(vec![[1, 0, 2][number]]);
+    match value {
+        AttributeValue::S(_) => AttributeValue::S(text()),
+        AttributeValue::N(_) => AttributeValue::N(digit()),
+        AttributeValue::B(_) => AttributeValue::B(bytes()),
+        AttributeValue::Ss(_) => AttributeValue::Ss(vec![text()]),
+        AttributeValue::Ns(_) => AttributeValue::Ns(vec![digit()]),
+        AttributeValue::Bs(_) => AttributeValue::Bs(vec![bytes()]),
+        AttributeValue::Bool(_) => AttributeValue::Bool(number.is_multiple_of(2)),
+        AttributeValue::M(_) | AttributeValue::L(_) | AttributeValue::Null(_) => value.clone(),
     }
 }
 
@@ -275,6 +363,13 @@ mod tests {
     }
 
     #[test]
+    fn what_correlates_events_is_a_value_of_the_item() {
+        let event = recorded().event.correlated_by("id", &recorded().change.change);
+        let covered = but_for(&[]).event(&event, &recorded().event);
+        assert_eq!(covered["detail"]["correlation"], "<text>");
+    }
+
+    #[test]
     fn what_is_no_path_is_quoted() {
         assert_eq!(
             Cover::but_for(vec!["new.status".to_owned()]).err().as_deref(),
@@ -310,13 +405,51 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_in_beside_a_value_that_is_shown_differs_from_it_where_the_value_did() {
+        // The old truth is true and the new one false; the old number is 7 and the new one 8.
+        let stand_in = |shown: &[&str]| {
+            let covered = but_for(shown).stand_in(&recorded(), &LedgerName::parse("main").expect("a name"));
+            covered.event.detail["changed"].clone()
+        };
+        let changed = recorded().event.detail["changed"].clone();
+        let shown = [
+            &[][..],
+            &["/new/is_new"],
+            &["/old/is_new"],
+            &["/new/n"],
+            &["/old/n"],
+            &["/new/same"],
+            &["/keys/id"],
+        ];
+        for shown in shown {
+            assert_eq!(stand_in(shown), changed, "{shown:?}");
+        }
+    }
+
+    #[test]
+    fn a_removed_item_has_the_key_that_it_had() {
+        let mut removed = recorded();
+        let BatchChange { mut change, who } = (*removed.change).clone();
+        change.new = None;
+        removed.change = Arc::new(BatchChange { change, who });
+        for shown in [&[][..], &["/keys/id"]] {
+            let covered = but_for(shown).stand_in(&removed, &LedgerName::parse("main").expect("a name"));
+            let change = &covered.change.change;
+            assert_eq!(
+                change.old.as_ref().expect("it is there").get("id"),
+                change.keys.get("id")
+            );
+        }
+    }
+
+    #[test]
     fn what_is_shown_stands_for_itself() {
         check_stand_in(
             &["/new/n", "/keys/id", "/new/to/city", "/actor"],
             expect![[r#"
             keys {"id":{"S":"o1"}}
-            old {"id":{"S":"text"},"is_new":{"BOOL":false},"n":{"N":"0"},"same":{"B":"AQ=="}}
-            new {"id":{"S":"text"},"is_new":{"BOOL":true},"lines":{"L":[{"M":{"sku":{"S":"text"}}}]},"n":{"N":"8"},"none":{"NULL":true},"same":{"B":"AQ=="},"tags":{"SS":["text"]},"to":{"M":{"city":{"S":"Ulm"},"street":{"S":"text"}}}}
+            old {"id":{"S":"o1"},"is_new":{"BOOL":false},"n":{"N":"0"},"same":{"B":"AQ=="}}
+            new {"id":{"S":"o1"},"is_new":{"BOOL":true},"lines":{"L":[{"M":{"sku":{"S":"text"}}}]},"n":{"N":"8"},"none":{"NULL":true},"same":{"B":"AQ=="},"tags":{"SS":["text"]},"to":{"M":{"city":{"S":"Ulm"},"street":{"S":"text"}}}}
             by maria, changed ["is_new","lines","n","none","tags","to"]"#]],
         );
     }
