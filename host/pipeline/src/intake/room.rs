@@ -18,7 +18,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Encoded bytes of all pages in memory, in KiB. Decoded, sealed and on their way to Postgres they take several times that.
-const ROOM_KIB: u32 = 6 * 1024;
+const ROOM_KIB: u32 = 16 * 1024;
 
 /// The least that a page is expected to take: an answer without records, and one with a few.
 const PAGE_KIB_MIN: u32 = 8;
@@ -101,22 +101,22 @@ mod tests {
 
     #[tokio::test]
     async fn idle_shards_are_read_together_and_full_ones_a_few_at_a_time() {
-        assert_eq!(together(&expecting(0)).await, 768);
-        assert_eq!(together(&expecting(100 << 10)).await, 60);
-        assert_eq!(together(&expecting(1 << 20)).await, 6);
+        assert_eq!(together(&expecting(0)).await, 2048);
+        assert_eq!(together(&expecting(100 << 10)).await, 162);
+        assert_eq!(together(&expecting(1 << 20)).await, 16);
         // One that is larger than any may be is read too.
-        assert_eq!(together(&expecting(usize::MAX)).await, 6);
-        assert_eq!(together(&ExpectedPage::default()).await, 24);
+        assert_eq!(together(&expecting(usize::MAX)).await, 16);
+        assert_eq!(together(&ExpectedPage::default()).await, 64);
     }
 
     #[tokio::test]
     async fn after_a_failure_more_is_expected_than_of_an_idle_shard() {
         let mut idle = expecting(0);
         idle.failed();
-        assert_eq!(together(&idle).await, 24);
+        assert_eq!(together(&idle).await, 64);
         let mut full = expecting(1 << 20);
         full.failed();
-        assert_eq!(together(&full).await, 6);
+        assert_eq!(together(&full).await, 16);
     }
 
     #[tokio::test]

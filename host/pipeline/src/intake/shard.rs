@@ -8,6 +8,7 @@
 
 mod gaps;
 mod record;
+mod refused;
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -1,18 +1,16 @@
-//! Appends what came of one page: as often as it takes, and around what Postgres refuses.
+//! Appends what came of one page, as often as it takes.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
-use weir_evidence::Entry;
-use weir_ledger::{AppendError, AppendTo, SealedRecord, ShardBatch};
-use weir_model::{EventId, Record, SequenceNumber, UnknownRecord};
+use weir_ledger::{AppendError, AppendTo, ShardBatch};
+use weir_model::{EventId, Record, SequenceNumber};
 use weir_streams::Page;
 
 use super::{Held, ShardEnd, ShardTask};
 use crate::fault;
 use crate::intake::figures::Count;
-use crate::intake::seal::content;
 use crate::pace::{Backoff, pause};
 use crate::problem::error_chain;
 
@@ -71,19 +69,10 @@ impl ShardTask {
                     // Only a worker that took the shard could have moved it, and that is told as fenced.
                     Err(AppendError::Moved { .. }) => return Err(ShardEnd::Stopped),
                     Err(AppendError::Refused { index, reason }) => {
-                        let sequence = batch.records.get(index).and_then(|record| record.sequence.clone());
-                        let (times, record) = match refused.take().filter(|(_, record)| known(record) == sequence) {
-                            Some((times, record)) => (times, record),
-                            None => (0, unstored(batch.records.get(index), &came.records, &reason)),
-                        };
-                        let stored = self
-                            .store_otherwise(&mut batch, index, record.as_ref(), times == 0)
-                            .await;
-                        refused = Some((times + 1, record));
-                        match stored {
-                            Ok(()) if times < 2 => continue,
-                            Ok(()) => format!("postgres refuses even the digest of a record: {reason}"),
-                            Err(problem) => format!("{problem}: {reason}"),
+                        let around = self.go_around(&mut batch, (index, &reason), &came.records, &mut refused);
+                        match around.await {
+                            Ok(()) => continue,
+                            Err(problem) => problem,
                         }
                     }
                     Err(error @ (AppendError::Database(_) | AppendError::ParentOpen { .. })) => error_chain(&error),
@@ -108,44 +97,6 @@ impl ShardTask {
                 return Err(ShardEnd::Stopped);
             }
         }
-    }
-
-    /// Goes on behind the records that were recorded before the one that Postgres refused, which becomes `unknown`.
-    async fn store_otherwise(
-        &self,
-        batch: &mut ShardBatch,
-        index: usize,
-        refused: Option<&UnknownRecord>,
-        with_content: bool,
-    ) -> Result<(), String> {
-        let refused = refused.ok_or("postgres refuses a gap")?;
-        tracing::error!(
-            shard.id = %self.shard,
-            sequence = %refused.sequence,
-            reason = refused.reason,
-            "postgres refuses a record; it is recorded as unknown"
-        );
-        let (sequence, refused) = (Some(refused.sequence.clone()), refused.clone());
-        let origin = batch.lease.origin();
-        let sealed = self.source.sealer.seal_refused(&origin, refused, with_content).await;
-        let sealed = sealed.map_err(|error| error.to_string())?;
-        let mut left: Vec<SealedRecord> = batch.records.to_vec();
-        left[index] = sealed;
-        // The gap before the first record, if there is one, is appended together with it.
-        let begin = if index == 1 && left[0].sequence.is_none() {
-            0
-        } else {
-            index
-        };
-        let before = left[..begin].iter().filter_map(|record| record.sequence.clone());
-        let (done, last) = before.fold((0, None), |(count, _), sequence| (count + 1, Some(sequence)));
-        if let Some(last) = last {
-            batch.after = Some(last);
-            batch.first.clone_from(&sequence);
-            batch.read -= done;
-        }
-        batch.records = left.drain(begin..).collect();
-        Ok(())
     }
 
     /// Drops what is in the ledger already (streams.md 32), also as the end of the shard's parent (43), and sets aside what
@@ -182,32 +133,6 @@ impl ShardTask {
             _ => false,
         }
     }
-}
-
-fn known(record: &Option<UnknownRecord>) -> Option<SequenceNumber> {
-    record.as_ref().map(|record| record.sequence.clone())
-}
-
-/// A record that Postgres refused, as one that was not understood: as it came, if it is still there. `None` for a gap.
-fn unstored(sealed: Option<&SealedRecord>, came: &[Record], reason: &str) -> Option<UnknownRecord> {
-    let sealed = sealed?;
-    let sequence = sealed.sequence.clone()?;
-    let came = came.iter().find(|record| *record.sequence() == sequence);
-    let (created_at, raw) = match came {
-        Some(Record::Unknown(unknown)) => (unknown.created_at, unknown.raw.clone()),
-        Some(Record::Change(change)) => (change.created_at, format!("{change:?}")),
-        None => {
-            let opened = sealed.body.as_ref()?.opened.as_ref()?;
-            let entry = Entry::decode(&sealed.entry).ok()?;
-            (entry.time()?, content(&entry.kind, &opened.body))
-        }
-    };
-    Some(UnknownRecord {
-        sequence,
-        created_at,
-        reason: reason.to_owned(),
-        raw,
-    })
 }
 
 fn is_event(record: &Record, event: &EventId) -> bool {
