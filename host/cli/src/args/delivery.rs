@@ -161,7 +161,7 @@ pub(crate) struct TapArgs {
     /// Only what this route takes, and what it makes of it. Without it, all changes.
     pub(crate) route: Option<String>,
 
-    /// Only what the event pattern in this file takes; `-` is standard input.
+    /// Only what the event pattern in this file takes.
     #[arg(long, value_name = "FILE")]
     pub(crate) pattern: Option<PathBuf>,
 

@@ -25,7 +25,6 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) async fn tap(config: &ConfigPath, args: TapArgs, json: bool) -> Result<ExitCode> {
     let client = Client::new(&config.load()?)?;
     let pattern = match &args.pattern {
-        Some(path) if path == Path::new("-") => Some(std::io::read_to_string(std::io::stdin())?),
         Some(path) => {
             let text = std::fs::read_to_string(path);
             Some(text.with_context(|| format!("{} cannot be read", path.display()))?)

@@ -62,8 +62,20 @@ impl Decided {
     }
 }
 
-/// What it makes of them, with this in the place of what it says itself of what its plugin fails on.
-pub(super) async fn decide_with(
+/// What it makes of them for whoever looks on: what the route would halt at is set aside, and nobody is told.
+pub(super) async fn decide_past_halts(
+    route: &str,
+    version: &Arc<LoadedVersion>,
+    changes: Vec<Arc<RecordedChange>>,
+) -> Result<Decided, HostError> {
+    let failure = match version.stored.definition.failure {
+        FailurePolicy::Halt => FailurePolicy::DeadLetter,
+        other => other,
+    };
+    decide_with(failure, route, version, changes, &Activities::new()).await
+}
+
+async fn decide_with(
     failure: FailurePolicy,
     route: &str,
     version: &Arc<LoadedVersion>,

@@ -15,15 +15,15 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use weir_ledger::{Erasing, FailurePolicy, Ledger, Partition, Replay};
+use weir_ledger::{Erasing, Ledger, Partition, Replay};
 use weir_model::Position;
 use weir_runtime::{HostError, Runtime};
 
 use super::decide::{self, Delivery, event_text};
 use super::explain::ExplainError;
 use super::version::{LoadedVersion, Versions};
+use crate::Feed;
 use crate::feed::{PAGE_ENTRIES_MAX, RecordedChange};
-use crate::{Activities, Feed};
 
 /// Differences that are told of a page, at most.
 const DIFFERENCES_MAX: usize = 100;
@@ -226,12 +226,8 @@ async fn made(
     version: &Arc<LoadedVersion>,
     changes: Vec<Arc<RecordedChange>>,
 ) -> Result<(Made, u64), HostError> {
-    let failure = match version.stored.definition.failure {
-        // A replay leaves it out and goes on.
-        FailurePolicy::Halt => FailurePolicy::DeadLetter,
-        other => other,
-    };
-    let decided = decide::decide_with(failure, route, version, changes, &Activities::new()).await?;
+    // What a route halts at, a replay leaves out.
+    let decided = decide::decide_past_halts(route, version, changes).await?;
     let mut made = Made::new();
     for delivery in &decided.deliveries {
         let place = (

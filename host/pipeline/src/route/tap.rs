@@ -13,13 +13,14 @@
 //! - What is shown is what the route's version at that position decides, though it may not have come there yet.
 
 mod cover;
+mod stand_in;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use weir_ledger::{Erasing, FailurePolicy, Ledger, Partition};
+use weir_ledger::{Erasing, Ledger, Partition};
 use weir_model::Position;
 use weir_routing::Pattern;
 use weir_runtime::{BatchChange, HostError, Runtime};
@@ -259,7 +260,7 @@ impl Tap {
         taken: &[Arc<RecordedChange>],
         shown: &mut [TappedChange],
     ) -> Result<(), HostError> {
-        let decided = decided(route, version, taken.to_vec()).await?;
+        let decided = decide::decide_past_halts(route, version, taken.to_vec()).await?;
         for (change, shown) in taken.iter().zip(shown.iter_mut()) {
             let of_change = decided
                 .deliveries
@@ -312,19 +313,6 @@ impl Tap {
             expect,
         })
     }
-}
-
-async fn decided(
-    route: &str,
-    version: &Arc<LoadedVersion>,
-    changes: Vec<Arc<RecordedChange>>,
-) -> Result<Decided, HostError> {
-    // Whoever looks on sees past what the route would halt at.
-    let failure = match version.stored.definition.failure {
-        FailurePolicy::Halt => FailurePolicy::DeadLetter,
-        other => other,
-    };
-    decide::decide_with(failure, route, version, changes, &Activities::new()).await
 }
 
 /// What came of a change, as a case expects it.

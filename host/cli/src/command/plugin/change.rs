@@ -252,6 +252,24 @@ mod tests {
     }
 
     #[test]
+    fn what_a_tap_recorded_says_who_where_and_when() {
+        let read = read(&json!({
+            "eventName": "REMOVE", "eventID": "e1", "actor": "maria", "assurance": "system",
+            "eventSourceARN": "arn:aws:dynamodb:eu-west-1:1:table/orders/stream/2026-03-01",
+            "userIdentity": {"type": "Service", "principalId": "dynamodb.amazonaws.com"},
+            "dynamodb": {"Keys": {"id": {"S": "o1"}}, "ApproximateCreationDateTime": 1_772_366_400.0},
+        }));
+        let BatchChange { change, who } = read.unwrap();
+        assert_eq!(change.table, "orders");
+        assert_eq!(change.created_at.to_string(), "2026-03-01T12:00:00Z");
+        assert_eq!(change.service.unwrap().principal, "dynamodb.amazonaws.com");
+        assert_eq!(
+            (who.actor.as_deref(), who.assurance),
+            (Some("maria"), Assurance::System)
+        );
+    }
+
+    #[test]
     fn what_is_no_change_is_refused() {
         check(
             json!({}),
