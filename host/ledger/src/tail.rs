@@ -29,11 +29,8 @@ use crate::{Ledger, ReadError, RecordedEntry};
 /// Bytes of the bodies, at most. In memory they take several times as much.
 const BYTES_MAX: usize = 4 << 20;
 
-/// Oldest append that is handed over.
+/// Nothing older is handed over, and who asked within this time takes.
 const AGE_MAX: Duration = Duration::from_secs(10);
-
-/// Somebody takes, if anybody asked within this time.
-const WANTED_FOR: Duration = Duration::from_secs(10);
 
 /// Entries that follow each other, as this process appended them.
 #[derive(Debug)]
@@ -105,7 +102,7 @@ impl Tail {
     /// Whether anybody takes. Nothing is kept where nobody does.
     pub(crate) fn is_wanted(&self) -> bool {
         let mut kept = self.kept();
-        let is_wanted = kept.wanted_at.is_some_and(|wanted_at| wanted_at.elapsed() < WANTED_FOR);
+        let is_wanted = kept.wanted_at.is_some_and(|wanted_at| wanted_at.elapsed() < AGE_MAX);
         if !is_wanted {
             kept.rows = VecDeque::new();
             kept.bytes = 0;

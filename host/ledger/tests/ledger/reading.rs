@@ -42,10 +42,7 @@ async fn check_pages(megabytes: &[usize], expect: Expect) {
     let lease = world.lease("a").await;
     let mut shuffled = Shuffled::new();
     for (after, &megabytes) in (0..).zip(megabytes) {
-        // Six bits to a character: a body packs to three quarters of its text.
-        let text: String = (0..megabytes * 4_000_000 / 3)
-            .map(|_| char::from(b'0' + u8::try_from(shuffled.below(64)).unwrap()))
-            .collect();
+        let text = shuffled.text(megabytes * 4_000_000 / 3);
         let record = seal_large(&world.ledger, &lease, after + 1, &text).await;
         world
             .ledger

@@ -251,4 +251,10 @@ impl Shuffled {
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (mixed ^ (mixed >> 31)) % bound
     }
+
+    /// A text of so many characters, of 64 kinds: a body packs to three quarters of it.
+    pub(crate) fn text(&mut self, characters: usize) -> String {
+        let character = |shuffled: &mut Self| char::from(b'0' + u8::try_from(shuffled.below(64)).unwrap());
+        (0..characters).map(|_| character(self)).collect()
+    }
 }
