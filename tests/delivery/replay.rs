@@ -106,3 +106,65 @@ async fn a_replay_leaves_out_what_was_erased_in_part_for_its_id_has_another_payl
     assert_eq!(shop.took("o1", 1).await, ["private"]);
     shop.running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_drops_what_it_had_takes_again_what_is_replayed_as_new() {
+    let shop = Shop::open("").await;
+    shop.put("o1", "a");
+    shop.took("o1", 1).await;
+    shop.shows(&["route", "ls"], "up to date").await;
+    let first = shop.receiver.hooks().remove(0);
+
+    let ordered = shop
+        .weir
+        .command(&["replay", "all", "--as-new", "search-index", "--reason", "a new reader"])
+        .await;
+    assert!(
+        ordered.stdout.contains("again, as new: under the ids of search-index"),
+        "{ordered:?}"
+    );
+    shop.took("o1", 2).await;
+    let again = shop.receiver.hooks().remove(1);
+    assert_ne!(first.delivery(), again.delivery());
+    let (mut before, mut now) = (first.event()["data"].take(), again.event()["data"].take());
+    assert_eq!(now["replayed_as"], "search-index");
+    for event in [&mut before, &mut now] {
+        let event = event.as_object_mut().unwrap();
+        event.retain(|name, _| !["delivery", "replayed_as"].contains(&name.as_str()));
+    }
+    assert_eq!(before, now, "but for that it says the same");
+
+    let told = shop.told().await;
+    let (what, detail) = &told[0];
+    assert_eq!(
+        (what.as_str(), &detail["as_new"]),
+        ("replay-ordered", &"search-index".into())
+    );
+    let unfit = shop.weir.command(&["replay", "all", "--as-new", "two words"]).await;
+    assert!(
+        unfit.stderr.contains("the name of a replay is 1 to 64 letters"),
+        "{unfit:?}"
+    );
+    shop.running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_tells_what_waits_of_a_replay() {
+    let shop = Shop::open("").await;
+    shop.put("o1", "a");
+    shop.took("o1", 1).await;
+    shop.shows(&["route", "ls"], "up to date").await;
+    let [position] = shop.changes().await.try_into().unwrap();
+    shop.receiver.answers_about("o1", 422);
+    let ordered = shop.weir.command(&["replay", "all", "--as-new", "again"]).await;
+    assert_eq!(ordered.code, Some(0), "{ordered:?}");
+    shop.shows(&["route", "parked"], "replayed as again").await;
+    let explained = shop
+        .weir
+        .command(&["explain", &position, "--route", "all"])
+        .await
+        .stdout;
+    assert!(explained.contains("settled: accepted"), "{explained}");
+    assert!(explained.contains("replayed as again  parked after"), "{explained}");
+    shop.running.stop().await;
+}

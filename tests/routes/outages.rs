@@ -243,7 +243,8 @@ impl Storm {
             stage.redrive_all().await;
         }
         if random.chance(0.02) {
-            stage.replay_all().await;
+            let as_new = random.chance(0.5).then(|| format!("replay-{}", random.below(3)));
+            stage.replay(|replay| replay.as_new = as_new).await;
         }
     }
 

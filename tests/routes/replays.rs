@@ -1,6 +1,6 @@
 //! A range of the ledger that a route sends once more, beside what is new.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -79,7 +79,7 @@ async fn one_item_can_be_replayed_alone() {
         EntryKind::Change { item, .. } if entry.position == first => Some(item.token),
         _ => None,
     });
-    stage.replay(first, None, vec![token.unwrap()]).await;
+    stage.replay(|replay| replay.tokens.push(token.unwrap())).await;
     stage.all_done().await;
     let taken = stage.sink.taken();
     let again = &taken[100..];
@@ -202,7 +202,6 @@ async fn a_replay_to_a_sink_that_is_away_keeps_nothing_else_waiting() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_version_of_ones_choice_decides_about_a_range_and_what_it_makes_has_ids_of_its_own() {
     let mut stage = sent(100).await;
-    let first = stage.first_change().await;
     let mut configured = configured("sink");
     configured.definition.pattern = Some(r#"{"detail": {"keys": {"id": ["item-7"]}}}"#.to_owned());
     configured.planned = configured.definition.clone();
@@ -211,10 +210,81 @@ async fn a_version_of_ones_choice_decides_about_a_range_and_what_it_makes_has_id
         .ledger
         .enter_route_version(ROUTE, &configured, Timestamp::now());
     let version = entered.await.unwrap().unwrap().version;
-    stage.replay(first, Some(version), Vec::new()).await;
+    stage.replay(|replay| replay.version = Some(version)).await;
     stage.all_done().await;
     let taken = stage.sink.taken();
     assert!(taken[100..].iter().all(|event| id(event) == "item-7"));
     let times = times(&taken);
     assert_eq!((times.len(), times.values().max()), (110, Some(&1)));
+}
+
+/// What of it was sent as new, under which name.
+fn as_new(taken: &[Value]) -> Vec<(&str, &Value)> {
+    let named = taken.iter().filter_map(|event| {
+        let name = event["detail"]["replayed_as"].as_str()?;
+        Some((name, &event["detail"]))
+    });
+    named.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_sent_as_new_has_ids_that_nobody_had_and_those_again_under_the_same_name() {
+    let mut stage = sent(100).await;
+    for name in ["backfill", "backfill", "search"] {
+        stage.replay(|replay| replay.as_new = Some(name.to_owned())).await;
+        stage.all_done().await;
+    }
+    let taken = stage.sink.taken();
+    assert_eq!(as_new(&taken).len(), 300);
+    let mut ids: BTreeMap<usize, usize> = BTreeMap::new();
+    for count in times(&taken).values() {
+        *ids.entry(*count).or_default() += 1;
+    }
+    // Those of before and those of `search` once, those of `backfill` twice.
+    assert_eq!(ids, BTreeMap::from([(1, 200), (2, 100)]));
+    let (first, again): (Vec<_>, Vec<_>) = (as_new(&taken[100..200]), as_new(&taken[200..300]));
+    for (name, detail) in first {
+        assert!(again.contains(&(name, detail)), "{detail} came otherwise");
+    }
+    assert_eq!(stage.findings().await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_or_is_given_up_as_new_is_sent_under_the_same_ids_when_it_is_made_again() {
+    let mut stage = sent(100).await;
+    stage.sink.does(|event| match id(event) {
+        "item-3" => Fate::Fails,
+        "item-4" => Fate::Refused,
+        _ => Fate::Taken,
+    });
+    // The same changes wait twice: as they were, and as new.
+    stage.replay_all().await;
+    eventually("as it was, item-3 waits and item-4 is given up", async || {
+        stage.step(Duration::from_secs(1));
+        let is_through = stage.replaying().await.is_none();
+        (is_through && stage.dead_letters().await.len() == 10).then_some(())
+    })
+    .await;
+    stage.replay(|replay| replay.as_new = Some("backfill".to_owned())).await;
+    eventually("as new, it does as well", async || {
+        stage.step(Duration::from_secs(1));
+        let is_through = stage.replaying().await.is_none();
+        (is_through && stage.dead_letters().await.len() == 20).then_some(())
+    })
+    .await;
+    assert_eq!(stage.parked().await, 20);
+    stage.kill(0);
+    stage.sink.does(|_| Fate::Taken);
+    stage.start();
+    stage.redrive_all().await;
+    stage.all_done().await;
+    let taken = stage.sink.taken();
+    let of_new = as_new(&taken);
+    let ids: BTreeSet<&str> = of_new
+        .iter()
+        .map(|(_, detail)| detail["delivery"].as_str().unwrap())
+        .collect();
+    assert_eq!((of_new.len(), ids.len()), (100, 100));
+    assert!(stage.dead_letters().await.is_empty());
+    assert_eq!(stage.findings().await, [""; 0]);
 }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use weir_evidence::EntryKind;
 use weir_ledger::{
     ConfiguredRoute, DeadLetter, DeadLetterSelection, FailurePolicy, Partition, Replay, ReplayError, RouteDefinition,
-    TokenBytes, Work,
+    Work,
 };
 use weir_model::Position;
 use weir_pipeline::{
@@ -307,20 +307,22 @@ impl Stage {
 
     /// Orders everything that the route has passed to be sent once more, unless a replay is under way.
     pub(crate) async fn replay_all(&self) {
-        let versions = self.site.ledger.route_versions(ROUTE).await.unwrap();
-        self.replay(versions[0].from_position, None, Vec::new()).await;
+        self.replay(|_| {}).await;
     }
 
-    /// Orders what the route has passed from a position on to be sent once more: what a version makes of it, of these items.
-    pub(crate) async fn replay(&self, next: Position, version: Option<u32>, tokens: Vec<TokenBytes>) {
-        let replay = Replay {
+    /// Orders everything that the route has passed to be sent once more, but for what is said otherwise.
+    pub(crate) async fn replay(&self, say: impl FnOnce(&mut Replay)) {
+        let versions = self.site.ledger.route_versions(ROUTE).await.unwrap();
+        let mut replay = Replay {
             route: ROUTE.to_owned(),
-            next,
+            next: versions[0].from_position,
             until: self.cursor().await,
-            version,
-            tokens,
+            version: None,
+            tokens: Vec::new(),
+            as_new: None,
             ordered_at: Timestamp::now(),
         };
+        say(&mut replay);
         if replay.next < replay.until {
             let ordered = self.site.ledger.order_replay(&replay, "as the test says").await;
             // Whoever holds the head for long is disconnected, and may ask again.

@@ -172,6 +172,9 @@ pub struct ParkedDelivery {
     /// When it is sent again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due_at: Option<Timestamp>,
+    /// Name of the replay that sends it as new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replayed_as: Option<String>,
 }
 
 /// `GET /v1/routes`
@@ -272,6 +275,7 @@ pub(crate) async fn parked(
         attempts: parked.tried.map_or(0, |tried| tried.attempts),
         failed_at: parked.tried.map(|tried| tried.failed_at),
         due_at: parked.tried.map(|tried| tried.due_at),
+        replayed_as: parked.as_new,
     });
     Ok(Json(ParkedDeliveries {
         parked: parked.collect(),
@@ -281,11 +285,19 @@ pub(crate) async fn parked(
 
 /// A place, as `after` has it. Names have no `/`.
 fn write_place(parked: &Parked) -> String {
-    format!("{}/{}/{}/{}", parked.position, parked.output, parked.route, parked.sink)
+    let Parked {
+        position,
+        output,
+        route,
+        sink,
+        delivery,
+        ..
+    } = parked;
+    format!("{position}/{output}/{route}/{sink}/{delivery}")
 }
 
 fn read_place(text: &str) -> Result<ParkedPlace, ApiError> {
-    let mut parts = text.splitn(4, '/');
+    let mut parts = text.splitn(5, '/');
     let mut next = || parts.next().filter(|part| !part.contains('\0'));
     let place = (|| {
         Some(ParkedPlace {
@@ -293,6 +305,7 @@ fn read_place(text: &str) -> Result<ParkedPlace, ApiError> {
             output: next()?.parse().ok().filter(|output| *output < 1 << 31)?,
             route: next()?.to_owned(),
             sink: next()?.to_owned(),
+            delivery: next()?.to_owned(),
         })
     })();
     place.ok_or_else(|| {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use weir_ledger::{Pausable, Replay, ReplayError, TokenBytes};
 use weir_model::Position;
 use weir_pipeline::Preview;
+use weir_runtime::is_name;
 
 use crate::delivery::{ReasonRequest, known};
 use crate::error::ApiError;
@@ -29,6 +30,11 @@ pub struct ReplayRequest {
     /// The version that decides. Without it the one that routed each position: then everything has the id that it had.
     #[serde(default)]
     pub version: Option<u32>,
+    /// Sends all of it as new, under this name: each event has an id that receivers did not have, the same whenever it is replayed
+    /// under the same name, and says the name as `replayed_as`. At most 64 letters, digits and `-_.+/`. Without it, ids are those
+    /// that the version's events have.
+    #[serde(default)]
+    pub as_new: Option<String>,
     /// Only changes of an item: its table,
     #[serde(default)]
     pub table: Option<String>,
@@ -50,6 +56,9 @@ pub struct ReplayState {
     /// The version that decides; absent where it is the one that routed each position.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u32>,
+    /// The name under which it is sent as new; absent where ids are those that the version's events have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_new: Option<String>,
     /// When it was ordered.
     pub ordered_at: Timestamp,
 }
@@ -67,6 +76,7 @@ impl From<&Replay> for ReplayState {
             next: replay.next.0,
             until: replay.until.0,
             version: replay.version,
+            as_new: replay.as_new.clone(),
             ordered_at: replay.ordered_at,
         }
     }
@@ -103,6 +113,10 @@ pub(crate) async fn preview(
 /// The replay that is meant.
 async fn asked(answers: &Answers, route: String, request: &ReplayRequest) -> Result<Replay, ApiError> {
     check_reason(&request.reason)?;
+    if request.as_new.as_deref().is_some_and(|name| !is_name(name)) {
+        let message = "the name of a replay is 1 to 64 letters, digits and `-_.+/`";
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad-name", message));
+    }
     known(answers, Pausable::Route, &route).await?;
     let tokens: Vec<TokenBytes> = match (&request.table, &request.key) {
         (None, None) => Vec::new(),
@@ -122,6 +136,7 @@ async fn asked(answers: &Answers, route: String, request: &ReplayRequest) -> Res
         until,
         version: request.version,
         tokens,
+        as_new: request.as_new.clone(),
         ordered_at: Timestamp::now(),
     })
 }

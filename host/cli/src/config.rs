@@ -313,8 +313,9 @@ pub(crate) struct RouteConfig {
     #[serde(default)]
     pub(crate) failure: FailurePolicy,
 
-    /// Template of what events say in `detail` beside `id`, `delivery`, `ledger`, `position`, `plugin` and `correlation`: an object of JSON with
-    /// places for what the event, or a plugin's output, says: `{"order": <$.detail.keys.order_id>}`. Without it all is sent.
+    /// Template of what events say in `detail` beside what only Weir sets (`id`, `delivery`, `ledger`, `position`, `plugin`,
+    /// `correlation`, `replayed_as`): an object of JSON with places for what the event, or a plugin's output, says:
+    /// `{"order": <$.detail.keys.order_id>}`. Without it all is sent.
     pub(crate) template: Option<String>,
 
     /// What events say that are larger than a sink takes: `{ above_bytes = 200000, template = '{"keys": <$.detail.keys>}' }`. An event

@@ -39,6 +39,9 @@ pub struct DeadLetter {
     /// It is ordered to be sent again, and its route has not taken it over yet.
     #[serde(rename = "redriven")]
     pub is_redriven: bool,
+    /// Name of the replay that sends it as new.
+    #[serde(rename = "replayed_as", skip_serializing_if = "Option::is_none")]
+    pub as_new: Option<String>,
 }
 
 /// Longest text of a dead letter that a plugin may have written, in bytes. A whole event with two images fits.
@@ -143,7 +146,7 @@ impl Ledger {
             r#"
             select delivery, route, version, position, sink, code, reason, attempts, plugin_digest,
                 case when $5 then plugin_log end as plugin_log, case when $5 then payload end as payload,
-                created_at as "created_at: StoredTimestamp", redrive_at is not null as "is_redriven!"
+                created_at as "created_at: StoredTimestamp", redrive_at is not null as "is_redriven!", as_new
             from dead_letter
             where ledger_id = $1 and ($2::text is null or delivery = $2) and ($3::text is null or route = $3)
                 and ($6::bigint is null or position = $6)
@@ -173,6 +176,7 @@ impl Ledger {
             payload: row.payload,
             created_at: Some(row.created_at.to_jiff()),
             is_redriven: row.is_redriven,
+            as_new: row.as_new,
         });
         Ok(letters.collect())
     }
@@ -245,8 +249,8 @@ impl Ledger {
             "
             insert into dead_letter
                 (ledger_id, delivery, route, version, position, sink, code, reason, attempts, plugin_digest, plugin_log,
-                payload)
-            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+                payload, as_new)
+            values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
             on conflict do nothing
             ",
             self.shared.id,
@@ -261,6 +265,7 @@ impl Ledger {
             digest.map_err(|_| crate::head::unreadable("plugin digest"))?,
             said(letter.plugin_log.as_deref()),
             said(letter.payload.as_deref()),
+            letter.as_new,
         )
         .execute(conn)
         .await?;

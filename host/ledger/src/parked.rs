@@ -38,6 +38,8 @@ pub struct Parked {
     pub token: TokenBytes,
     /// How often it was tried; `None` for what only stands behind another.
     pub tried: Option<Tried>,
+    /// Name of the replay that sends it as new.
+    pub as_new: Option<String>,
 }
 
 /// What became of a parked delivery so far.
@@ -64,6 +66,8 @@ pub struct ParkedPlace {
     pub route: String,
     /// The sink.
     pub sink: String,
+    /// Its id.
+    pub delivery: String,
 }
 
 /// What is parked of one item at one sink.
@@ -149,7 +153,7 @@ impl Ledger {
             StoredParked,
             r#"
             select parked.delivery, parked.route, parked.sink, parked.token, parked.position, parked.output, parked.version,
-                parked.attempts, parked.failures, parked.failed_at as "failed_at: _", parked.due_at as "due_at: _"
+                parked.attempts, parked.failures, parked.as_new, parked.failed_at as "failed_at: _", parked.due_at as "due_at: _"
             from unnest($4::bytea[]) as wanted (token)
             cross join lateral (
                 select *
@@ -188,12 +192,12 @@ impl Ledger {
         let rows = sqlx::query_as!(
             StoredParked,
             r#"
-            select delivery, route, sink, token, position, output, version, attempts, failures,
+            select delivery, route, sink, token, position, output, version, attempts, failures, as_new,
                 failed_at as "failed_at: _", due_at as "due_at: _"
             from parked
             where ledger_id = $1 and ($2::text is null or route = $2)
-                and ($4 or (position, output, route, sink) > ($5, $6, $7, $8))
-            order by position, output, parked.route, sink
+                and ($4 or (position, output, route, sink, delivery) > ($5, $6, $7, $8, $9))
+            order by position, output, parked.route, sink, delivery
             limit $3
             "#,
             self.shared.id,
@@ -204,6 +208,7 @@ impl Ledger {
             stored_number(after.output, "output")?,
             after.route,
             after.sink,
+            after.delivery,
         )
         .fetch_all(&self.shared.pool);
         let rows = in_time::<_, sqlx::Error>(rows).await?;
@@ -219,7 +224,7 @@ impl Ledger {
         let rows = sqlx::query_as!(
             StoredParked,
             r#"
-            select delivery, route, sink, token, position, output, version, attempts, failures,
+            select delivery, route, sink, token, position, output, version, attempts, failures, as_new,
                 failed_at as "failed_at: _", due_at as "due_at: _"
             from parked
             where ledger_id = $1 and route = $2 and position = $3
@@ -272,11 +277,12 @@ impl Ledger {
         sqlx::query!(
             "
             insert into parked
-                (ledger_id, delivery, route, sink, token, position, output, version, attempts, failures, failed_at, due_at)
+                (ledger_id, delivery, route, sink, token, position, output, version, attempts, failures, failed_at, due_at,
+                as_new)
             select $1, *
             from unnest(
                 $2::text[], $3::text[], $4::text[], $5::bytea[], $6::bigint[], $7::integer[], $8::integer[], $9::integer[],
-                $10::integer[], $11::timestamptz[], $12::timestamptz[]
+                $10::integer[], $11::timestamptz[], $12::timestamptz[], $13::text[]
             )
             on conflict do nothing
             ",
@@ -292,6 +298,7 @@ impl Ledger {
             &columns.failures,
             &columns.failed_at as &[Option<StoredTimestamp>],
             &columns.due_at as &[Option<StoredTimestamp>],
+            &columns.as_new as &[Option<String>],
         )
         .execute(conn)
         .await?;

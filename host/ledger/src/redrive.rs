@@ -173,7 +173,7 @@ impl Ledger {
         let (first_lane, last_lane) = partition.lanes();
         let rows = sqlx::query!(
             "
-            select delivery, route, version, position, sink, code, attempts
+            select delivery, route, version, position, sink, code, attempts, as_new
             from dead_letter
             where ledger_id = $1 and route = $2 and redrive_at is not null and ($4 or (
                 select lane from entry where entry.ledger_id = $1 and entry.position = dead_letter.position
@@ -204,6 +204,7 @@ impl Ledger {
             payload: None,
             created_at: None,
             is_redriven: true,
+            as_new: row.as_new,
         });
         Ok(letters.collect())
     }

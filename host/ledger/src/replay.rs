@@ -35,6 +35,9 @@ pub struct Replay {
     pub version: Option<u32>,
     /// Tokens of the items that are meant; none for all.
     pub tokens: Vec<TokenBytes>,
+    /// Sends all of it as new, under this name: with ids of its own, the same whenever the name is the same. `None` for the ids that
+    /// it had.
+    pub as_new: Option<String>,
     /// When it was ordered: names the order.
     pub ordered_at: Timestamp,
 }
@@ -68,7 +71,7 @@ impl Ledger {
     ///
     /// The route is replaying already, or Postgres failed. Then nothing has changed.
     pub async fn order_replay(&self, replay: &Replay, reason: &str) -> Result<(), ReplayError> {
-        let detail = json!({
+        let mut detail = json!({
             "from": replay.next.0,
             "items": replay.tokens.iter().map(hex::encode).collect::<Vec<_>>(),
             "reason": reason,
@@ -76,6 +79,9 @@ impl Ledger {
             "until": replay.until.0,
             "version": replay.version,
         });
+        if let Some(name) = &replay.as_new {
+            detail["as_new"] = json!(name);
+        }
         let now = replay.ordered_at;
         let record = OwnRecord::lifecycle(&self.shared.name, "replay-ordered", detail.to_string(), now)?;
         let version = replay.version.map(u32::cast_signed);
@@ -85,8 +91,8 @@ impl Ledger {
             let inserted = sqlx::query!(
                 "
                 insert into replay
-                    (ledger_id, route, next_position, next_positions, until_position, version, tokens, ordered_at)
-                values ($1, $2, $3, array_fill($3::bigint, array[256]), $4, $5, $6, $7)
+                    (ledger_id, route, next_position, next_positions, until_position, version, tokens, as_new, ordered_at)
+                values ($1, $2, $3, array_fill($3::bigint, array[256]), $4, $5, $6, $7, $8)
                 on conflict do nothing
                 ",
                 self.shared.id,
@@ -95,6 +101,7 @@ impl Ledger {
                 to_stored(replay.until),
                 version,
                 &tokens,
+                replay.as_new,
                 now.to_sqlx() as StoredTimestamp,
             )
             .execute(conn)
@@ -145,7 +152,7 @@ impl Ledger {
         let row = sqlx::query!(
             r#"
             select route, (select min(of_lane) from unnest(next_positions[$3:$4]) as of_lane) as "next_position!",
-                until_position, version, tokens, ordered_at as "ordered_at: StoredTimestamp"
+                until_position, version, tokens, as_new, ordered_at as "ordered_at: StoredTimestamp"
             from replay
             where ledger_id = $1 and route = $2
             "#,
@@ -164,6 +171,7 @@ impl Ledger {
                 until: from_stored(row.until_position),
                 version: row.version.map(i32::cast_unsigned),
                 tokens: tokens.collect::<Result<_, _>>().map_err(|_| unreadable("token"))?,
+                as_new: row.as_new,
                 ordered_at: row.ordered_at.to_jiff(),
             })
         })

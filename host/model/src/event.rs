@@ -10,7 +10,8 @@
 //! The whole of it as JSON Schema: [`Event::SCHEMA`].
 //!
 //! `plugin` is the SHA-256 of the plugin that it went through, if it went through one. `correlation` is what the attribute says that
-//! the route names for it (`correlation_attribute`): a request's id that goes from event to event.
+//! the route names for it (`correlation_attribute`): a request's id that goes from event to event. `replayed_as` is the name of the
+//! replay under whose name it is sent as new (`weir replay --as-new`).
 //!
 //! A receiver drops a `delivery` that it has seen, and a `position` that is older than the last it saw of a key. Several events of
 //! one change have the same position.
@@ -53,10 +54,21 @@ pub struct Event {
 }
 
 /// Members of `detail` that say which delivery an event is, and what made it. Plugins cannot set them.
-const RESERVED: [&str; 6] = ["id", "delivery", "ledger", "position", "plugin", CORRELATION];
+const RESERVED: [&str; 7] = [
+    "id",
+    "delivery",
+    "ledger",
+    "position",
+    "plugin",
+    CORRELATION,
+    REPLAYED_AS,
+];
 
 /// The member of `detail` that correlates events. The only one that Weir sets and that holds a value of the item.
 pub const CORRELATION: &str = "correlation";
+
+/// The member of `detail` that says under which name an event was replayed as new.
+pub const REPLAYED_AS: &str = "replayed_as";
 
 /// Whether only Weir may set this member of `detail`.
 #[must_use]
@@ -150,6 +162,14 @@ impl Event {
         self
     }
 
+    /// Writes the name into the event under which it is replayed as new.
+    #[must_use]
+    pub fn replayed_as(mut self, name: &str) -> Self {
+        self.detail
+            .insert(REPLAYED_AS.to_owned(), Value::String(name.to_owned()));
+        self
+    }
+
     /// Shows the event as JSON to whoever matches it. Nothing of its detail is copied.
     pub fn with_json<Seen>(&mut self, look: impl FnOnce(&Value) -> Seen) -> Seen {
         let mut event = json!({
@@ -227,6 +247,18 @@ impl DeliveryId {
         }
         hash.update(route_version.to_be_bytes());
         hash.update(output.to_be_bytes());
+        Self(hex::encode(&hash.finalize()[..16]))
+    }
+
+    /// The id of the same delivery in a replay that sends it as new: the first half of a SHA-256 over the id that it had and the
+    /// replay's name. The same name gives the same id again.
+    #[must_use]
+    pub fn anew(delivery: &str, name: &str) -> Self {
+        let mut hash = Sha256::new_with_prefix(b"weir/delivery-as-new/v1\0");
+        for part in [delivery, name] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part.as_bytes());
+        }
         Self(hex::encode(&hash.finalize()[..16]))
     }
 
@@ -350,5 +382,19 @@ mod tests {
         for other in [id("s", "12", 1, 0), id("s1", "2", 2, 0), id("s1", "2", 1, 1)] {
             assert_ne!(first, other);
         }
+    }
+
+    #[test]
+    fn what_is_sent_as_new_has_an_id_for_each_name() {
+        let anew = |name| DeliveryId::anew("00112233445566778899aabbccddeeff", name);
+        expect!["cbaafd3da9fbbd6537d4cb6959ace5ef"].assert_eq(anew("backfill").as_str());
+        assert_ne!(anew("backfill"), anew("backfill-2"));
+    }
+
+    #[test]
+    fn only_weir_says_what_was_replayed() {
+        assert_eq!(event().replayed_as("backfill").detail["replayed_as"], "backfill");
+        let forged = json!({ "replayed_as": "another" }).as_object().unwrap().clone();
+        assert_eq!(event().with_output("x".to_owned(), forged), Err("replayed_as"));
     }
 }

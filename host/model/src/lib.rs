@@ -22,7 +22,7 @@ mod value;
 mod who;
 
 pub use change::{Change, Operation, Record, ServiceIdentity, UnknownRecord};
-pub use event::{CORRELATION, DeliveryId, Event, EventContext, changed_attributes, is_reserved};
+pub use event::{CORRELATION, DeliveryId, Event, EventContext, REPLAYED_AS, changed_attributes, is_reserved};
 pub use ids::{EventId, IdError, LedgerName, Position, SequenceNumber, ShardId, StreamArn};
 pub use number::{Number, NumberError};
 pub use path::{PATH_STEPS_MAX, Path};

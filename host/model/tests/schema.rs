@@ -89,6 +89,7 @@ fn the_events_of_all_operations_and_types_are_as_the_schema_says() {
         event(Operation::Modify, None, None, None),
         event(Operation::Insert, None, all(), None).routed_by(&"ab".repeat(32)),
         correlated(event(Operation::Insert, None, all(), None)),
+        event(Operation::Insert, None, all(), None).replayed_as("backfill-2"),
     ] {
         assert_eq!(schema.finding(&event.to_json()), None);
     }

@@ -6,6 +6,8 @@
 //! - The changes of an item arrived for the first time in the order in which they stand in the ledger, but for those that
 //!   the sink refused once: they are given up and sent again, or that they were given up was forgotten by a kill.
 //! - No delivery's id ever carried two payloads.
+//!
+//! What was replayed as new stands for nothing that had to come anyway.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -30,7 +32,9 @@ pub fn delivered(
     let mut payloads: HashMap<&str, &Value> = HashMap::new();
     for (index, detail) in taken.iter().copied().enumerate() {
         let position = detail["position"].as_u64().expect("an event has a position");
-        first_at.entry(position).or_insert(index);
+        if detail.get("replayed_as").is_none() {
+            first_at.entry(position).or_insert(index);
+        }
         let id = detail["delivery"].as_str().expect("an event has a delivery");
         if payloads.insert(id, detail).is_some_and(|before| before != detail) {
             findings.push(format!("{id} carries two payloads"));

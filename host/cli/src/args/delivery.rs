@@ -135,6 +135,11 @@ pub(crate) struct ReplayArgs {
     #[arg(long, value_name = "VERSION")]
     pub(crate) by_version: Option<u32>,
 
+    /// Send all of it as new, under this name: receivers that drop what they had take it again, for each event has another id, and
+    /// says the name as `replayed_as`. The same name gives the same ids again.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) as_new: Option<String>,
+
     /// Only changes of one item: its table.
     #[arg(long, requires = "key")]
     pub(crate) table: Option<String>,
@@ -148,7 +153,7 @@ pub(crate) struct ReplayArgs {
     pub(crate) dry_run: bool,
 
     /// End the replay of this route where it is.
-    #[arg(long, conflicts_with_all = ["from", "to", "by_version", "table", "key", "dry_run"])]
+    #[arg(long, conflicts_with_all = ["from", "to", "by_version", "as_new", "table", "key", "dry_run"])]
     pub(crate) cancel: bool,
 
     /// Why. Recorded.

@@ -89,7 +89,10 @@ fn print_route(route: &RouteState) {
         );
     }
     if let Some(replay) = &route.replay {
-        say!("    sends positions {} to {} once more", replay.next, replay.until - 1);
+        let (next, last) = (replay.next, replay.until - 1);
+        let as_new = replay.as_new.as_deref().map(printable);
+        let as_new = as_new.map_or_else(String::new, |name| format!(", as new under the name {name}"));
+        say!("    sends positions {next} to {last} once more{as_new}");
     }
     print_pause(route.paused.as_ref());
 }
@@ -187,8 +190,10 @@ async fn list_parked(client: &Client, route: Option<String>, json: bool) -> Resu
             ),
             _ => "behind another of its item".to_owned(),
         };
+        let replayed = parked.replayed_as.as_deref().map(printable);
+        let replayed = replayed.map_or_else(String::new, |name| format!("  replayed as {name}"));
         say!(
-            "position {}  route {}  to {}  {}  {next}",
+            "position {}  route {}  to {}  {}{replayed}  {next}",
             parked.position,
             printable(&parked.route),
             printable(&parked.sink),

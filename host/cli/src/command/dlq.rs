@@ -53,6 +53,9 @@ async fn show(client: &Client, delivery: &str, json: bool) -> Result<ExitCode> {
         letter["attempts"],
         text(&letter, "created_at")
     );
+    if let Some(name) = letter["replayed_as"].as_str() {
+        say!("    replayed as {}", printable(name));
+    }
     if let Some(log) = letter["plugin_log"].as_str() {
         say!("    the plugin logged: {}", printable(log));
     }

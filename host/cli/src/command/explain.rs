@@ -109,7 +109,8 @@ fn print(explained: &Explained) {
 fn print_delivery(delivery: &ExplainedDelivery) {
     let (event, sink) = match (&delivery.detail_type, &delivery.sink) {
         (Some(event), Some(sink)) => (printable(event), printable(sink)),
-        _ => ("no event".to_owned(), "-".to_owned()),
+        (None, Some(sink)) => ("event".to_owned(), printable(sink)),
+        (_, None) => ("no event".to_owned(), "-".to_owned()),
     };
     let state = match &delivery.state {
         DeliveryState::Waiting => "waits for the route to come here".to_owned(),
@@ -129,5 +130,11 @@ fn print_delivery(delivery: &ExplainedDelivery) {
             format!("dead letter after {attempts} attempts{redriven}: {code}: {reason}")
         }
     };
-    say!("    {}  {event} to {sink}  {state}", printable(&delivery.delivery));
+    let replayed = match (&delivery.replayed_as, delivery.version) {
+        (Some(name), _) => format!(" replayed as {}", printable(name)),
+        (None, Some(version)) => format!(" of version {version}"),
+        (None, None) => String::new(),
+    };
+    let id = printable(&delivery.delivery);
+    say!("    {id}  {event} to {sink}{replayed}  {state}");
 }

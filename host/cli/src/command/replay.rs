@@ -42,6 +42,7 @@ pub(crate) async fn replay(config: &ConfigPath, args: ReplayArgs, json: bool) ->
         from: args.from,
         to: args.to,
         version: args.by_version,
+        as_new: args.as_new,
         key: args.table.as_ref().map(|_| key_text(&args.key)),
         table: args.table,
         reason,
@@ -54,9 +55,16 @@ pub(crate) async fn replay(config: &ConfigPath, args: ReplayArgs, json: bool) ->
         print_json(&state)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let ids = match state.version {
-        None => "under the ids that it had".to_owned(),
-        Some(version) => format!("as version {version} makes it"),
+    let ids = match (state.version, &state.as_new) {
+        (None, None) => "under the ids that it had".to_owned(),
+        (Some(version), None) => format!("as version {version} makes it"),
+        (None, Some(name)) => format!("as new: under the ids of {}", printable(name)),
+        (Some(version), Some(name)) => {
+            format!(
+                "as version {version} makes it, as new: under the ids of {}",
+                printable(name)
+            )
+        }
     };
     let (route, last) = (printable(&route), state.until - 1);
     say!(

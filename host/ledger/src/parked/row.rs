@@ -21,6 +21,7 @@ pub(super) struct Columns {
     pub(super) failures: Vec<i32>,
     pub(super) failed_at: Vec<Option<StoredTimestamp>>,
     pub(super) due_at: Vec<Option<StoredTimestamp>>,
+    pub(super) as_new: Vec<Option<String>>,
 }
 
 impl Columns {
@@ -37,6 +38,7 @@ impl Columns {
         self.failures
             .push(parked.tried.map_or(0, |tried| tried.failures.cast_signed()));
         self.failed_at.push(parked.tried.map(|tried| tried.failed_at.to_sqlx()));
+        self.as_new.push(parked.as_new.clone());
         self.due_at.push(parked.tried.map(|tried| tried.due_at.to_sqlx()));
         Ok(())
     }
@@ -54,6 +56,7 @@ pub(super) struct StoredParked {
     pub(super) failures: i32,
     pub(super) failed_at: Option<StoredTimestamp>,
     pub(super) due_at: Option<StoredTimestamp>,
+    pub(super) as_new: Option<String>,
 }
 
 impl StoredParked {
@@ -73,6 +76,7 @@ impl StoredParked {
             sink: self.sink,
             token: read_token(self.token)?,
             tried,
+            as_new: self.as_new,
         })
     }
 }

@@ -25,6 +25,7 @@ fn letter(position: u64) -> DeadLetter {
         payload: Some(r#"{"id":1}"#.to_owned()),
         created_at: None,
         is_redriven: false,
+        as_new: None,
     }
 }
 
@@ -171,6 +172,7 @@ async fn dead_letters_are_listed_as_they_were_given_up_in_order_of_position() {
     let untimed = |letter: &DeadLetter| DeadLetter {
         created_at: None,
         is_redriven: false,
+        as_new: None,
         ..letter.clone()
     };
     assert_eq!(listed.iter().map(untimed).collect::<Vec<_>>(), [plain, letter(8)]);

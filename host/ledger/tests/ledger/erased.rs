@@ -177,6 +177,7 @@ async fn an_erased_attribute_cannot_be_guessed_by_who_has_everything() {
         payload: Some(r#"{"a07":"value 7 of 1"}"#.to_owned()),
         created_at: None,
         is_redriven: false,
+        as_new: None,
     };
     world
         .ledger

@@ -113,6 +113,7 @@ async fn a_dead_letter_that_comes_after_an_erasure_says_nothing_of_it() {
         payload: Some(r#"{"name":"ann"}"#.to_owned()),
         created_at: None,
         is_redriven: false,
+        as_new: None,
     };
     // Ordered and done by another process; ordered and not done.
     erase(&world.process().await, &order(item("1"), &["name"])).await;

@@ -213,6 +213,7 @@ async fn a_replay_moves_together_with_what_it_parks_whatever_was_cut() {
         until: Position(90),
         version: None,
         tokens: Vec::new(),
+        as_new: None,
         ordered_at: Timestamp::UNIX_EPOCH,
     };
     world.ledger.order_replay(&replay, "their outage").await.unwrap();

@@ -19,6 +19,7 @@ fn parked(position: u64, token: [u8; 16], sink: &str) -> Parked {
         sink: sink.to_owned(),
         token,
         tried: None,
+        as_new: None,
     }
 }
 
@@ -104,6 +105,7 @@ async fn a_page_ends_where_the_next_begins() {
             output: last.output,
             route: last.route.clone(),
             sink: last.sink.clone(),
+            delivery: last.delivery.clone(),
         });
         listed.extend(page);
     }

@@ -309,6 +309,7 @@ async fn a_replay_ends_when_the_last_partition_is_through_it_and_others_go_on_wh
         until: Position(31),
         version: None,
         tokens: Vec::new(),
+        as_new: None,
         ordered_at: Timestamp::UNIX_EPOCH,
     };
     ledger.order_replay(&replay, "their outage").await.unwrap();

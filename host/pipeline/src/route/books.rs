@@ -22,6 +22,10 @@ use crate::fault;
 /// Deliveries of a replay in memory, at most.
 const REPLAYED_MAX: usize = 200;
 
+/// Where a delivery stands among all that wait: position, number of the output, sink, and its id, for a replay may send under
+/// another one what waits already.
+type Place = (Position, u32, String, String);
+
 /// Keeps account of a route.
 pub(super) struct Books {
     route: String,
@@ -34,7 +38,7 @@ pub(super) struct Books {
     /// What is to be written next.
     settlement: Settlement,
     /// What waits behind its item and is not written down, in order.
-    parking: BTreeMap<(Position, u32, String), Parked>,
+    parking: BTreeMap<Place, Parked>,
     /// Rows of what is parked, as if everything here were written down.
     parked: usize,
     parked_max: usize,
@@ -129,9 +133,8 @@ impl Books {
     /// A delivery waits behind its item from now on.
     pub(super) fn park(&mut self, delivery: &Delivery, tried: Option<Tried>) {
         self.done(delivery);
-        let place = (delivery.position, delivery.output, delivery.sink.clone());
         let parked = self.row(delivery, tried);
-        self.parking.insert(place, parked);
+        self.parking.insert(place(&parked), parked);
     }
 
     fn row(&self, delivery: &Delivery, tried: Option<Tried>) -> Parked {
@@ -144,6 +147,7 @@ impl Books {
             sink: delivery.sink.clone(),
             token: delivery.item.token,
             tried,
+            as_new: delivery.as_new.clone(),
         }
     }
 
@@ -232,6 +236,7 @@ impl Books {
             payload: Some(event_text(&delivery.event)),
             created_at: None,
             is_redriven: false,
+            as_new: delivery.as_new.clone(),
         });
     }
 
@@ -251,6 +256,7 @@ impl Books {
             payload: None,
             created_at: None,
             is_redriven: false,
+            as_new: parked.as_new.clone(),
         });
     }
 
@@ -272,7 +278,7 @@ impl Books {
         }
         // Before the first that does not fit. Where nothing is parked, one position does, whatever it has.
         let room = self.parked_max.saturating_sub(self.parked);
-        let mut positions = self.parking.keys().map(|(position, _, _)| *position);
+        let mut positions = self.parking.keys().map(|(position, ..)| *position);
         let first = positions.clone().next();
         let unfit = match positions.nth(room) {
             unfit if unfit == first && self.parked == 0 => positions.find(|position| Some(*position) != first),
@@ -318,7 +324,7 @@ impl Books {
                 .parking
                 .keys()
                 .next()
-                .is_some_and(|(position, _, _)| *position < self.written)
+                .is_some_and(|(position, ..)| *position < self.written)
             || of_settlement.dead_letters.iter().any(|letter| letter.position < cursor)
     }
 
@@ -334,7 +340,7 @@ impl Books {
             .into_iter()
             .partition(|letter| letter.position < cursor);
         self.settlement.dead_letters = later;
-        let later = self.parking.split_off(&(cursor, 0, String::new()));
+        let later = self.parking.split_off(&(cursor, 0, String::new(), String::new()));
         let settlement = Settlement {
             dead_letters,
             parked: std::mem::replace(&mut self.parking, later).into_values().collect(),
@@ -372,7 +378,6 @@ impl Books {
     pub(super) fn reopen(&mut self, settlement: Settlement) {
         self.parked = self.parked.saturating_sub(self.closing.parked);
         self.closing = Closing::default();
-        let place = |parked: &Parked| (parked.position, parked.output, parked.sink.clone());
         let parked = settlement.parked.iter().map(|parked| (place(parked), parked.clone()));
         self.parking.extend(parked);
         let since = std::mem::replace(&mut self.settlement, settlement);
@@ -385,4 +390,15 @@ impl Books {
             self.tried(delivery, tried);
         }
     }
+}
+
+fn place(parked: &Parked) -> Place {
+    let Parked {
+        position,
+        output,
+        sink,
+        delivery,
+        ..
+    } = parked;
+    (*position, *output, sink.clone(), delivery.clone())
 }

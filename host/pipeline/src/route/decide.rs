@@ -38,6 +38,8 @@ pub(super) struct Delivery {
     pub(super) sink: String,
     /// The replay that it belongs to, by the time at which that was ordered.
     pub(super) replay: Option<Timestamp>,
+    /// Name of the replay that sends it as new.
+    pub(super) as_new: Option<String>,
     pub(super) event: Event,
 }
 
@@ -53,6 +55,26 @@ pub(super) async fn decide(
 }
 
 impl Decided {
+    /// Gives all of it the ids of a replay that sends it as new, if it is of one.
+    pub(super) fn under(mut self, as_new: Option<&str>) -> Self {
+        let Some(name) = as_new else { return self };
+        let deliveries = self.deliveries.into_iter().map(|delivery| {
+            let id = DeliveryId::anew(delivery.id.as_str(), name);
+            Delivery {
+                event: delivery.event.delivered_as(&id).replayed_as(name),
+                as_new: Some(name.to_owned()),
+                id,
+                ..delivery
+            }
+        });
+        self.deliveries = deliveries.collect();
+        for letter in &mut self.dead_letters {
+            letter.delivery = DeliveryId::anew(&letter.delivery, name).to_string();
+            letter.as_new = Some(name.to_owned());
+        }
+        self
+    }
+
     /// Says in the log what is sent although the plugin failed on it.
     pub(super) fn tell_passed(&self, route: &str) {
         for (position, code) in &self.passed {
@@ -194,6 +216,7 @@ impl Plan<'_> {
                 body_key: self.change.body_key,
                 sink: sink.clone(),
                 replay: None,
+                as_new: None,
                 event: event.expect("it is taken for the last sink only").delivered_as(&id),
                 id,
             });
@@ -260,6 +283,7 @@ impl Plan<'_> {
             payload: None,
             created_at: None,
             is_redriven: false,
+            as_new: None,
         }
     }
 

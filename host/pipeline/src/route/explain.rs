@@ -105,12 +105,18 @@ pub struct ExplainedMiss {
 pub struct ExplainedDelivery {
     /// Its id.
     pub delivery: String,
-    /// Type of the event; absent where none could be made.
+    /// Type of the event; absent where none could be made, and of a replay's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail_type: Option<String>,
     /// Its sink; absent where no event could be made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sink: Option<String>,
+    /// The version of the route that made it, where that is another one: a replay's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// Name of the replay that sends it as new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replayed_as: Option<String>,
     /// What became of it.
     #[serde(flatten)]
     pub state: DeliveryState,
@@ -310,10 +316,7 @@ impl Explained {
         let told = told.map(|(delivery, detail_type, sink)| {
             let state = match (letters.remove(&delivery), parked.remove(&delivery)) {
                 (Some(letter), _) => dead(letter),
-                (None, Some(parked)) => DeliveryState::Parked {
-                    attempts: parked.tried.map_or(0, |tried| tried.attempts),
-                    due_at: parked.tried.map(|tried| tried.due_at),
-                },
+                (None, Some(parked)) => waiting(&parked),
                 (None, None) if self.is_passed => DeliveryState::Settled,
                 (None, None) => DeliveryState::Waiting,
             };
@@ -321,10 +324,42 @@ impl Explained {
                 delivery,
                 detail_type,
                 sink,
+                version: None,
+                replayed_as: None,
                 state,
             }
         });
-        Ok(told.collect())
+        let mut told: Vec<ExplainedDelivery> = told.collect();
+        told.extend(self.of_replays(letters, parked));
+        Ok(told)
+    }
+
+    /// What waits or was given up and was not made by the version that routes the position, in order of id: replays made it.
+    fn of_replays(
+        &self,
+        letters: HashMap<String, DeadLetter>,
+        parked: HashMap<String, Parked>,
+    ) -> Vec<ExplainedDelivery> {
+        let other = |version: u32| Some(version).filter(|version| *version != self.version);
+        let waiting = parked.into_values().map(|parked| ExplainedDelivery {
+            state: waiting(&parked),
+            delivery: parked.delivery,
+            detail_type: None,
+            sink: Some(parked.sink),
+            version: other(parked.version),
+            replayed_as: parked.as_new,
+        });
+        let dead = letters.into_values().map(|letter| ExplainedDelivery {
+            delivery: letter.delivery.clone(),
+            detail_type: None,
+            sink: letter.sink.clone(),
+            version: other(letter.version),
+            replayed_as: letter.as_new.clone(),
+            state: dead(letter),
+        });
+        let mut all: Vec<ExplainedDelivery> = waiting.chain(dead).collect();
+        all.sort_by(|one, other| one.delivery.cmp(&other.delivery));
+        all
     }
 }
 
@@ -376,6 +411,13 @@ fn not_taken(change: &RecordedChange, version: &LoadedVersion) -> Option<Explain
                 misses: misses.collect(),
             })
         }
+    }
+}
+
+fn waiting(parked: &Parked) -> DeliveryState {
+    DeliveryState::Parked {
+        attempts: parked.tried.map_or(0, |tried| tried.attempts),
+        due_at: parked.tried.map(|tried| tried.due_at),
     }
 }
 

@@ -205,19 +205,20 @@ impl Reader {
             let parked = self.ledger.parked_of(&self.route, sink, items, PARKED_OF_ITEM_MAX);
             parked.await?
         };
-        let mut by_version: BTreeMap<u32, Vec<i64>> = BTreeMap::new();
+        let mut by_version: BTreeMap<(u32, Option<&str>), Vec<i64>> = BTreeMap::new();
         for delivery in &parked {
-            let positions = by_version.entry(delivery.version).or_default();
-            positions.push(delivery.position.0.cast_signed());
+            let of_version = by_version.entry((delivery.version, delivery.as_new.as_deref()));
+            of_version.or_default().push(delivery.position.0.cast_signed());
         }
         let mut made = HashMap::new();
-        for (number, mut positions) in by_version {
+        for ((number, as_new), mut positions) in by_version {
             let Some(version) = self.versions.numbered(number).await? else {
                 continue;
             };
             positions.sort_unstable();
             positions.dedup();
-            for deliveries in self.decide_again(&version, positions).await? {
+            for decided in self.decide_again(&version, positions).await? {
+                let deliveries = decided.under(as_new).deliveries;
                 made.extend(deliveries.into_iter().map(|made| (made.id.to_string(), made)));
             }
         }
@@ -241,14 +242,14 @@ impl Reader {
         &mut self,
         version: &Arc<LoadedVersion>,
         positions: Vec<i64>,
-    ) -> Result<Vec<Vec<Delivery>>, Hindrance> {
+    ) -> Result<Vec<Decided>, Hindrance> {
         let mut parts: Vec<Vec<i64>> = positions.chunks(AGAIN_AT_ONCE).map(<[i64]>::to_vec).collect();
         let mut made = Vec::new();
         while let Some(mut part) = parts.pop() {
             let changes = self.feed.changes_at(&part).await?;
             // Whoever watches was told when it was decided first.
             match self.decide(version, &changes, &Activities::new()).await {
-                Ok(decided) => made.push(decided.deliveries),
+                Ok(decided) => made.push(decided),
                 Err(HostError::TooMuchPoison) if part.len() > 1 => {
                     let half = part.split_off(part.len() / 2);
                     parts.extend([part, half]);

@@ -14,6 +14,7 @@ pub(crate) fn parked(position: Position) -> Parked {
         sink: "postbox".to_owned(),
         token: [7; 16],
         tried: None,
+        as_new: None,
     }
 }
 
@@ -33,5 +34,6 @@ pub(crate) fn dead_letter(position: Position) -> DeadLetter {
         payload: Some("{}".to_owned()),
         created_at: None,
         is_redriven: false,
+        as_new: None,
     }
 }

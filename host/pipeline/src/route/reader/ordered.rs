@@ -73,21 +73,21 @@ impl Reader {
         }
         let decided = decide::decide(&self.route, &version, taken, &self.activities).await?;
         decided.tell_passed(&self.route);
-        let next = match decided.halt {
+        let next = match &decided.halt {
             Some((position, code)) => {
                 tracing::warn!(route = %self.route, %position, code, "the plugin fails on a change; the replay leaves it out");
                 Position(position.0 + 1)
             }
             None => stretch.until(),
         };
-        let mut deliveries = decided.deliveries;
-        for delivery in &mut deliveries {
+        let mut decided = decided.under(replay.as_new.as_deref());
+        for delivery in &mut decided.deliveries {
             delivery.replay = Some(replay.ordered_at);
         }
         Ok(Window {
             next,
             read_at: stretch.read_at(),
-            deliveries,
+            deliveries: decided.deliveries,
             dead_letters: decided.dead_letters,
             halt: None,
         })
@@ -161,8 +161,10 @@ impl Reader {
             }
             _ => {}
         }
+        let as_new = resent.letter.as_new.clone();
         if let Some(version) = self.versions.numbered(resent.letter.version).await? {
             let decided = self.decide(&version, &changes, &Activities::new()).await?;
+            let decided = decided.under(as_new.as_deref());
             let is_it = |made: &Delivery| made.id.to_string() == resent.letter.delivery;
             resent.deliveries.extend(decided.deliveries.into_iter().find(is_it));
         }
@@ -170,6 +172,7 @@ impl Reader {
             let number = output_of(&resent.letter, &changes);
             let version = self.versions.newest().await?.ok_or(Hindrance::NoVersion(position))?;
             let decided = self.decide(&version, &changes, &self.activities).await?;
+            let decided = decided.under(as_new.as_deref());
             resent.deliveries = decided.deliveries;
             if let Some(sink) = &resent.letter.sink {
                 resent.deliveries.retain(|delivery| delivery.sink == *sink);
@@ -202,6 +205,12 @@ fn output_of(letter: &DeadLetter, changes: &[Arc<RecordedChange>]) -> Option<u32
         sequence,
         ..
     } = &**changes.first()?;
-    let id = |output| DeliveryId::derive(stream, shard, sequence, &letter.route, letter.version, output, "");
-    (1..=OUTPUTS_MAX).find(|output| id(*output).to_string() == letter.delivery)
+    let id = |output| {
+        let id = DeliveryId::derive(stream, shard, sequence, &letter.route, letter.version, output, "");
+        match &letter.as_new {
+            Some(name) => DeliveryId::anew(id.as_str(), name),
+            None => id,
+        }
+    };
+    (1..=OUTPUTS_MAX).find(|output| id(*output).as_str() == letter.delivery)
 }
