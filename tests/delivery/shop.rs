@@ -94,9 +94,17 @@ impl Shop {
             _ => None,
         });
         let told = told.filter(|(what, _)| {
-            ["paused", "resumed", "redriven", "dropped", "ordered", "cancelled"]
-                .iter()
-                .any(|end| what.ends_with(end))
+            [
+                "paused",
+                "resumed",
+                "redriven",
+                "dropped",
+                "ordered",
+                "cancelled",
+                "applied",
+            ]
+            .iter()
+            .any(|end| what.ends_with(end))
         });
         told.collect()
     }

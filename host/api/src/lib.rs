@@ -25,6 +25,7 @@
 //! | `POST /v1/tap` ([`TapRequest`]) | [`Tapped`] |
 //! | `GET /v1/withheld`, `.../{position}`, `POST /v1/withheld/annotate` | [`WithheldChanges`], [`WithheldChange`], [`AnnotatedAgain`] |
 //! | `GET /v1/shards` | [`Shards`] |
+//! | `POST /v1/configuration`, `GET /v1/configuration` | [`Applied`], [`Configuration`] |
 //! | `GET /v1/workers`, `POST /v1/workers/{worker}/drain`, `.../resume` | [`Workers`] |
 //! | `GET /metrics` | figures of this process, as Prometheus reads them; without a token |
 //! | `GET /livez`, `GET /readyz` | 200 or 503, without a token; 503 names what does not move |
@@ -38,6 +39,7 @@
 //! - Nothing is shown that was not checked against the stored entry.
 //! - No answer has more than a page; who wants more asks for the next.
 
+mod configuration;
 mod dead_letter;
 mod delivery;
 mod erasure;
@@ -60,6 +62,7 @@ mod tap;
 mod token;
 mod withheld;
 
+pub use configuration::{Applied, ApplyRequest, Configuration, Configure, PlanChange, PlanStep};
 pub use dead_letter::{DeadLetterOrder, DeadLetters, DeadLettersOrdered};
 pub use delivery::{
     ParkedDeliveries, ParkedDelivery, PauseState, Paused, ReasonRequest, RoutePartition, RouteState, Routes, SinkState,
@@ -84,5 +87,5 @@ pub use weir_pipeline::{
 pub use withheld::{AnnotateAgain, AnnotatedAgain, StillWithheldChange, WithheldChange, WithheldChanges};
 
 pub use server::{Api, ServeError, Tokens};
-pub use shard::{ShardState, Shards, WorkerState, Workers};
+pub use shard::{RefusedConfiguration, ShardState, Shards, WorkerState, Workers};
 pub use token::{Token, TokenError, write_new};

@@ -18,8 +18,8 @@ use weir_runtime::COMPONENT_BYTES_MAX;
 
 use crate::error::ApiError;
 use crate::{
-    PluginGate, Token, dead_letter, delivery, erasure, explain, history, ledger, lookup, metrics, plugin, proof,
-    publication, replay, route, shard, tap, withheld,
+    Configure, PluginGate, Token, configuration, dead_letter, delivery, erasure, explain, history, ledger, lookup,
+    metrics, plugin, proof, publication, replay, route, shard, tap, withheld,
 };
 
 /// Longest request. The largest answer is a page of a few megabytes.
@@ -44,6 +44,7 @@ pub(crate) struct Answers {
     pub(crate) eraser: Arc<Notify>,
     pub(crate) intake: IntakeStatus,
     pub(crate) gate: PluginGate,
+    pub(crate) configure: Option<Arc<dyn Configure>>,
 }
 
 /// Who may ask for what.
@@ -66,7 +67,8 @@ pub struct Api {
 pub struct ServeError(#[from] std::io::Error);
 
 impl Api {
-    /// For the ledger of this publication; who has a token may ask. `eraser` is notified of orders to erase.
+    /// For the ledger of this publication; who has a token may ask. `eraser` is notified of orders to erase; without `configure`
+    /// nothing can be applied.
     #[must_use]
     pub fn new(
         database: Database,
@@ -75,6 +77,7 @@ impl Api {
         eraser: Arc<Notify>,
         intake: IntakeStatus,
         gate: PluginGate,
+        configure: Option<Arc<dyn Configure>>,
         tokens: Tokens,
     ) -> Self {
         Self {
@@ -86,6 +89,7 @@ impl Api {
                 eraser,
                 intake,
                 gate,
+                configure,
             },
             tokens: Arc::new(tokens),
         }
@@ -157,6 +161,7 @@ impl Api {
             .route("/v1/routes/{route}/explain/{position}", get(explain::explain))
             .route("/v1/withheld/annotate", post(withheld::annotate))
             .route("/v1/tap", post(tap::tap))
+            .route("/v1/configuration", post(configuration::apply).get(configuration::show))
             .layer(middleware::from_fn_with_state(
                 Arc::clone(&self.tokens),
                 require_operator,

@@ -73,6 +73,21 @@ pub struct WorkerState {
     /// Partitions of routes that it has.
     #[serde(default)]
     pub partitions: usize,
+    /// Number of the configuration that it does (`weir apply`); absent for its own file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<u32>,
+    /// The newest configuration that it cannot do, in whose place it goes on with what it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<RefusedConfiguration>,
+}
+
+/// A configuration that a process cannot do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedConfiguration {
+    /// Its number.
+    pub number: u32,
+    /// Why.
+    pub reason: String,
 }
 
 /// `GET /v1/shards`
@@ -123,6 +138,10 @@ pub(crate) async fn workers(State(answers): State<Answers>) -> Result<Json<Worke
             .count(),
         name: worker.name,
         draining: worker.is_draining,
+        configuration: worker.configuration,
+        refused: worker
+            .refused
+            .map(|(number, reason)| RefusedConfiguration { number, reason }),
     });
     Ok(Json(Workers {
         workers: workers.collect(),

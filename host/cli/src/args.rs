@@ -66,6 +66,9 @@ pub(crate) enum Command {
     /// Say what routes make of a recorded change, and why: whether the event pattern takes it, what the plugin makes of it, and
     /// what became of each delivery.
     Explain(ExplainArgs),
+    /// Have all processes of the ledger do what this file says of sources, sinks and routes, without a restart: each checks it, hands
+    /// over what it does and begins anew. From then on what is applied counts, not their own files.
+    Apply(ApplyArgs),
     /// Look on while changes are recorded: their events, or what a route makes of them. Values are covered.
     Tap(TapArgs),
     /// Have a route send a range of the ledger once more, beside what is new. Receivers know what they had by its id.
@@ -171,6 +174,30 @@ pub(crate) struct ExplainArgs {
     /// The route. Without it all of them.
     #[arg(long)]
     pub(crate) route: Option<String>,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct ApplyArgs {
+    /// Apply nothing: show what differs from what the processes do, and the name of that plan. Plugins that the Weir does not have are
+    /// uploaded, for it has to check them.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Apply this plan, as --dry-run named it, and nothing if it is another one by now.
+    #[arg(long, value_name = "PLAN")]
+    pub(crate) expect: Option<String>,
+
+    /// Have each process do what its own file says again.
+    #[arg(long)]
+    pub(crate) clear: bool,
+
+    /// Show what is applied.
+    #[arg(long, conflicts_with_all = ["dry_run", "expect", "clear", "reason"])]
+    pub(crate) show: bool,
+
+    /// Why. Recorded.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
 }
 
 #[derive(ClapArgs)]

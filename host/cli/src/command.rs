@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub(crate) mod apply;
 pub(crate) mod delivery;
 #[cfg(feature = "dev")]
 pub(crate) mod dev;

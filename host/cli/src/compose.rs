@@ -8,6 +8,7 @@
 mod configured;
 mod lead;
 mod sinks;
+mod standing;
 mod team;
 
 use std::io;
@@ -18,7 +19,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use weir_api::{Api, PluginGate, Token, Tokens};
+use weir_api::{Api, Configure, PluginGate, Token, Tokens};
 use weir_ledger::{Database, Ledger, Role, Work};
 use weir_pipeline::{
     Activities, AtGap, Clock, EraserTask, Feed, Gates, Heart, Images, Intake, PrecompileTask, Publisher, RouteSettings,
@@ -29,6 +30,8 @@ use weir_sinks::AwsAccess;
 
 pub(crate) use self::configured::RouteHandle;
 use self::lead::Lead;
+use self::standing::Applies;
+pub(crate) use self::standing::Standing;
 use self::team::Team;
 use crate::args::COMPILE_COMMAND;
 use crate::config::{AtGapConfig, AwsConfig, ImagesConfig, Loaded, RouteConfig, SourceConfig, StartConfig};
@@ -46,12 +49,9 @@ pub(crate) struct Service {
         expect(dead_code, reason = "only `weir dev` looks into it while it runs")
     )]
     pub(crate) ledger: Ledger,
-    #[cfg_attr(
-        not(feature = "dev"),
-        expect(dead_code, reason = "only `weir dev` enters versions while it runs")
-    )]
     routes: RouteHandle,
     team: Team,
+    stop: CancellationToken,
 }
 
 /// Connects to Postgres and opens the configured ledger.
@@ -76,9 +76,26 @@ pub(crate) async fn connect(loaded: &Loaded, role: Role) -> Result<Database> {
 }
 
 impl Service {
-    /// Starts everything that the configuration names. What is wrong with it is said here, before anything is recorded.
+    /// Starts what stands, as one of all processes of the ledger.
+    pub(crate) async fn begin(standing: &Standing, stop: CancellationToken) -> Result<Self> {
+        Self::compose(&standing.loaded, Some(standing), false, Activities::new(), stop).await
+    }
+
+    /// Starts everything that the configuration names, and does that whatever is applied.
+    #[cfg(feature = "dev")]
     pub(crate) async fn start(
         loaded: &Loaded,
+        migrate: bool,
+        activities: Activities,
+        stop: CancellationToken,
+    ) -> Result<Self> {
+        Self::compose(loaded, None, migrate, activities, stop).await
+    }
+
+    /// What is wrong with the configuration is said here, before anything is recorded.
+    async fn compose(
+        loaded: &Loaded,
+        standing: Option<&Standing>,
         migrate: bool,
         activities: Activities,
         stop: CancellationToken,
@@ -124,7 +141,15 @@ impl Service {
         let mut team = Team::new(stop.clone());
         let works_at = config.source.keys().cloned().map(Work::Source);
         let works_at = works_at.chain(config.route.keys().cloned().map(Work::Route));
-        let heart = Heart::new(ledger.clone(), worker_name(), works_at.collect());
+        let number = standing.and_then(|standing| standing.number);
+        let heart = Heart::new(ledger.clone(), worker_name(), works_at.collect()).doing(number);
+        let applies = standing.map(|standing| {
+            let applies = Applies {
+                standing: standing.clone(),
+                routes: routes.clone(),
+            };
+            Arc::new(applies) as Arc<dyn Configure>
+        });
         let intake = Intake::new(ledger.clone(), heart.member(), sources);
         let answers = Api::new(
             database,
@@ -133,6 +158,7 @@ impl Service {
             eraser.nudge(),
             intake.status(),
             PluginGate::new(routes.runtime.clone(), loaded.trusted_keys()?),
+            applies,
             tokens,
         );
         team.spawn("intake", intake.run(stop.clone()));
@@ -169,7 +195,9 @@ impl Service {
         };
         team.spawn("leader", lead.run(stop.clone()));
         let listen = config.api.listen;
+        let stop_answering = stop.clone();
         team.spawn("api", async move {
+            let stop = stop_answering;
             let listener = match listener {
                 Some(listener) => listener,
                 None => match stop.run_until_cancelled(bind_later(listen)).await {
@@ -186,7 +214,12 @@ impl Service {
             routes = config.route.len(),
             "weir runs"
         );
-        Ok(Self { ledger, routes, team })
+        Ok(Self {
+            ledger,
+            routes,
+            team,
+            stop,
+        })
     }
 
     /// What enters versions of routes while they run.
@@ -196,10 +229,32 @@ impl Service {
     }
 
     /// Waits until it is told to stop, or a task ends by itself; then lets the others finish what they have in hand.
+    #[cfg(feature = "dev")]
     pub(crate) async fn supervise(self) -> Result<()> {
         let outcome = self.team.run(SHUTDOWN_GRACE).await;
         tracing::info!("weir stopped");
         outcome
+    }
+
+    /// Waits, as `supervise` does, or until something is applied that this process can do: then it lets go of all that it does, and
+    /// tells what to do instead.
+    pub(crate) async fn until_superseded(self, standing: &Standing) -> Result<Option<Standing>> {
+        let work = self.team.run(SHUTDOWN_GRACE);
+        let mut work = std::pin::pin!(work);
+        let next = tokio::select! {
+            outcome = &mut work => {
+                tracing::info!("weir stopped");
+                return outcome.map(|()| None);
+            }
+            next = standing.next(&self.routes) => next,
+        };
+        tracing::info!(
+            configuration = next.number,
+            "a configuration was applied; this process begins anew with it"
+        );
+        self.stop.cancel();
+        work.await?;
+        Ok(Some(next))
     }
 }
 

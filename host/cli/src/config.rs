@@ -5,10 +5,12 @@
 
 mod case;
 mod load;
+mod shared;
 mod sink;
 
 pub(crate) use case::{ExpectedDelivery, RouteCase};
 pub(crate) use load::{ConfigPath, Loaded};
+pub(crate) use shared::{SharedConfig, named_by_digest, plugin_digest};
 pub(crate) use sink::{EmailConfig, SinkConfig, SinkKind, TlsConfig, WebhookConfig};
 
 use std::collections::BTreeMap;
@@ -298,7 +300,7 @@ pub(crate) struct RouteConfig {
     /// Event pattern as JSON text, with `EventBridge`'s syntax. Without it every change is taken.
     pub(crate) pattern: Option<String>,
 
-    /// File of a plugin: a Wasm component that filters, enriches and emits. Without it changes are sent as they are, until
+    /// File of a plugin: a Wasm component that filters, enriches and emits; or `"sha256:..."`, one that was uploaded. Without it changes are sent as they are, until
     /// `weir plugin promote` puts an uploaded plugin on the route. What was promoted stays when the file is read again; what
     /// changes in this section holds from then on.
     pub(crate) plugin: Option<PathBuf>,

@@ -55,6 +55,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Command::Route(route) => command::delivery::route(&args.config, route, json).await,
         Command::Sink(sink) => command::delivery::sink(&args.config, sink, json).await,
         Command::Explain(explain) => command::explain::explain(&args.config, explain, json).await,
+        Command::Apply(apply) => command::apply::apply(&args.config, apply, json).await,
         Command::Tap(tap) => command::tap::tap(&args.config, tap, json).await,
         Command::Replay(replay) => command::replay::replay(&args.config, replay, json).await,
         Command::Dlq(dlq) => command::dlq::dlq(&args.config, dlq, json).await,

@@ -68,16 +68,26 @@ pub struct LiveWorker {
     pub process: Option<String>,
     /// What it is configured for.
     pub works_at: Vec<Work>,
+    /// Number of the configuration that it does; `None` for its own file.
+    pub configuration: Option<u32>,
+    /// Number of the newest configuration that it cannot do, and why.
+    pub refused: Option<(u32, String)>,
 }
 
 impl Ledger {
-    /// Enters a worker that is this process, as it says, and configured for these: from here on it is alive for as long as it
-    /// beats. Forgets workers that have been gone for a day.
+    /// Enters a worker that is this process, as it says, and configured for these by this configuration: from here on it is alive for
+    /// as long as it beats. Forgets workers that have been gone for a day.
     ///
     /// # Errors
     ///
     /// Postgres failed. A worker that was entered all the same is gone when its time is over.
-    pub async fn enter_worker(&self, name: &str, process: Option<&str>, works_at: &[Work]) -> sqlx::Result<WorkerId> {
+    pub async fn enter_worker(
+        &self,
+        name: &str,
+        process: Option<&str>,
+        works_at: &[Work],
+        configuration: Option<u32>,
+    ) -> sqlx::Result<WorkerId> {
         let works_at: Vec<String> = works_at.iter().map(Work::to_string).collect();
         self.over_heart_line(async |line| {
             sqlx::query!(
@@ -88,11 +98,16 @@ impl Ledger {
             .execute(&mut *line)
             .await?;
             let id = sqlx::query_scalar!(
-                "insert into worker (ledger_id, name, works_at, process) values ($1, $2, $3, $4) returning worker_id",
+                "
+                insert into worker (ledger_id, name, works_at, process, configuration)
+                values ($1, $2, $3, $4, $5)
+                returning worker_id
+                ",
                 self.shared.id,
                 name,
                 &works_at,
                 process,
+                configuration.map(u32::cast_signed),
             )
             .fetch_one(line)
             .await?;
@@ -155,7 +170,7 @@ impl Ledger {
     async fn list_live_workers(&self, conn: &mut PgConnection) -> sqlx::Result<Vec<LiveWorker>> {
         let rows = sqlx::query!(
             "
-            select worker_id, name, is_draining, process, works_at
+            select worker_id, name, is_draining, process, works_at, configuration, refused, refusal
             from worker
             where ledger_id = $1 and heartbeat_at > clock_timestamp() - make_interval(secs => $2)
             order by worker_id
@@ -173,6 +188,8 @@ impl Ledger {
                 is_draining: row.is_draining,
                 process: row.process,
                 works_at: row.works_at.iter().filter_map(|work| Work::parse(work)).collect(),
+                configuration: row.configuration.map(i32::cast_unsigned),
+                refused: row.refused.map(i32::cast_unsigned).zip(row.refusal),
             })
             .collect())
     }

@@ -189,6 +189,8 @@ mod tests {
             is_draining: false,
             process: None,
             works_at: vec![orders()],
+            configuration: None,
+            refused: None,
         }
     }
 

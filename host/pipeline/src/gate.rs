@@ -107,6 +107,17 @@ impl Gates {
         }
     }
 
+    /// Routes of whose newest version this process does not know a sink, and that sink: its configuration is older than they are.
+    pub(crate) async fn unknown_sinks(&self, ledger: &Ledger) -> Result<BTreeMap<String, String>, DatabaseError> {
+        let routes = ledger.routes().await?.into_iter();
+        let unknown = routes.filter_map(|(route, newest)| {
+            let mut sinks = newest.definition.sinks.into_iter();
+            let unknown = sinks.find(|sink| !self.by_name.contains_key(sink))?;
+            Some((route, unknown))
+        });
+        Ok(unknown.collect())
+    }
+
     /// Keeps up with what operators pause, and tells other processes what became of each sink, until `stop` is cancelled.
     pub async fn keep(&self, ledger: &Ledger, mut member: Member, stop: &CancellationToken) {
         let mut noted = BTreeMap::new();

@@ -55,6 +55,7 @@ pub struct Heart {
     name: String,
     process: Option<ProcessId>,
     works_at: Vec<Work>,
+    configuration: Option<u32>,
     pace: HeartPace,
     pulse: watch::Sender<Option<Pulse>>,
     /// Gone once the heart is told to stop: it stops when the members' are, too.
@@ -99,11 +100,18 @@ impl Heart {
             name,
             process: ProcessId::own(),
             works_at,
+            configuration: None,
             pace: HeartPace::default(),
             pulse: watch::Sender::new(None),
             members: Some(members),
             last_member,
         }
+    }
+
+    /// Of a process that does an applied configuration, by its number, and not what its own file says.
+    #[must_use]
+    pub fn doing(self, configuration: Option<u32>) -> Self {
+        Self { configuration, ..self }
     }
 
     /// At another pace: for tests, which have no time.
@@ -158,7 +166,8 @@ impl Heart {
             Some(me) => me,
             None => {
                 let process = self.process.as_ref().map(ToString::to_string);
-                let entered = self.ledger.enter_worker(&self.name, process.as_deref(), &self.works_at);
+                let (ledger, name) = (&self.ledger, &self.name);
+                let entered = ledger.enter_worker(name, process.as_deref(), &self.works_at, self.configuration);
                 let entered = *worker.insert(entered.await?);
                 if self.members.is_none() {
                     self.drain(*worker).await;

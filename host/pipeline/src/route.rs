@@ -19,6 +19,8 @@
 //! - The cursor passes a position only when each of its deliveries was accepted, is parked, is a dead letter, or was erased.
 //! - A sink that takes nothing makes the route wait where it is. An item that fails makes nothing wait but itself.
 //! - A route that halts stands before the change that its plugin fails on, and goes on there with its next version.
+//! - A process that does not know a sink of a route's newest version leaves the route to others: its configuration is old. A sink that
+//!   the newest version does not name is gone, and what waits for it becomes dead letters.
 
 mod books;
 mod decide;
@@ -117,6 +119,7 @@ impl PartitionTask {
             feed,
             versions.clone(),
             routes.turns.clone(),
+            Arc::clone(&routes.gates),
             activities.clone(),
         );
         Self {
@@ -141,10 +144,15 @@ impl PartitionTask {
         // Nothing is sent before this is known, or what waits behind its item would be overtaken.
         let turn = self.turns.to_read.acquire().await;
         let parked = self.ledger.parked_items(&self.partition).await;
+        // After it was taken: what others parked until then is known to be for sinks that this process has.
+        let unknown = self.rules.gates.unknown_sinks(&self.ledger).await;
         drop(turn);
-        let parked = match parked {
-            Ok(parked) => parked,
-            Err(error) => return PartitionEnd::Failed(consumer, error),
+        let parked = match (parked, unknown) {
+            (Ok(_), Ok(unknown)) if unknown.contains_key(&self.partition.route) => {
+                return PartitionEnd::Stopped(consumer);
+            }
+            (Ok(parked), Ok(_)) => parked,
+            (Err(error), _) | (_, Err(error)) => return PartitionEnd::Failed(consumer, error),
         };
         Router::new(self, consumer, &parked).run(&stop).await
     }

@@ -124,13 +124,23 @@ pub(crate) async fn leases(config: &ConfigPath, args: LeasesArgs, json: bool) ->
         draining,
         shards,
         partitions,
+        configuration,
+        refused,
     } in &workers.workers
     {
         let draining = if *draining { "  draining" } else { "" };
+        let configuration = configuration.map_or_else(String::new, |number| format!("  configuration {number}"));
         say!(
-            "{worker}  {}  {shards} shards, {partitions} partitions of routes{draining}",
+            "{worker}  {}  {shards} shards, {partitions} partitions of routes{configuration}{draining}",
             printable(name)
         );
+        if let Some(refused) = refused {
+            say!(
+                "    CANNOT DO configuration {}: {}",
+                refused.number,
+                printable(&refused.reason)
+            );
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -5,6 +5,8 @@
 //! [source.x] ──▶ annotator: the same for the plugin at intake
 //! ```
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -12,7 +14,7 @@ use weir_ledger::{ConfiguredRoute, Ledger, RouteDefinition, RouteVersion, Stored
 use weir_pipeline::{Activities, Activity, IntakePlugin, TableDigests, give_tables, newest_tables};
 use weir_runtime::{Hook, Runtime};
 
-use crate::config::{Loaded, RouteConfig, SourceConfig};
+use crate::config::{Loaded, RouteConfig, SourceConfig, plugin_digest};
 
 /// Enters versions of routes, also while they run.
 #[derive(Clone)]
@@ -42,8 +44,7 @@ impl RouteHandle {
         let plugin_config = serde_json::to_string(&route.plugin_config)?;
         let checked = match &route.plugin {
             Some(path) => {
-                let path = loaded.path(path);
-                let checked = self.check_plugin(&path, &plugin_config).await;
+                let checked = self.check_plugin(loaded, path, &plugin_config).await;
                 Some(checked.with_context(|| format!("the plugin {} of [route.{name}] cannot run", path.display()))?)
             }
             None => None,
@@ -104,16 +105,44 @@ impl RouteHandle {
             );
             return Ok(None);
         };
-        let path = loaded.path(path);
         let refused = || format!("the plugin {} of [source.{name}] cannot annotate", path.display());
-        let component = tokio::fs::read(&path)
-            .await
-            .context("the file cannot be read")
-            .with_context(refused)?;
+        let component = self.component(loaded, path).await.with_context(refused)?;
         let config = serde_json::to_string(&source.annotator_config)?;
         let actor = source.actor.as_ref();
         let plugin = IntakePlugin::enter(&self.ledger, &self.runtime, name, actor, component, config, withhold_to);
         Ok(Some(plugin.await.with_context(refused)?))
+    }
+
+    /// Whether the plugin at a source's intake can run, if one is configured. Nothing is entered.
+    pub(super) async fn check_annotator(&self, loaded: &Loaded, name: &str, source: &SourceConfig) -> Result<()> {
+        let Some(path) = &source.annotator else {
+            return Ok(());
+        };
+        let checked = async {
+            let plugin = self.runtime.load(self.component(loaded, path).await?).await?;
+            ensure!(plugin.hook() == Hook::Intake, Hook::Route.instead());
+            plugin
+                .describe(&serde_json::to_string(&source.annotator_config)?)
+                .await?;
+            Ok(())
+        };
+        let checked: Result<()> = checked.await;
+        checked.with_context(|| format!("the plugin {} of [source.{name}] cannot annotate", path.display()))
+    }
+
+    /// A plugin: that of a file, or one that was uploaded, by its digest.
+    async fn component(&self, loaded: &Loaded, plugin: &Path) -> Result<Vec<u8>> {
+        match plugin_digest(plugin) {
+            None => tokio::fs::read(loaded.path(plugin))
+                .await
+                .context("the file cannot be read"),
+            Some(digest) => {
+                let stored = self.ledger.plugin(&digest?).await;
+                Ok(stored
+                    .context("it was not uploaded: `weir plugin push` does that")?
+                    .component)
+            }
+        }
     }
 
     /// What was promoted meanwhile stays, and has to get along with what changed in the configuration. Tells what the
@@ -154,9 +183,9 @@ impl RouteHandle {
         Ok((planned, granted))
     }
 
-    /// The plugin of a file, and the newest of the tables that it reads.
-    async fn check_plugin(&self, path: &std::path::Path, plugin_config: &str) -> Result<CheckedPlugin> {
-        let component = tokio::fs::read(path).await.context("the file cannot be read")?;
+    /// A plugin, and the newest of the tables that it reads.
+    async fn check_plugin(&self, loaded: &Loaded, plugin: &Path, plugin_config: &str) -> Result<CheckedPlugin> {
+        let component = self.component(loaded, plugin).await?;
         let plugin = self.runtime.load(component.clone()).await?;
         ensure!(plugin.hook() == Hook::Route, Hook::Intake.instead());
         let manifest = plugin.describe(plugin_config).await?;

@@ -38,7 +38,7 @@ pub(crate) struct ConfigPath {
 #[derive(Clone, Debug)]
 pub(crate) struct Loaded {
     pub(crate) config: Config,
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
 }
 
 impl ConfigPath {
@@ -197,7 +197,7 @@ impl Loaded {
         Ok(Token::read(&self.path(&self.config.api.token_file))?)
     }
 
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         let config = &self.config;
         let names = config
             .source

@@ -68,7 +68,10 @@ impl Appends {
             .enter_shards(stream_id, &[new_shard], jiff::Timestamp::UNIX_EPOCH)
             .await
             .expect("the shard is entered");
-        let worker = ledger.enter_worker("bench", None, &[]).await.expect("Postgres answers");
+        let worker = ledger
+            .enter_worker("bench", None, &[], None)
+            .await
+            .expect("Postgres answers");
         let lease = ledger
             .claim_shard(worker, stream_id, &shard)
             .await

@@ -408,7 +408,7 @@ async fn ledgers_of_one_database_do_not_see_each_other() {
     for ledger in ["east", "west"] {
         let ledger = database.open_or_create(&name(ledger), secret()).await.unwrap();
         let stream_id = enter_stream(&ledger, &format!("arn:{}", ledger.name())).await;
-        let worker = ledger.enter_worker("test", None, &[]).await.unwrap();
+        let worker = ledger.enter_worker("test", None, &[], None).await.unwrap();
         let mut leases = Vec::new();
         for shard in ["a", "b", "c"] {
             let shard = weir_model::ShardId::parse(shard).unwrap();

@@ -44,8 +44,8 @@ async fn open(ledger: &Ledger, names: &[WorkerId]) -> String {
 async fn two() -> (World, [WorkerId; 2]) {
     let world = World::new().await;
     let workers = [
-        world.ledger.enter_worker("a", None, &[]).await.unwrap(),
-        world.ledger.enter_worker("b", None, &[]).await.unwrap(),
+        world.ledger.enter_worker("a", None, &[], None).await.unwrap(),
+        world.ledger.enter_worker("b", None, &[], None).await.unwrap(),
     ];
     (world, workers)
 }
@@ -134,7 +134,7 @@ async fn of_many_workers_that_want_a_shard_at_once_one_gets_it() {
     for index in 0..8 {
         let (process, stream_id) = (world.process().await, world.stream_id);
         tasks.spawn(async move {
-            let worker = process.enter_worker(&index.to_string(), None, &[]).await.unwrap();
+            let worker = process.enter_worker(&index.to_string(), None, &[], None).await.unwrap();
             process.claim_shard(worker, stream_id, &id("s")).await.is_ok()
         });
     }

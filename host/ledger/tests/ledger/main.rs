@@ -40,6 +40,7 @@ mod promotions;
 mod reading;
 mod same_bytes;
 
+mod configurations;
 mod consumers;
 mod item_index;
 mod leases;

@@ -35,7 +35,7 @@ async fn told(ledger: &Ledger) -> String {
 }
 
 async fn worker(ledger: &Ledger) -> WorkerId {
-    let worker = ledger.enter_worker("test", None, &[]).await.unwrap();
+    let worker = ledger.enter_worker("test", None, &[], None).await.unwrap();
     ledger.beat(worker).await.unwrap();
     worker
 }

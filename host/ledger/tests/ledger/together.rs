@@ -143,7 +143,7 @@ async fn ledgers_of_one_database_begin_and_grow_beside_each_other() {
         let ledger = database.open_or_create(&name(ledger), secret()).await.unwrap();
         let stream_id = enter_stream(&ledger, &format!("arn:{}", ledger.name())).await;
         tasks.spawn(async move {
-            let worker = ledger.enter_worker("test", None, &[]).await.unwrap();
+            let worker = ledger.enter_worker("test", None, &[], None).await.unwrap();
             let shard = weir_model::ShardId::parse("a").unwrap();
             let new = new_shard(shard.as_str(), None);
             ledger

@@ -15,6 +15,7 @@ use super::decide::{self, Decided, Delivery};
 use super::share::Turns;
 use super::version::{LoadedVersion, VersionError, Versions};
 use crate::feed::{Feed, PAGE_ENTRIES_MAX, RecordedChange, Subscription};
+use crate::gate::Gates;
 use crate::{Activities, fault};
 
 /// Parked deliveries of one item that are made again at a time, at most.
@@ -44,6 +45,7 @@ pub(super) struct Reader {
     feed: Arc<Feed>,
     versions: Versions,
     turns: Turns,
+    gates: Arc<Gates>,
     activities: Activities,
     /// The change before which it stands still, and the version whose plugin failed on it.
     halted: Option<(Position, u32)>,
@@ -106,6 +108,8 @@ pub(super) enum Hindrance {
     NoVersion(Position),
     #[error("the ledger ends before position {0}")]
     NoEntry(Position),
+    #[error("this process has no sink {0:?}: its configuration is older than the route's; others go on")]
+    NoSink(String),
     #[error("its version cannot be loaded")]
     Version(#[from] VersionError),
     #[error("the plugin cannot be run")]
@@ -125,11 +129,13 @@ impl Reader {
         feed: Arc<Feed>,
         versions: Versions,
         turns: Turns,
+        gates: Arc<Gates>,
         activities: Activities,
     ) -> Self {
         Self {
             versions,
             turns,
+            gates,
             route: partition.route.clone(),
             partition,
             parts,
@@ -174,6 +180,12 @@ impl Reader {
         }
         if let Some(until) = until {
             stretch.cut(until);
+        }
+        let mut sinks = version.stored.definition.sinks.iter();
+        if sinks.any(|sink| self.gates.get(sink).is_none())
+            && let Some(sink) = self.gates.unknown_sinks(&self.ledger).await?.remove(&self.route)
+        {
+            return Err(Hindrance::NoSink(sink));
         }
         if self.halted == Some((next, version.stored.version)) {
             // Until there is another version.

@@ -192,7 +192,8 @@ impl Share<'_> {
 
     async fn look(&mut self, pulse: &Pulse) -> Result<(), DatabaseError> {
         let (Routes { ledger, gates, .. }, me) = (self.routes, pulse.term.worker);
-        let states = self.partitions().await?;
+        let mut states = self.partitions().await?;
+        self.leave_what_is_newer(&mut states).await?;
         self.note_free(&states);
         let holders: HashSet<WorkerId> = states.iter().filter_map(|state| state.worker).chain([me]).collect();
         gates.share(holders.len());
@@ -278,6 +279,23 @@ impl Share<'_> {
         }
         states.retain(|state| settings.contains_key(&state.partition.route));
         Ok(states)
+    }
+
+    /// Leaves routes to others that lead to sinks which this process does not know: it is about to be configured anew, or to be
+    /// replaced.
+    async fn leave_what_is_newer(&mut self, states: &mut Vec<PartitionState>) -> Result<(), DatabaseError> {
+        let Routes { ledger, gates, .. } = self.routes;
+        let unknown = gates.unknown_sinks(ledger).await?;
+        for (partition, (_, stop)) in &self.held {
+            if let Some(sink) = unknown.get(&partition.route)
+                && !stop.is_cancelled()
+            {
+                tracing::warn!(%partition, sink, "this process has no such sink: its configuration is older than the route's, which it leaves to others");
+                stop.cancel();
+            }
+        }
+        states.retain(|state| !unknown.contains_key(&state.partition.route));
+        Ok(())
     }
 
     fn note_free(&mut self, states: &[PartitionState]) {

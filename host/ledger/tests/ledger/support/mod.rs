@@ -94,7 +94,7 @@ impl World {
         connected.migrate().await.unwrap();
         let ledger = connected.open_or_create(&name("main"), secret()).await.unwrap();
         let stream_id = enter_stream(&ledger, ARN).await;
-        let worker = ledger.enter_worker("test", None, &[]).await.unwrap();
+        let worker = ledger.enter_worker("test", None, &[], None).await.unwrap();
         Self {
             database,
             ledger,

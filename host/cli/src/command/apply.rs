@@ -1,0 +1,166 @@
+//! `weir apply`: what all processes of the ledger do from now on.
+//!
+//! ```text
+//! plugins that are files ──▶ uploaded, and named by their digest
+//! [source] [sink] [route] ──▶ checked by the Weir that answers ──▶ a plan ──▶ applied ──▶ until every process does it
+//! ```
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use reqwest::multipart::{Form, Part};
+use weir_api::{Applied, ApplyRequest, Configuration, PlanChange, PlanStep, PluginState, WorkerState, Workers};
+
+use crate::args::ApplyArgs;
+use crate::client::Client;
+use crate::config::{ConfigPath, Loaded, SharedConfig, named_by_digest};
+use crate::output::{print_json, printable};
+use crate::say;
+
+/// How often it is asked which processes do it.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How long is waited for all of them: each may take a while to hand over what it does.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) async fn apply(config: &ConfigPath, args: ApplyArgs, json: bool) -> Result<ExitCode> {
+    let loaded = config.load()?;
+    let client = Client::new(&loaded)?;
+    if args.show {
+        return show(&client, json).await;
+    }
+    let definition = if args.clear {
+        None
+    } else {
+        let mut shared = loaded.shared();
+        upload_plugins(&client, &loaded, &mut shared).await?;
+        Some(serde_json::to_value(shared)?)
+    };
+    let request = ApplyRequest {
+        definition,
+        dry_run: args.dry_run,
+        expect: args.expect,
+        reason: args.reason.unwrap_or_default(),
+    };
+    let applied: Applied = client.post_patiently(&["v1", "configuration"], &request).await?;
+    if json {
+        print_json(&applied)?;
+    } else {
+        print_plan(&applied, args.clear);
+    }
+    if !applied.applied {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let others = others(&client, &applied, args.clear).await;
+    if !others.is_empty() {
+        let others = others.iter().map(|worker| match &worker.refused {
+            Some(refused) if refused.number == applied.number => {
+                format!(
+                    "{} cannot do it: {}",
+                    printable(&worker.name),
+                    printable(&refused.reason)
+                )
+            }
+            _ => format!("{} does something else still", printable(&worker.name)),
+        });
+        let others: Vec<String> = others.collect();
+        bail!(
+            "it is applied, but not every process does it, and goes on with what it did: {}",
+            others.join("; ")
+        );
+    }
+    if !json {
+        say!("every process does it");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Uploads plugins that the Weir does not have, and names all by their digests.
+async fn upload_plugins(client: &Client, loaded: &Loaded, shared: &mut SharedConfig) -> Result<()> {
+    for (plugin, plugin_config) in shared.plugin_files() {
+        let file = loaded.path(plugin);
+        let component =
+            std::fs::read(&file).with_context(|| format!("the plugin {} cannot be read", file.display()))?;
+        let name = named_by_digest(&component);
+        let known: Result<PluginState> = client.get(&["v1", "plugins", &name.display().to_string()], &[]).await;
+        if known.is_err() {
+            let mut form = Form::new()
+                .part("component", Part::bytes(component))
+                .text("config", serde_json::to_string(plugin_config)?);
+            let signature = file.with_added_extension("minisig");
+            if let Ok(signature) = std::fs::read(&signature) {
+                form = form.part("signature", Part::bytes(signature));
+            }
+            let uploaded: Result<PluginState> = client.upload(&["v1", "plugins"], form).await;
+            uploaded.with_context(|| format!("the plugin {} cannot be applied", file.display()))?;
+        }
+        *plugin = name;
+    }
+    Ok(())
+}
+
+/// The processes that do something else, once nobody does, they said that they cannot, or they had their time.
+async fn others(client: &Client, applied: &Applied, is_cleared: bool) -> Vec<WorkerState> {
+    let wanted = (!is_cleared).then_some(applied.number);
+    let refuses = |worker: &WorkerState| {
+        let refused = worker.refused.as_ref();
+        refused.is_some_and(|refused| refused.number == applied.number)
+    };
+    let begun = Instant::now();
+    let mut others = Vec::new();
+    // Whoever answers begins anew, too: for a moment nobody answers.
+    while begun.elapsed() < PATIENCE {
+        if let Ok(listed) = client.get::<Workers>(&["v1", "workers"], &[]).await {
+            others = listed.workers;
+            let is_one = !others.is_empty();
+            others.retain(|worker| worker.configuration != wanted);
+            if is_one && others.iter().all(refuses) {
+                break;
+            }
+        }
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+    others
+}
+
+async fn show(client: &Client, json: bool) -> Result<ExitCode> {
+    let shown: Configuration = client.get(&["v1", "configuration"], &[]).await?;
+    if json {
+        print_json(&shown)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    match (&shown.definition, shown.applied_at) {
+        (Some(definition), Some(applied_at)) => {
+            say!("# configuration {}, applied at {applied_at}", shown.number);
+            let shared: SharedConfig = serde_json::from_value(definition.clone())
+                .context("what was applied cannot be read: is this another version of weir?")?;
+            say!("{}", toml::to_string_pretty(&shared)?.trim_end());
+        }
+        _ => say!("nothing is applied: each process does what its own file says"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_plan(applied: &Applied, is_cleared: bool) {
+    applied.steps.iter().for_each(print_step);
+    if applied.steps.is_empty() {
+        say!("nothing differs");
+    }
+    match (applied.applied, is_cleared) {
+        (true, false) => say!("configuration {} is that of all processes now", applied.number),
+        (true, true) => say!("each process does what its own file says now"),
+        (false, _) => say!("nothing was applied; apply exactly this: --expect {}", applied.plan),
+    }
+}
+
+fn print_step(step: &PlanStep) {
+    let (kind, name) = (printable(&step.kind), printable(&step.name));
+    match (step.change, step.kind.as_str()) {
+        (PlanChange::Added, _) => say!("+ [{kind}.{name}]"),
+        (PlanChange::Changed, _) => say!("~ [{kind}.{name}]  {}", printable(&step.keys.join(", "))),
+        (PlanChange::Removed, "route") => say!("- [{kind}.{name}]  it stops where it is; what waits for it stays"),
+        (PlanChange::Removed, "source") => say!("- [{kind}.{name}]  it is recorded no more"),
+        (PlanChange::Removed, _) => say!("- [{kind}.{name}]"),
+    }
+}
