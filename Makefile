@@ -43,8 +43,9 @@ bench: plugins
 
 # Tests that need other people's servers or take long.
 test-peers: test
-	@tests/setup tests
-	@WEIR_KILLS=60 tests/with-postgres cargo nextest run --package weir-tests --all-features -E 'binary(kills) + binary(values)'
+	@tests/setup peers
+	@WEIR_TEST_AWS=ministack tests/with-postgres cargo nextest run --workspace --all-features -E 'binary(sinks) + binary(values)'
+	@WEIR_KILLS=60 tests/with-postgres cargo nextest run --workspace --all-features -E 'binary(kills)'
 
 # Storms of a simulated source, so many of each kind (STORMS=1000). A seed that fails prints itself; WEIR_STORM_SEED=... runs
 # it alone.

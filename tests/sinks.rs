@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde_json::{Value, json};
 use weir_simulator::{Setup, Simulator, TableSetup, item};
-use weir_tests::{MailServer, Moto, RETRY_AFTER, Receiver, Weir, eventually, verified};
+use weir_tests::{Aws, MailServer, RETRY_AFTER, Receiver, Weir, eventually, verified};
 
 const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
@@ -71,16 +71,16 @@ fn in_order(rounds: u64) -> BTreeMap<String, Vec<u64>> {
 /// in order; another queue has some twice, under the same id and with the same bytes.
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_kill_a_fifo_queue_has_everything_once_and_in_order_and_another_the_same_again() {
-    let moto = Moto::start().await;
+    let aws = Aws::start().await;
     let (simulator, source) = source().await;
     let queues = ["plain", "direct.fifo", "behind-topic", "behind-topic.fifo"];
     let mut urls = Vec::new();
     for queue in queues {
-        urls.push(moto.queue(queue).await);
+        urls.push(aws.queue(queue).await);
     }
-    let topic = moto.topic_to_queue("orders", &urls[2]).await;
-    let fifo_topic = moto.topic_to_queue("orders.fifo", &urls[3]).await;
-    let access = moto.access();
+    let topic = aws.topic_to_queue("orders", &urls[2]).await;
+    let fifo_topic = aws.topic_to_queue("orders.fifo", &urls[3]).await;
+    let access = aws.access();
     let weir = Weir::configure(&format!(
         "{source}\
          [sink.plain]\ntype = \"sqs\"\nqueue = \"{}\"\n{access}\
@@ -93,7 +93,7 @@ async fn after_a_kill_a_fifo_queue_has_everything_once_and_in_order_and_another_
     change(&simulator, 4);
     // Nothing is sent before everything is recorded, so all of it is in one window.
     let config = std::fs::read_to_string(weir.path("weir.toml")).unwrap();
-    weir.write("weir.toml", &config.replace(&moto.endpoint, NOBODY));
+    weir.write("weir.toml", &config.replace(&aws.endpoint, NOBODY));
     let running = weir.run(None);
     weir.recorded(12).await;
     running.kill().await;
@@ -106,9 +106,9 @@ async fn after_a_kill_a_fifo_queue_has_everything_once_and_in_order_and_another_
         for ((queue, url), events) in queues.iter().zip(&urls).zip(&mut arrived) {
             // What was taken out of a FIFO queue is not known to this one any more.
             if queue.ends_with(".fifo") {
-                are_there &= moto.length(url).await >= 12;
+                are_there &= aws.length(url).await >= 12;
             } else {
-                events.extend(moto.drain(url).await);
+                events.extend(aws.drain(url).await);
                 are_there &= ids(events).len() == 12;
             }
         }
@@ -117,7 +117,7 @@ async fn after_a_kill_a_fifo_queue_has_everything_once_and_in_order_and_another_
     .await;
     running.stop().await;
     for ((queue, url), mut events) in queues.iter().zip(&urls).zip(arrived) {
-        events.extend(moto.drain(url).await);
+        events.extend(aws.drain(url).await);
         if queue.ends_with(".fifo") {
             assert_eq!(rounds(&events), in_order(4), "{queue}");
             continue;

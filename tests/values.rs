@@ -1,5 +1,5 @@
 //! Exact values, all the way: written with the AWS SDK, recorded in the ledger, read back from an EventBridge and an SQS
-//! that we did not write (moto), behind a rule.
+//! that we did not write (moto, or ministack), behind a rule.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, Delete, Put, TransactWriteItem, Up
 use serde_json::{Value, json};
 use weir_dev::{DynamoDbStorage, LocalDynamoDb};
 use weir_evidence::EntryKind;
-use weir_tests::{Moto, Weir};
+use weir_tests::{Aws, Weir};
 
 const TABLE: &str = "value-orders";
 
@@ -124,22 +124,22 @@ async fn write(client: &Client) {
 async fn values_arrive_exactly_in_the_ledger_and_behind_a_rule_of_another_eventbridge() {
     let dynamodb = LocalDynamoDb::start(0, DynamoDbStorage::Memory).await.unwrap();
     dynamodb.ensure_table(TABLE, "id").await.unwrap();
-    let moto = Moto::start().await;
-    let queue = moto.queue("events").await;
-    moto.rule_to_queue("events", r#"{"source": [{"prefix": "weir."}]}"#)
+    let aws = Aws::start().await;
+    let queue = aws.queue("events").await;
+    aws.rule_to_queue("events", r#"{"source": [{"prefix": "weir."}]}"#)
         .await;
     let weir = Weir::configure(&format!(
         "[sink.bus]\ntype = \"eventbridge\"\nendpoint = \"{}\"\ntest_credentials = true\n\
          [source.shop]\ntable = \"{TABLE}\"\nendpoint = \"{}\"\ntest_credentials = true\n\
          [route.all]\nsource = \"shop\"\nsinks = [\"bus\"]\n",
-        moto.endpoint,
+        aws.endpoint,
         dynamodb.endpoint(),
     ));
     write(&dynamodb.client()).await;
     let running = weir.run(None);
     let expected = expected_events();
     weir.recorded(expected.len() as u64).await;
-    let received = moto.receive(&queue, expected.len()).await;
+    let received = aws.receive(&queue, expected.len()).await;
     running.stop().await;
 
     let position = |event: &Value| event["detail"]["position"].as_u64().unwrap();

@@ -7,11 +7,11 @@
 //! - Nothing here sleeps for a result: what is waited for is looked at until it is there, or the test fails.
 //! - Tests share nothing but the Postgres server, each with its own database.
 
+mod aws;
 mod bus;
 mod database;
 mod footprint;
 mod mail;
-mod moto;
 pub mod oracle;
 mod process;
 mod receiver;
@@ -19,11 +19,11 @@ mod site;
 mod weir;
 mod witness;
 
+pub use aws::Aws;
 pub use bus::{Bus, Received};
 pub use database::TestDatabase;
 pub use footprint::Footprint;
 pub use mail::MailServer;
-pub use moto::Moto;
 pub use process::{Answer, WeirProcess, ask, binary, component, target_folder, weir};
 pub use receiver::{Hook, RETRY_AFTER, Receiver, verified};
 pub use site::{Site, source_of};

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-use crate::moto::cache_folder;
+use crate::aws::cache_folder;
 
 /// Takes mail for everybody from whoever has the password, over TLS only.
 const SERVE: &str = r#"

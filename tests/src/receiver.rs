@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-use crate::moto::cache_folder;
+use crate::aws::cache_folder;
 use crate::serve;
 
 /// Reads a secret and a request a line, and says of each what the library makes of it.

@@ -1,4 +1,4 @@
-//! EventBridge, SNS and SQS that we did not write: a moto server, as a process of its own.
+//! EventBridge, SNS and SQS that we did not write, as a process of its own: moto, or ministack where `WEIR_TEST_AWS` says so.
 
 use std::process::Stdio;
 use std::sync::Mutex;
@@ -8,14 +8,14 @@ use tokio::process::{Child, Command};
 
 use crate::eventually;
 
-/// The account that moto is.
-const ACCOUNT: &str = "123456789012";
-
 /// Attributes of what is FIFO.
 const FIFO: &str = "FifoTopic";
 
-/// A moto server. It ends with the test.
-pub struct Moto {
+/// Which one is started.
+const WHICH: &str = "WEIR_TEST_AWS";
+
+/// A server of all three. It ends with the test.
+pub struct Aws {
     /// Where all of its services are.
     pub endpoint: String,
     events: aws_sdk_eventbridge::Client,
@@ -24,25 +24,18 @@ pub struct Moto {
     _server: Child,
 }
 
-impl Moto {
+impl Aws {
     /// Starts one.
     ///
     /// # Panics
     ///
     /// It is not installed, or does not answer.
     pub async fn start() -> Self {
-        let installed = std::fs::read_dir(cache_folder()).into_iter().flatten().flatten();
-        let mut servers: Vec<_> = installed.map(|folder| folder.path().join("bin/moto_server")).collect();
-        servers.retain(|server| server.exists());
-        let program = servers
-            .pop()
-            .expect("moto is not there: `tests/setup tests` installs it, and so does `make test`");
         let port = std::net::TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr())
             .expect("a port is free")
             .port();
-        let server = Command::new(program)
-            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+        let server = server(port)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true)
@@ -58,15 +51,18 @@ impl Moto {
             .http_client(aws_smithy_http_client::Builder::new().build_http())
             .load()
             .await;
-        let moto = Self {
+        let aws = Self {
             endpoint,
             events: aws_sdk_eventbridge::Client::new(&config),
             queues: aws_sdk_sqs::Client::new(&config),
             topics: aws_sdk_sns::Client::new(&config),
             _server: server,
         };
-        eventually("moto answers", async || moto.queues.list_queues().send().await.ok()).await;
-        moto
+        eventually("the other AWS answers", async || {
+            aws.queues.list_queues().send().await.ok()
+        })
+        .await;
+        aws
     }
 
     /// Settings of a sink in it.
@@ -85,7 +81,7 @@ impl Moto {
         if name.ends_with(".fifo") {
             call = call.attributes(aws_sdk_sqs::types::QueueAttributeName::FifoQueue, "true");
         }
-        let made = call.send().await.expect("moto makes queues");
+        let made = call.send().await.expect("it makes queues");
         made.queue_url.expect("a queue has a URL")
     }
 
@@ -99,16 +95,16 @@ impl Moto {
         if name.ends_with(".fifo") {
             call = call.attributes(FIFO, "true");
         }
-        let topic = call.send().await.expect("moto makes topics").topic_arn;
+        let topic = call.send().await.expect("it makes topics").topic_arn;
         let topic = topic.expect("a topic has an ARN");
         let subscribed = self
             .topics
             .subscribe()
             .topic_arn(&topic)
             .protocol("sqs")
-            .endpoint(arn_of_queue(queue))
+            .endpoint(self.arn_of_queue(queue).await)
             .attributes("RawMessageDelivery", "true");
-        subscribed.send().await.expect("moto subscribes queues");
+        subscribed.send().await.expect("it subscribes queues");
         topic
     }
 
@@ -119,14 +115,14 @@ impl Moto {
     /// The rule cannot be made.
     pub async fn rule_to_queue(&self, queue: &str, pattern: &str) {
         let rule = self.events.put_rule().name("to-queue").event_pattern(pattern);
-        rule.send().await.expect("moto makes rules");
+        rule.send().await.expect("it makes rules");
         let target = aws_sdk_eventbridge::types::Target::builder()
             .id("queue")
-            .arn(arn_of_queue(queue))
+            .arn(self.arn_of_queue(queue).await)
             .build()
             .expect("it has an id and an ARN");
         let targets = self.events.put_targets().rule("to-queue").targets(target);
-        targets.send().await.expect("moto makes targets");
+        targets.send().await.expect("it makes targets");
     }
 
     /// Takes messages from a queue until there are `count`, in order of their arrival.
@@ -174,6 +170,14 @@ impl Moto {
             .unwrap_or_default()
     }
 
+    async fn arn_of_queue(&self, queue: &str) -> String {
+        let name = aws_sdk_sqs::types::QueueAttributeName::QueueArn;
+        let call = self.queues.get_queue_attributes().queue_url(queue);
+        let answer = call.attribute_names(name.clone()).send().await;
+        let attributes = answer.expect("it knows its queues").attributes.unwrap_or_default();
+        attributes.get(&name).cloned().expect("a queue has an ARN")
+    }
+
     /// Takes what is in a queue now, at most ten messages.
     async fn take(&self, queue: &str) -> Vec<Value> {
         let call = self
@@ -191,15 +195,38 @@ impl Moto {
             // Behind one that was not deleted, a FIFO queue gives nothing of its group.
             let handle = message.receipt_handle().unwrap_or_default();
             let deleted = self.queues.delete_message().queue_url(queue).receipt_handle(handle);
-            deleted.send().await.expect("moto deletes messages");
+            deleted.send().await.expect("it deletes messages");
         }
         taken
     }
 }
 
-fn arn_of_queue(queue: &str) -> String {
-    let name = queue.rsplit('/').next().unwrap_or(queue);
-    format!("arn:aws:sqs:us-east-1:{ACCOUNT}:{name}")
+/// The command that starts one on this port.
+fn server(port: u16) -> Command {
+    let which = std::env::var(WHICH).unwrap_or_else(|_| "moto".to_owned());
+    let program = |name: &str| {
+        let installed = std::fs::read_dir(cache_folder()).into_iter().flatten().flatten();
+        let mut servers: Vec<_> = installed.map(|folder| folder.path().join("bin").join(name)).collect();
+        servers.retain(|server| server.exists());
+        let program = servers.pop();
+        program.unwrap_or_else(|| panic!("{name} is not there: `make test` or `make test-peers` installs it"))
+    };
+    match which.as_str() {
+        "moto" => {
+            let mut command = Command::new(program("moto_server"));
+            command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+            command
+        }
+        "ministack" => {
+            let mut command = Command::new(program("ministack"));
+            command
+                .env("BIND_HOST", "127.0.0.1")
+                .env("MINISTACK_HOST", "127.0.0.1")
+                .env("GATEWAY_PORT", port.to_string());
+            command
+        }
+        other => panic!("{WHICH} is {other:?}; there are moto and ministack"),
+    }
 }
 
 /// Where `tests/setup` puts what it installs.
