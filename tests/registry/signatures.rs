@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use minisign::KeyPair;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::World;
 
@@ -61,6 +61,19 @@ async fn what_was_uploaded_before_runs_only_once_a_trusted_key_signed_it() {
         let refused = world.refused(command).await;
         assert!(refused.contains("no trusted key signed this plugin"), "{refused}");
     }
+    let digest = world.plugin_json(&["show", "poison"]).await["digest"].take();
+    let plugin = format!("sha256:{}", digest.as_str().unwrap());
+    // As an object or, as JSON may have it, a list of its values.
+    let as_object = json!({ "source": "shop", "plugin": plugin, "sinks": ["bus"] });
+    let as_list = json!(["shop", null, plugin, {}, "dead-letter", null, null, null, ["bus"]]);
+    for route in [as_object, as_list] {
+        let (status, said) = world.apply(route).await;
+        assert_eq!(status, 403, "{said}");
+        assert!(said.contains("no trusted key signed this plugin"), "{said}");
+    }
+    let of_a_file = json!({ "source": "shop", "plugin": file, "sinks": ["bus"] });
+    let (status, said) = world.apply(of_a_file).await;
+    assert!(status == 422 && said.contains("is none that was uploaded"), "{said}");
     std::fs::write(format!("{file}.minisig"), sign(&ours, &std::fs::read(&file).unwrap())).unwrap();
     world.plugin_json(&["push", &file]).await;
     world.plugin_json(&["promote", "poison", "--grant"]).await;
@@ -72,6 +85,17 @@ async fn what_was_uploaded_before_runs_only_once_a_trusted_key_signed_it() {
         .count();
     assert_eq!(uploads, 2);
     running.stop().await;
+}
+
+impl World {
+    /// Would apply its configuration with another route.
+    async fn apply(&self, route: Value) -> (u16, String) {
+        let config = std::fs::read_to_string(self.weir.path("weir.toml")).unwrap();
+        let config: Value = toml::from_str(&config).unwrap();
+        let definition = json!({ "source": config["source"], "sink": config["sink"], "route": { "all": route } });
+        let request = json!({ "definition": definition, "dry_run": true });
+        self.weir.post("/v1/configuration", &request).await
+    }
 }
 
 fn key() -> KeyPair {

@@ -380,6 +380,7 @@ pub(crate) fn configured(sink: &str) -> ConfiguredRoute {
         definition,
         plugin: None,
         granted: Value::Null,
+        counts: None,
     }
 }
 

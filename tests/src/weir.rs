@@ -228,14 +228,25 @@ impl Weir {
     /// What the API answers at a path to whoever asks: the status and the body. Nothing, while nobody listens.
     pub async fn get(&self, path: &str) -> Option<(u16, String)> {
         let host = self.api.trim_start_matches("http://");
-        let mut stream = TcpStream::connect(host).await.ok()?;
         let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        let status = head.split(' ').nth(1)?.parse().ok()?;
-        Some((status, body.to_owned()))
+        asked(host, &request).await
+    }
+
+    /// What the API answers to what an operator posts there: the status and the body.
+    ///
+    /// # Panics
+    ///
+    /// Nobody listens.
+    pub async fn post(&self, path: &str, body: &serde_json::Value) -> (u16, String) {
+        let host = self.api.trim_start_matches("http://");
+        let token = std::fs::read_to_string(self.path("weir.token")).expect("the first start writes it");
+        let (token, body) = (token.trim(), body.to_string());
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        asked(host, &request).await.expect("somebody answers")
     }
 
     /// Waits until `/readyz` answers with this status, and returns what it says.
@@ -256,4 +267,15 @@ impl Weir {
         command.args(["--config", config]).env("WEIR_LOG", "info");
         command
     }
+}
+
+/// The status and the body that a host answers.
+async fn asked(host: &str, request: &str) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(host).await.ok()?;
+    stream.write_all(request.as_bytes()).await.ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some((status, body.to_owned()))
 }

@@ -28,11 +28,17 @@ const PLAN_DIGITS: usize = 16;
 /// Checks for the process that answers what it is told to do. A definition is `{"source": {}, "sink": {}, "route": {}}`, each with
 /// sections by name, as the configuration file has them.
 pub trait Configure: Send + Sync + 'static {
-    /// What the process's own file says.
-    fn own(&self) -> Value;
+    /// What the process does.
+    fn does(&self) -> Value;
 
-    /// The definition with all that it leaves out, if the process can do it; else what is wrong with it.
-    fn check(self: Arc<Self>, definition: Value) -> BoxFuture<'static, Result<Value, String>>;
+    /// What the process's own file says now; else what is wrong with it.
+    fn own(&self) -> Result<Value, String>;
+
+    /// The definition with all that it leaves out, in the one form that it has; else what is wrong with it.
+    fn read(&self, definition: Value) -> Result<Value, String>;
+
+    /// Whether the process can do a definition that was read, or what its own file says; else what is wrong with it.
+    fn check(self: Arc<Self>, definition: Option<Value>) -> BoxFuture<'static, Result<(), String>>;
 }
 
 /// Body of `POST /v1/configuration`.
@@ -120,18 +126,21 @@ pub(crate) async fn apply(
         return Err(ApiError::new(StatusCode::CONFLICT, "own-file", message));
     };
     let before = newest(&answers).await?;
-    let definition = match request.definition {
-        Some(definition) => {
-            check_trust(&answers, &definition).await?;
-            let _place = answers.gate.enter().await;
-            let checked = Arc::clone(&configure).check(definition).await;
-            Some(checked.map_err(|problem| refused("bad-configuration", problem))?)
-        }
-        None => None,
-    };
+    let bad = |problem: String| refused("bad-configuration", problem);
+    let read = request.definition.map(|definition| configure.read(definition));
+    let definition = read.transpose().map_err(bad)?;
+    if let Some(definition) = &definition {
+        // In the form that is applied: what is looked at is what is done.
+        check_trust(&answers, definition).await?;
+    }
+    {
+        let _place = answers.gate.enter().await;
+        let checked = Arc::clone(&configure).check(definition.clone()).await;
+        checked.map_err(bad)?;
+    }
     let is_as_before = definition == before.definition;
-    let active = before.definition.unwrap_or_else(|| configure.own());
-    let wanted = definition.clone().unwrap_or_else(|| configure.own());
+    let active = before.definition.unwrap_or_else(|| configure.does());
+    let wanted = definition.clone().map_or_else(|| configure.own(), Ok).map_err(bad)?;
     let text = definition.as_ref().map(Value::to_string);
     let plan = plan_name(before.number, text.as_deref());
     if request.expect.as_ref().is_some_and(|expected| *expected != plan) {
@@ -172,7 +181,7 @@ async fn newest(answers: &Answers) -> Result<Configuration, ApiError> {
     })
 }
 
-/// Where keys are trusted, plugins that were uploaded have a signature of one of them.
+/// Plugins were uploaded to this ledger, and where keys are trusted one of them signed each.
 async fn check_trust(answers: &Answers, definition: &Value) -> Result<(), ApiError> {
     let sections = |kind: &str| definition[kind].as_object().into_iter().flat_map(Map::values);
     let plugins = sections("route").map(|route| &route["plugin"]);
@@ -181,14 +190,18 @@ async fn check_trust(answers: &Answers, definition: &Value) -> Result<(), ApiErr
         let digest = plugin
             .strip_prefix("sha256:")
             .and_then(|digits| hex::decode(digits).ok());
-        let Some(digest) = digest.and_then(|digest| digest.try_into().ok()) else {
+        let uploads = match digest.and_then(|digest| digest.try_into().ok()) {
+            Some(digest) => answers.ledger.uploads_of(&[digest]).await?,
+            None => Vec::new(),
+        };
+        if uploads.is_empty() {
             let message = format!(
                 "the plugin {plugin:?} is none that was uploaded: push it with `weir plugin push`, and name it by its digest, as \
                  \"sha256:...\""
             );
             return Err(refused("unknown-plugin", message));
-        };
-        answers.gate.check_trust(&answers.ledger.uploads_of(&[digest]).await?)?;
+        }
+        answers.gate.check_trust(&uploads)?;
     }
     Ok(())
 }

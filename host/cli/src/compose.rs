@@ -31,13 +31,16 @@ use weir_sinks::AwsAccess;
 pub(crate) use self::configured::RouteHandle;
 use self::lead::Lead;
 use self::standing::Applies;
-pub(crate) use self::standing::Standing;
+pub(crate) use self::standing::{Standing, is_of_postgres};
 use self::team::Team;
 use crate::args::COMPILE_COMMAND;
 use crate::config::{AtGapConfig, AwsConfig, ImagesConfig, Loaded, RouteConfig, SourceConfig, StartConfig};
 
 /// How long tasks may take to finish what they have in hand.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(20);
+
+/// The same where this process begins anew right after: nobody records meanwhile, so what a sink takes its time for is sent once more.
+const RENEWAL_GRACE: Duration = Duration::from_secs(5);
 
 /// How often an address is tried that another process of this machine has.
 const BIND_INTERVAL: Duration = Duration::from_millis(500);
@@ -50,8 +53,8 @@ pub(crate) struct Service {
     )]
     pub(crate) ledger: Ledger,
     routes: RouteHandle,
+    gates: Arc<Gates>,
     team: Team,
-    stop: CancellationToken,
 }
 
 /// Connects to Postgres and opens the configured ledger.
@@ -120,6 +123,7 @@ impl Service {
             ledger: ledger.clone(),
             runtime,
             activities: activities.clone(),
+            counts: standing.map(|standing| standing.counted),
         };
         for (name, route) in &config.route {
             routes.check_route(loaded, name, route).await?;
@@ -138,6 +142,10 @@ impl Service {
             routes.enter_route(loaded, name, route).await?;
         }
 
+        if standing.is_some_and(Standing::is_behind) {
+            gates.fall_behind();
+        }
+        let known_gates = Arc::clone(&gates);
         let mut team = Team::new(stop.clone());
         let works_at = config.source.keys().cloned().map(Work::Source);
         let works_at = works_at.chain(config.route.keys().cloned().map(Work::Route));
@@ -183,7 +191,7 @@ impl Service {
             anyhow::Ok(())
         });
         let stop_beating = stop.clone();
-        team.spawn("heart", async move {
+        team.spawn(team::HEART, async move {
             heart.beat(stop_beating).await;
             anyhow::Ok(())
         });
@@ -217,8 +225,8 @@ impl Service {
         Ok(Self {
             ledger,
             routes,
+            gates: known_gates,
             team,
-            stop,
         })
     }
 
@@ -238,22 +246,25 @@ impl Service {
 
     /// Waits, as `supervise` does, or until something is applied that this process can do: then it lets go of all that it does, and
     /// tells what to do instead.
-    pub(crate) async fn until_superseded(self, standing: &Standing) -> Result<Option<Standing>> {
-        let work = self.team.run(SHUTDOWN_GRACE);
-        let mut work = std::pin::pin!(work);
+    pub(crate) async fn until_superseded(mut self, standing: &Standing) -> Result<Option<Standing>> {
         let next = tokio::select! {
-            outcome = &mut work => {
+            worked = self.team.works() => {
+                let ended = self.team.end(SHUTDOWN_GRACE).await;
                 tracing::info!("weir stopped");
-                return outcome.map(|()| None);
+                return worked.and(ended).map(|()| None);
             }
-            next = standing.next(&self.routes) => next,
+            next = standing.next(&self.routes, &self.gates) => next,
         };
         tracing::info!(
             configuration = next.number,
             "a configuration was applied; this process begins anew with it"
         );
-        self.stop.cancel();
-        work.await?;
+        if let Err(error) = self.team.end(RENEWAL_GRACE).await {
+            tracing::warn!(
+                problem = format!("{error:#}"),
+                "something did not end in good order; it begins anew all the same"
+            );
+        }
         Ok(Some(next))
     }
 }

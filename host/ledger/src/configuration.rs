@@ -11,6 +11,8 @@ use jiff_sqlx::ToSqlx as _;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
+use sqlx::PgConnection;
+
 use crate::append::OwnRecord;
 use crate::{Ledger, in_time, to_stored};
 
@@ -49,6 +51,42 @@ impl Ledger {
             definition: row.definition,
             applied_at: row.applied_at.to_jiff(),
         }))
+    }
+
+    /// What was applied under a number.
+    ///
+    /// # Errors
+    ///
+    /// Postgres failed.
+    pub async fn configuration_numbered(&self, number: u32) -> sqlx::Result<Option<AppliedConfiguration>> {
+        let row = sqlx::query!(
+            r#"
+            select definition, applied_at as "applied_at: StoredTimestamp"
+            from configuration
+            where ledger_id = $1 and number = $2
+            "#,
+            self.shared.id,
+            number.cast_signed(),
+        )
+        .fetch_optional(&self.shared.pool);
+        let row = in_time::<_, sqlx::Error>(row).await?;
+        Ok(row.map(|row| AppliedConfiguration {
+            number,
+            definition: row.definition,
+            applied_at: row.applied_at.to_jiff(),
+        }))
+    }
+
+    /// Whether a configuration counts; under the head's lock.
+    pub(crate) async fn counts(&self, conn: &mut PgConnection, number: Option<u32>) -> sqlx::Result<bool> {
+        let Some(number) = number else { return Ok(true) };
+        let newest = sqlx::query_scalar!(
+            r#"select coalesce(max(number), 0) as "number!" from configuration where ledger_id = $1"#,
+            self.shared.id,
+        )
+        .fetch_one(conn)
+        .await?;
+        Ok(newest.cast_unsigned() == number)
     }
 
     /// The number of what counts now; 0 where nothing was ever applied.

@@ -165,6 +165,7 @@ async fn enter(ledger: &Ledger, (route, pattern, partitions): BenchedRoute) {
         definition,
         plugin: None,
         granted: Value::Null,
+        counts: None,
     };
     let entered = ledger
         .enter_route_version(&route, &configured, Timestamp::UNIX_EPOCH)

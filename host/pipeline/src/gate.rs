@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -43,6 +43,8 @@ pub struct Gates {
     clock: Clock,
     by_name: BTreeMap<String, Arc<Gate>>,
     paused_routes: Mutex<HashSet<String>>,
+    /// Whether this process does an older configuration than the one that counts.
+    is_behind: AtomicBool,
     /// How many processes send.
     processes: AtomicUsize,
     /// Changes when more may be sent than before, or an operator paused something.
@@ -102,20 +104,33 @@ impl Gates {
             clock,
             by_name: gates.collect(),
             paused_routes: Mutex::default(),
+            is_behind: AtomicBool::new(false),
             processes: AtomicUsize::new(1),
             news: watch::Sender::new(()),
         }
     }
 
-    /// Routes of whose newest version this process does not know a sink, and that sink: its configuration is older than they are.
+    /// This process does an older configuration than the one that counts. What it does not know, others may.
+    pub fn fall_behind(&self) {
+        self.is_behind.store(true, Ordering::Relaxed);
+    }
+
+    /// Routes of whose newest version this process does not know a sink, and that sink: its configuration is older than they are. Of
+    /// one that is known to be behind, routes of which any version leads to such a sink: it may be gone, or not.
     pub(crate) async fn unknown_sinks(&self, ledger: &Ledger) -> Result<BTreeMap<String, String>, DatabaseError> {
-        let routes = ledger.routes().await?.into_iter();
-        let unknown = routes.filter_map(|(route, newest)| {
-            let mut sinks = newest.definition.sinks.into_iter();
-            let unknown = sinks.find(|sink| !self.by_name.contains_key(sink))?;
-            Some((route, unknown))
-        });
-        Ok(unknown.collect())
+        let mut unknown = BTreeMap::new();
+        for (route, newest) in ledger.routes().await? {
+            let versions = if self.is_behind.load(Ordering::Relaxed) {
+                ledger.route_versions(&route).await?
+            } else {
+                vec![newest]
+            };
+            let mut sinks = versions.into_iter().flat_map(|version| version.definition.sinks);
+            if let Some(sink) = sinks.find(|sink| !self.by_name.contains_key(sink)) {
+                unknown.insert(route, sink);
+            }
+        }
+        Ok(unknown)
     }
 
     /// Keeps up with what operators pause, and tells other processes what became of each sink, until `stop` is cancelled.

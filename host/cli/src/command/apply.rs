@@ -24,6 +24,9 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// How long is waited for all of them: each may take a while to hand over what it does.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a process that was there may be away before it counts as ended.
+const GONE_AFTER: Duration = Duration::from_secs(30);
+
 pub(crate) async fn apply(config: &ConfigPath, args: ApplyArgs, json: bool) -> Result<ExitCode> {
     let loaded = config.load()?;
     let client = Client::new(&loaded)?;
@@ -43,16 +46,18 @@ pub(crate) async fn apply(config: &ConfigPath, args: ApplyArgs, json: bool) -> R
         expect: args.expect,
         reason: args.reason.unwrap_or_default(),
     };
+    let workers: Workers = client.get(&["v1", "workers"], &[]).await?;
     let applied: Applied = client.post_patiently(&["v1", "configuration"], &request).await?;
     if json {
         print_json(&applied)?;
     } else {
-        print_plan(&applied, args.clear);
+        print_plan(&applied, args.dry_run, args.clear);
     }
-    if !applied.applied {
+    // Where nothing was ever applied, each does what its own file says anyway.
+    if args.dry_run || applied.number == 0 {
         return Ok(ExitCode::SUCCESS);
     }
-    let others = others(&client, &applied, args.clear).await;
+    let others = others(&client, &applied, args.clear, workers.workers).await;
     if !others.is_empty() {
         let others = others.iter().map(|worker| match &worker.refused {
             Some(refused) if refused.number == applied.number => {
@@ -100,28 +105,37 @@ async fn upload_plugins(client: &Client, loaded: &Loaded, shared: &mut SharedCon
     Ok(())
 }
 
-/// The processes that do something else, once nobody does, they said that they cannot, or they had their time.
-async fn others(client: &Client, applied: &Applied, is_cleared: bool) -> Vec<WorkerState> {
-    let wanted = (!is_cleared).then_some(applied.number);
+/// The processes that do something else, of those that were there and those that came, once nobody does, they said that they cannot,
+/// or they had their time.
+async fn others(client: &Client, applied: &Applied, is_cleared: bool, mut known: Vec<WorkerState>) -> Vec<WorkerState> {
+    let does = |worker: &WorkerState| match worker.configuration {
+        // Or what somebody applied since.
+        Some(number) => number > applied.number || (number == applied.number && !is_cleared),
+        None => is_cleared,
+    };
     let refuses = |worker: &WorkerState| {
         let refused = worker.refused.as_ref();
-        refused.is_some_and(|refused| refused.number == applied.number)
+        refused.is_some_and(|refused| refused.number >= applied.number)
     };
     let begun = Instant::now();
-    let mut others = Vec::new();
-    // Whoever answers begins anew, too: for a moment nobody answers.
     while begun.elapsed() < PATIENCE {
+        // Whoever answers begins anew, too: for a moment nobody answers.
         if let Ok(listed) = client.get::<Workers>(&["v1", "workers"], &[]).await {
-            others = listed.workers;
-            let is_one = !others.is_empty();
-            others.retain(|worker| worker.configuration != wanted);
-            if is_one && others.iter().all(refuses) {
-                break;
+            let listed = listed.workers;
+            let is_listed = |worker: &WorkerState| listed.iter().any(|other| other.name == worker.name);
+            // One that begins anew is away for a moment; one that is away for longer has ended.
+            known.retain(|worker| !is_listed(worker) && begun.elapsed() < GONE_AFTER);
+            let is_done = known.is_empty() && !listed.is_empty();
+            let others: Vec<WorkerState> = listed.iter().filter(|worker| !does(worker)).cloned().collect();
+            known.extend(listed);
+            if is_done && others.iter().all(refuses) {
+                return others;
             }
         }
         tokio::time::sleep(LOOK_INTERVAL).await;
     }
-    others
+    known.retain(|worker| !does(worker));
+    known
 }
 
 async fn show(client: &Client, json: bool) -> Result<ExitCode> {
@@ -142,7 +156,7 @@ async fn show(client: &Client, json: bool) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_plan(applied: &Applied, is_cleared: bool) {
+fn print_plan(applied: &Applied, is_dry_run: bool, is_cleared: bool) {
     applied.steps.iter().for_each(print_step);
     if applied.steps.is_empty() {
         say!("nothing differs");
@@ -150,7 +164,12 @@ fn print_plan(applied: &Applied, is_cleared: bool) {
     match (applied.applied, is_cleared) {
         (true, false) => say!("configuration {} is that of all processes now", applied.number),
         (true, true) => say!("each process does what its own file says now"),
-        (false, _) => say!("nothing was applied; apply exactly this: --expect {}", applied.plan),
+        (false, _) if !is_dry_run => say!("nothing had to be applied"),
+        (false, false) => say!("nothing was applied; apply exactly this: --expect {}", applied.plan),
+        (false, true) => say!(
+            "nothing was applied; apply exactly this: --clear --expect {}",
+            applied.plan
+        ),
     }
 }
 
@@ -161,6 +180,8 @@ fn print_step(step: &PlanStep) {
         (PlanChange::Changed, _) => say!("~ [{kind}.{name}]  {}", printable(&step.keys.join(", "))),
         (PlanChange::Removed, "route") => say!("- [{kind}.{name}]  it stops where it is; what waits for it stays"),
         (PlanChange::Removed, "source") => say!("- [{kind}.{name}]  it is recorded no more"),
-        (PlanChange::Removed, _) => say!("- [{kind}.{name}]"),
+        (PlanChange::Removed, _) => {
+            say!("- [{kind}.{name}]  what waits for it, and what routes have not sent there yet, becomes dead letters");
+        }
     }
 }

@@ -1,38 +1,62 @@
 //! `weir run`: records and routes until stopped.
 
 use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio_util::sync::CancellationToken;
+use weir_ledger::Ledger;
 
 use super::stop_on_signal;
 use crate::args::RunArgs;
-use crate::compose::{Service, Standing, open_ledger};
+use crate::compose::{Service, Standing, is_of_postgres, open_ledger};
 use crate::config::ConfigPath;
 
-pub(crate) async fn run(config: &ConfigPath, args: RunArgs) -> anyhow::Result<ExitCode> {
-    let own = config.load()?;
+/// How long until it is tried again to begin anew where Postgres does not answer.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+pub(crate) async fn run(config: &ConfigPath, args: RunArgs) -> Result<ExitCode> {
+    let loaded = config.load()?;
     let stop = stop_on_signal()?;
-    let (_, ledger) = open_ledger(&own, args.migrate).await?;
-    let mut standing = Standing::of(own, &ledger).await?;
-    drop(ledger);
+    let (_, ledger) = open_ledger(&loaded, args.migrate).await?;
+    let mut standing = Standing::at_start(config, &ledger).await?;
+    // What it did before that.
     let mut before: Option<Standing> = None;
-    loop {
-        let service = match (Service::begin(&standing, stop.child_token()).await, before.take()) {
-            (Ok(service), _) => service,
-            (Err(error), Some(before)) => {
-                tracing::error!(
-                    problem = format!("{error:#}"),
-                    "what was applied cannot be begun here; this process goes back to the configuration before"
-                );
-                standing = before.in_place_of(&standing, error);
-                Service::begin(&standing, stop.child_token()).await?
+    let mut has_begun = false;
+    while !stop.is_cancelled() {
+        match Service::begin(&standing, stop.child_token()).await {
+            Ok(service) => {
+                has_begun = true;
+                match service.until_superseded(&standing).await? {
+                    Some(next) => before = Some(std::mem::replace(&mut standing, next)),
+                    None => break,
+                }
             }
-            (Err(error), None) => return Err(error),
-        };
-        let Some(next) = service.until_superseded(&standing).await? else {
-            return Ok(ExitCode::SUCCESS);
-        };
-        if stop.is_cancelled() {
-            return Ok(ExitCode::SUCCESS);
+            Err(error) if has_begun && is_of_postgres(&error) => wait_for_postgres(&error, &stop).await,
+            Err(error) => standing = instead(standing, error, before.take(), &ledger).await?,
         }
-        before = Some(std::mem::replace(&mut standing, next));
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn instead(
+    standing: Standing,
+    error: anyhow::Error,
+    before: Option<Standing>,
+    ledger: &Ledger,
+) -> Result<Standing> {
+    let is_first = before.is_none();
+    standing.instead(error, before, ledger).await.inspect(|_| {
+        if is_first {
+            tracing::warn!("an earlier configuration is begun in its place");
+        }
+    })
+}
+
+async fn wait_for_postgres(error: &anyhow::Error, stop: &CancellationToken) {
+    tracing::warn!(
+        problem = format!("{error:#}"),
+        "Postgres does not answer; this process begins anew when it does"
+    );
+    let _ = stop.run_until_cancelled(tokio::time::sleep(RETRY_INTERVAL)).await;
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
 use serde_json::Value;
-use weir_ledger::{ConfiguredRoute, Ledger, RouteDefinition, RouteVersion, StoredPlugin};
+use weir_ledger::{ConfiguredRoute, Ledger, RouteDefinition, StoredPlugin};
 use weir_pipeline::{Activities, Activity, IntakePlugin, TableDigests, give_tables, newest_tables};
 use weir_runtime::{Hook, Runtime};
 
@@ -22,6 +22,8 @@ pub(crate) struct RouteHandle {
     pub(super) ledger: Ledger,
     pub(super) runtime: Runtime,
     pub(super) activities: Activities,
+    /// Number of the configuration that versions are entered for; `None` for whichever counts.
+    pub(super) counts: Option<u32>,
 }
 
 /// A plugin of a file that can run as it is configured.
@@ -58,12 +60,13 @@ impl RouteHandle {
             plugin: checked.map(|checked| checked.plugin),
             planned,
             granted,
+            counts: self.counts,
         })
     }
 
     /// Makes what the configuration says of a route its newest version, if it is not so already. Nothing is entered that was not
-    /// checked.
-    pub(crate) async fn enter_route(&self, loaded: &Loaded, name: &str, route: &RouteConfig) -> Result<RouteVersion> {
+    /// checked, and nothing where another configuration counts than this one.
+    pub(crate) async fn enter_route(&self, loaded: &Loaded, name: &str, route: &RouteConfig) -> Result<()> {
         /// How often somebody else may change the route between check and entry.
         const RACES_MAX: usize = 10;
         let mut entered = None;
@@ -74,6 +77,15 @@ impl RouteHandle {
             if entered.is_some() {
                 break;
             }
+            if let Some(number) = self.counts
+                && self.ledger.configuration_number().await? != number
+            {
+                tracing::info!(
+                    route = name,
+                    "another configuration counts; this one enters no version of the route"
+                );
+                return Ok(());
+            }
         }
         let entered = entered.with_context(|| format!("others change [route.{name}] all the time"))?;
         tracing::info!(route = name, version = entered.version, position = %entered.from_position, "route version");
@@ -82,7 +94,7 @@ impl RouteHandle {
             version: entered.version,
             from: entered.from_position,
         });
-        Ok(entered)
+        Ok(())
     }
 
     /// The plugin that annotates a source's changes, if one is configured.
@@ -93,16 +105,7 @@ impl RouteHandle {
         source: &SourceConfig,
     ) -> Result<Option<IntakePlugin>> {
         let (Some(path), Some(withhold_to)) = (&source.annotator, loaded.withhold_to()?) else {
-            // Later changes of an item would be told before those that are withheld.
-            let withheld = match self.ledger.annotator(name).await? {
-                Some(_) => self.ledger.withheld_count().await?,
-                None => 0,
-            };
-            ensure!(
-                withheld == 0,
-                "[source.{name}] has no `annotator` any more, but {withheld} changes are withheld: give it the plugin back, and \
-                 have them annotated again with `weir withheld annotate`, before you take it away"
-            );
+            self.check_nothing_is_withheld(name).await?;
             return Ok(None);
         };
         let refused = || format!("the plugin {} of [source.{name}] cannot annotate", path.display());
@@ -113,10 +116,24 @@ impl RouteHandle {
         Ok(Some(plugin.await.with_context(refused)?))
     }
 
+    /// Whether a source can do without a plugin at its intake: later changes of an item would be told before those that are withheld.
+    async fn check_nothing_is_withheld(&self, name: &str) -> Result<()> {
+        let withheld = match self.ledger.annotator(name).await? {
+            Some(_) => self.ledger.withheld_count().await?,
+            None => 0,
+        };
+        ensure!(
+            withheld == 0,
+            "[source.{name}] has no `annotator` any more, but {withheld} changes are withheld: give it the plugin back, and have \
+             them annotated again with `weir withheld annotate`, before you take it away"
+        );
+        Ok(())
+    }
+
     /// Whether the plugin at a source's intake can run, if one is configured. Nothing is entered.
     pub(super) async fn check_annotator(&self, loaded: &Loaded, name: &str, source: &SourceConfig) -> Result<()> {
         let Some(path) = &source.annotator else {
-            return Ok(());
+            return self.check_nothing_is_withheld(name).await;
         };
         let checked = async {
             let plugin = self.runtime.load(self.component(loaded, path).await?).await?;

@@ -2,136 +2,255 @@
 //!
 //! ```text
 //! weir apply ──▶ a row, and an entry ──▶ every process: checks it, hands over what it does, begins anew with the new one
-//!                                                         └── it cannot: goes on with what it does, and says so
+//!                                                         └── it cannot: goes on with what it did, says so, and tries again later
 //! ```
+//!
+//! # Invariants
+//!
+//! - A process enters versions of routes only for the configuration that counts: one that is behind undoes nothing.
+//! - That Postgres does not answer is waited out. It says nothing about a configuration.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use weir_api::Configure;
-use weir_ledger::{AppliedConfiguration, Ledger};
+use weir_ledger::{AppliedConfiguration, DatabaseError, Ledger};
+use weir_pipeline::{Gates, Source};
 
 use super::configured::RouteHandle;
-use super::{sinks, worker_name};
-use crate::config::{Loaded, SharedConfig, named_by_digest};
+use super::{sinks, source_settings, worker_name};
+use crate::config::{ConfigPath, Loaded, SharedConfig, named_by_digest};
 
 /// How often it is asked whether something was applied.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A configuration that a process does, or did.
+/// How long until a configuration that cannot be done is tried again: twice as long each time, up to the longest.
+const RETRY_FIRST: Duration = Duration::from_secs(20);
+const RETRY_LONGEST: Duration = Duration::from_secs(3600);
+
+/// A configuration that a process does.
 #[derive(Clone)]
 pub(crate) struct Standing {
     /// With the sources, sinks and routes that it does.
     pub(crate) loaded: Loaded,
-    /// Its own file.
-    own: Loaded,
+    own: OwnFile,
     /// Number of the configuration, if it was applied.
     pub(super) number: Option<u32>,
-    /// Number of what counted when that was asked last, whether it can be done here or not.
-    seen: u32,
-    /// That number, if it could not be begun, and why.
-    refused: Option<Arc<(u32, anyhow::Error)>>,
+    /// Number of what counted when it was that, 0 before anything was applied.
+    pub(super) counted: u32,
+    /// What counts now in its place, and cannot be done here.
+    refused: Option<Refusal>,
+}
+
+/// The file of the process. What it says of sources, sinks and routes is read again whenever it is to count.
+#[derive(Clone)]
+struct OwnFile {
+    path: ConfigPath,
+    /// As it was at the start: everything else is as it was then.
+    started: Loaded,
+}
+
+/// A configuration that cannot be done.
+#[derive(Clone)]
+struct Refusal {
+    number: u32,
+    why: Arc<str>,
+    tries: u32,
+    retry_at: Instant,
 }
 
 impl Standing {
-    /// What the process does that has this file and starts now.
-    pub(crate) async fn of(own: Loaded, ledger: &Ledger) -> Result<Self> {
-        let applied = ledger.configuration().await?;
-        let seen = applied.as_ref().map_or(0, |applied| applied.number);
-        let (loaded, number) = match applied.and_then(definition) {
-            None => (own.clone(), None),
-            Some((number, definition)) => {
-                let loaded = read(&own, &definition);
-                let loaded = loaded.with_context(|| {
-                    format!(
-                        "configuration {number}, which `weir apply` made that of all processes, cannot be used here"
-                    )
-                })?;
-                (loaded, Some(number))
-            }
+    /// What a process does that starts now with this file.
+    pub(crate) async fn at_start(path: &ConfigPath, ledger: &Ledger) -> Result<Self> {
+        let own = OwnFile {
+            path: path.clone(),
+            started: path.load()?,
         };
-        Ok(Self {
-            loaded,
-            own,
-            number,
-            seen,
-            refused: None,
-        })
+        let newest = ledger.configuration().await?;
+        match own.standing(newest) {
+            Ok(standing) => Ok(standing),
+            Err(error) => {
+                let counted = ledger.configuration_number().await?;
+                own.instead(ledger, counted, error).await
+            }
+        }
     }
 
-    /// Goes on with this one, for the one that counts cannot be begun.
-    pub(crate) fn in_place_of(mut self, refused: &Self, why: anyhow::Error) -> Self {
-        self.seen = refused.seen;
-        self.refused = Some(Arc::new((refused.seen, why)));
+    /// What to do instead, for this one cannot be begun: `before`, or what was applied before it, and at last the process's own file.
+    ///
+    /// # Errors
+    ///
+    /// It is the last: why it cannot be begun.
+    pub(crate) async fn instead(self, error: anyhow::Error, before: Option<Self>, ledger: &Ledger) -> Result<Self> {
+        let newest = self.refused.as_ref().map_or(self.counted, |refused| refused.number);
+        match before {
+            Some(before) => {
+                tell(&error);
+                Ok(before.refusing(newest, &error))
+            }
+            // Its own file is the last.
+            None if self.number.is_none() => Err(error),
+            None => {
+                let refused = self.refused.clone();
+                let mut instead = self.own.instead(ledger, self.counted, error).await?;
+                // What counts is what is refused, also where it is not the first that cannot be begun.
+                instead.refused = refused.or(instead.refused);
+                Ok(instead)
+            }
+        }
+    }
+
+    fn refusing(mut self, number: u32, error: &anyhow::Error) -> Self {
+        self.refused = Some(Refusal::new(number, error, self.refused.as_ref()));
         self
     }
 
+    /// Whether another configuration counts than the one that it does.
+    pub(super) fn is_behind(&self) -> bool {
+        self.refused.is_some()
+    }
+
     /// Waits until something is applied that can be done here.
-    pub(super) async fn next(&self, routes: &RouteHandle) -> Self {
-        let (mut seen, ledger) = (self.seen, &routes.ledger);
-        let mut refused = self.refused.clone();
+    pub(super) async fn next(&self, routes: &RouteHandle, gates: &Gates) -> Self {
+        let (mut refused, ledger) = (self.refused.clone(), &routes.ledger);
+        let mut is_told = false;
         loop {
             tokio::time::sleep(LOOK_INTERVAL).await;
-            if let Some(before) = refused.take()
-                && !refuse(ledger, before.0, &before.1).await
+            if let Some(refused) = &refused
+                && !is_told
             {
-                refused = Some(before);
+                is_told = refused.tell(ledger).await;
             }
             let newest = match ledger.configuration_number().await {
-                Ok(newest) if newest != seen => newest,
+                Ok(newest) if newest != self.counted => newest,
                 Ok(_) => continue,
                 Err(error) => {
                     tracing::debug!(%error, "cannot ask whether a configuration was applied");
                     continue;
                 }
             };
-            let prepared = async {
-                let next = Self::of(self.own.clone(), ledger).await?;
-                check(&next.loaded, routes).await?;
-                anyhow::Ok(next)
-            };
-            match prepared.await {
-                Ok(next) => return next,
-                Err(error) => {
-                    tracing::error!(
+            let is_early = |refused: &Refusal| refused.number == newest && Instant::now() < refused.retry_at;
+            if refused.as_ref().is_some_and(is_early) {
+                continue;
+            }
+            match self.prepare(routes).await {
+                Ok(mut next) => {
+                    next.refused = refused.filter(|refused| refused.number == next.counted);
+                    return next;
+                }
+                Err(error) if is_of_postgres(&error) => {
+                    tracing::debug!(
                         problem = format!("{error:#}"),
-                        "a configuration was applied that cannot be done here; this process goes on with the one before"
+                        "what was applied cannot be looked at now"
                     );
-                    seen = newest;
-                    refused = Some(Arc::new((newest, error)));
+                }
+                Err(error) => {
+                    tell(&error);
+                    refused = Some(Refusal::new(newest, &error, refused.as_ref()));
+                    is_told = false;
+                    gates.fall_behind();
                 }
             }
         }
     }
+
+    /// What counts now, checked.
+    async fn prepare(&self, routes: &RouteHandle) -> Result<Self> {
+        let next = self.own.standing(routes.ledger.configuration().await?)?;
+        check(&next.loaded, routes).await?;
+        Ok(next)
+    }
 }
 
-/// Says to whoever looks that this process cannot do it. Whether that arrived: there may be no heartbeat yet.
-async fn refuse(ledger: &Ledger, number: u32, why: &anyhow::Error) -> bool {
-    let (worker, why) = (worker_name(), format!("{why:#}").replace('\0', "\u{fffd}"));
-    let told = ledger.refuse_configuration(&worker, number, &why);
-    told.await.unwrap_or_default()
+impl OwnFile {
+    /// What it says of sources, sinks and routes now.
+    fn read(&self) -> Result<Loaded> {
+        self.started.doing(self.path.load()?.shared())
+    }
+
+    fn standing(&self, applied: Option<AppliedConfiguration>) -> Result<Standing> {
+        let counted = applied.as_ref().map_or(0, |applied| applied.number);
+        let (loaded, number) = match applied.and_then(|applied| applied.definition) {
+            None => (self.read()?, None),
+            Some(definition) => {
+                let loaded = serde_json::from_str(&definition).map_err(anyhow::Error::new);
+                let loaded = loaded.and_then(|shared| self.started.doing(shared));
+                let loaded = loaded.with_context(|| format!("configuration {counted} cannot be used here"))?;
+                (loaded, Some(counted))
+            }
+        };
+        Ok(Standing {
+            loaded,
+            own: self.clone(),
+            number,
+            counted,
+            refused: None,
+        })
+    }
+
+    /// What was applied before this number and can be read; at last the file itself.
+    async fn instead(&self, ledger: &Ledger, number: u32, error: anyhow::Error) -> Result<Standing> {
+        if is_of_postgres(&error) {
+            return Err(error);
+        }
+        tell(&error);
+        for earlier in (0..number).rev() {
+            let applied = ledger.configuration_numbered(earlier).await?;
+            if let Ok(standing) = self.standing(applied) {
+                return Ok(standing.refusing(number, &error));
+            }
+        }
+        Err(error)
+    }
 }
 
-/// The definition that was applied, and its number.
-fn definition(applied: AppliedConfiguration) -> Option<(u32, String)> {
-    Some((applied.number, applied.definition?))
+impl Refusal {
+    fn new(number: u32, error: &anyhow::Error, before: Option<&Self>) -> Self {
+        let tries = before
+            .filter(|before| before.number == number)
+            .map_or(0, |before| before.tries + 1);
+        let wait = RETRY_FIRST.saturating_mul(1 << tries.min(16)).min(RETRY_LONGEST);
+        Self {
+            number,
+            why: format!("{error:#}").replace('\0', "\u{fffd}").into(),
+            tries,
+            retry_at: Instant::now() + wait,
+        }
+    }
+
+    /// Says it to whoever looks. Whether that arrived: there may be no heartbeat yet.
+    async fn tell(&self, ledger: &Ledger) -> bool {
+        let worker = worker_name();
+        let told = ledger.refuse_configuration(&worker, self.number, &self.why);
+        told.await.unwrap_or_default()
+    }
 }
 
-fn read(own: &Loaded, definition: &str) -> Result<Loaded> {
-    own.doing(serde_json::from_str(definition)?)
+fn tell(error: &anyhow::Error) {
+    tracing::error!(
+        problem = format!("{error:#}"),
+        "what was applied cannot be done here; this process goes on with what was before it, and tries again later"
+    );
 }
 
-/// Whether a process can do it: its sinks have their secrets, its plugins can be loaded and take their configuration.
+/// Whether Postgres did not answer.
+pub(crate) fn is_of_postgres(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.is::<DatabaseError>())
+}
+
+/// Whether a process can do it: its tables have streams, its sinks their secrets, its plugins can be loaded and take their
+/// configuration.
 async fn check(loaded: &Loaded, routes: &RouteHandle) -> Result<()> {
     sinks::make(loaded).await?;
     for (name, route) in &loaded.config.route {
         routes.check_route(loaded, name, route).await?;
     }
     for (name, source) in &loaded.config.source {
+        Source::check(&source_settings(loaded, name, source), &routes.ledger).await?;
         routes.check_annotator(loaded, name, source).await?;
     }
     Ok(())
@@ -144,31 +263,48 @@ pub(super) struct Applies {
 }
 
 impl Configure for Applies {
-    fn own(&self) -> Value {
-        let own = &self.standing.own;
-        let mut shared = own.shared();
-        for (plugin, _) in shared.plugin_files() {
-            // As it would be applied. Of one that cannot be read there is nothing else to say.
-            if let Ok(component) = std::fs::read(own.path(plugin)) {
-                *plugin = named_by_digest(&component);
-            }
-        }
-        to_json(&shared)
+    fn does(&self) -> Value {
+        by_digest(&self.standing.loaded)
     }
 
-    fn check(self: Arc<Self>, definition: Value) -> BoxFuture<'static, Result<Value, String>> {
+    fn own(&self) -> Result<Value, String> {
+        let own = self.standing.own.read();
+        own.map(|own| by_digest(&own)).map_err(|error| format!("{error:#}"))
+    }
+
+    fn read(&self, definition: Value) -> Result<Value, String> {
+        let shared: SharedConfig = serde_json::from_value(definition).map_err(|error| error.to_string())?;
+        let loaded = self.standing.own.started.doing(shared);
+        let loaded = loaded.map_err(|error| format!("{error:#}"))?;
+        Ok(to_json(&loaded.shared()))
+    }
+
+    fn check(self: Arc<Self>, definition: Option<Value>) -> BoxFuture<'static, Result<(), String>> {
         async move {
-            let shared: SharedConfig = serde_json::from_value(definition).map_err(|error| error.to_string())?;
-            let loaded = self.standing.own.doing(shared);
             let checked = async {
-                let loaded = loaded?;
-                check(&loaded, &self.routes).await?;
-                Ok::<_, anyhow::Error>(to_json(&loaded.shared()))
+                let own = &self.standing.own;
+                let loaded = match definition {
+                    Some(definition) => own.started.doing(serde_json::from_value(definition)?)?,
+                    None => own.read()?,
+                };
+                check(&loaded, &self.routes).await
             };
             checked.await.map_err(|error| format!("{error:#}"))
         }
         .boxed()
     }
+}
+
+/// What it says, as it would be applied.
+fn by_digest(loaded: &Loaded) -> Value {
+    let mut shared = loaded.shared();
+    for (plugin, _) in shared.plugin_files() {
+        // Of one that cannot be read there is nothing else to say.
+        if let Ok(component) = std::fs::read(loaded.path(plugin)) {
+            *plugin = named_by_digest(&component);
+        }
+    }
+    to_json(&shared)
 }
 
 fn to_json(shared: &SharedConfig) -> Value {

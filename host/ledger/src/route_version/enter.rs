@@ -29,6 +29,9 @@ pub struct ConfiguredRoute {
     pub planned: RouteDefinition,
     /// What the plugin that was planned asks for, and so is granted; null without a plugin. Recorded.
     pub granted: Value,
+    /// Number of the configuration that says so, 0 before anything was applied: nothing is entered once another one counts. `None`:
+    /// whichever counts.
+    pub counts: Option<u32>,
 }
 
 /// A plugin that an operator puts on a route.
@@ -66,6 +69,8 @@ struct Next<'a> {
     definition: RouteDefinition,
     /// What the configuration says, if it is entered by one.
     configured: Option<&'a RouteDefinition>,
+    /// Which one.
+    counts: Option<u32>,
     what: &'static str,
     detail: Value,
 }
@@ -76,6 +81,8 @@ enum Noted {
     Runs(RouteVersion),
     /// The newest does not, or there is none; the next is to do this.
     Differs(Option<RouteVersion>, Box<RouteDefinition>),
+    /// Another configuration counts.
+    Superseded,
 }
 
 impl Ledger {
@@ -84,7 +91,8 @@ impl Ledger {
     ///
     /// A new route begins at the end too: what was recorded before it was not meant for it.
     ///
-    /// `None` if it would do something else than what was planned: somebody else changed the route meanwhile. Plan again.
+    /// `None` if it would do something else than what was planned: somebody else changed the route meanwhile. Plan again. Or another
+    /// configuration counts by now ([`Ledger::configuration_number`]): then this one has nothing to say any more.
     ///
     /// # Errors
     ///
@@ -103,8 +111,9 @@ impl Ledger {
             .await?;
         }
         for _ in 0..RACES_MAX {
-            let (newest, definition) = match self.note_configured(route, &configured.definition).await? {
+            let (newest, definition) = match self.note_configured(route, configured).await? {
                 Noted::Runs(newest) => return Ok(Some(newest)),
+                Noted::Superseded => return Ok(None),
                 Noted::Differs(_, definition) if *definition != configured.planned => return Ok(None),
                 Noted::Differs(newest, definition) => (newest, *definition),
             };
@@ -132,6 +141,7 @@ impl Ledger {
                 after: newest.as_ref(),
                 definition,
                 configured: Some(&configured.definition),
+                counts: configured.counts,
                 what: "route-configured",
                 detail,
             };
@@ -175,6 +185,7 @@ impl Ledger {
                 after: Some(&newest),
                 definition,
                 configured: None,
+                counts: None,
                 what: match promotion.rolls_back_to {
                     Some(_) => "plugin-rolled-back",
                     None => "plugin-promoted",
@@ -204,7 +215,9 @@ impl Ledger {
                 Some(configured) => self.planned(conn, next.route, next.after, configured).await?,
                 None => next.definition.clone(),
             };
-            is_stale = begins != halted.unwrap_or(position) || planned != next.definition;
+            is_stale = begins != halted.unwrap_or(position)
+                || planned != next.definition
+                || !self.counts(conn, next.counts).await?;
             if is_stale {
                 return Err(races());
             }
@@ -224,9 +237,13 @@ impl Ledger {
     }
 
     /// Keeps what is configured if the route does that already.
-    async fn note_configured(&self, route: &str, configured: &RouteDefinition) -> sqlx::Result<Noted> {
+    async fn note_configured(&self, route: &str, configured: &ConfiguredRoute) -> sqlx::Result<Noted> {
         let mut tx = self.begin().await?;
         self.lock_head(&mut tx).await?;
+        if !self.counts(&mut tx, configured.counts).await? {
+            return Ok(Noted::Superseded);
+        }
+        let configured = &configured.definition;
         let newest = self.list_route_versions(&mut tx, route).await?.pop();
         let definition = self.planned(&mut tx, route, newest.as_ref(), configured).await?;
         match newest {

@@ -65,6 +65,7 @@ pub(crate) async fn planned(
         plugin: plugin.cloned(),
         planned: ledger.plan_route_version(route, definition).await.unwrap(),
         granted: json!({"reads": ["new /total"]}),
+        counts: None,
     }
 }
 

@@ -172,43 +172,12 @@ impl Source {
         ledger: Ledger,
         activities: Activities,
     ) -> Result<Self, PrepareError> {
-        let (streams, wanted) = open(&settings).await?;
-        let known: Vec<Stream> = ledger
-            .streams()
-            .await?
-            .into_iter()
-            .filter(|stream| stream.source == settings.name)
-            .collect();
-        check_same_source(&settings.name, &wanted, &streams, &known)?;
-        let found = match &wanted {
-            Wanted::Table(table) => streams.find(table).await,
-            Wanted::Stream(arn) => streams.describe(arn).await,
-        };
-        match (found, known.into_iter().next_back()) {
-            (Ok(found), known) => {
-                check_view(&settings, &found)?;
-                // What was recorded before goes first, to its end; then comes what followed it, stream by stream.
-                if known.is_none() {
-                    enter(&ledger, &settings, &found, records_from(settings.start, &found)).await?;
-                }
-            }
-            // What was recorded before can be drained although its stream is off, or AWS does not answer now.
-            (Err(error), Some(earlier)) => {
-                tracing::warn!(source = %settings.name, stream.arn = %earlier.arn, error = %error, "going on with the stream that is known");
-            }
-            (Err(FindError::NoStream { table }), None) => {
-                return Err(PrepareError::NoStream {
-                    source_name: settings.name,
-                    table,
-                });
-            }
-            (Err(error), None) => {
-                return Err(PrepareError::Find {
-                    source_name: settings.name,
-                    error,
-                });
-            }
+        let looked = look(&settings, &ledger).await?;
+        // What was recorded before goes first, to its end; then comes what followed it, stream by stream.
+        if let Some(found) = &looked.begins {
+            enter(&ledger, &settings, found, records_from(settings.start, found)).await?;
         }
+        let Looked { streams, wanted, .. } = looked;
         let sealer = Sealer::new(ledger, settings.actor.clone(), None);
         Ok(Self {
             settings,
@@ -217,6 +186,15 @@ impl Source {
             sealer: sealer.into(),
             activities,
         })
+    }
+
+    /// Whether `prepare` would find what it needs. Nothing is entered.
+    ///
+    /// # Errors
+    ///
+    /// As `prepare`.
+    pub async fn check(settings: &SourceSettings, ledger: &Ledger) -> Result<(), PrepareError> {
+        look(settings, ledger).await.map(drop)
     }
 
     /// With a plugin that annotates its changes before they are recorded.
@@ -228,6 +206,59 @@ impl Source {
             ..self
         }
     }
+}
+
+/// A source's stream, before anything is entered.
+struct Looked {
+    streams: DynamoDbStreams,
+    wanted: Wanted,
+    /// The stream that it begins with, if nothing of the source was recorded before.
+    begins: Option<StreamDescription>,
+}
+
+/// Finds the source's stream, and checks that it can serve the configuration.
+async fn look(settings: &SourceSettings, ledger: &Ledger) -> Result<Looked, PrepareError> {
+    let (streams, wanted) = open(settings).await?;
+    let known: Vec<Stream> = ledger
+        .streams()
+        .await?
+        .into_iter()
+        .filter(|stream| stream.source == settings.name)
+        .collect();
+    check_same_source(&settings.name, &wanted, &streams, &known)?;
+    let found = match &wanted {
+        Wanted::Table(table) => streams.find(table).await,
+        Wanted::Stream(arn) => streams.describe(arn).await,
+    };
+    let source_name = || settings.name.clone();
+    let begins = match (found, known.into_iter().next_back()) {
+        (Ok(found), known) => {
+            check_view(settings, &found)?;
+            known.is_none().then_some(found)
+        }
+        // What was recorded before can be drained although its stream is off, or AWS does not answer now.
+        (Err(error), Some(earlier)) => {
+            tracing::warn!(source = %settings.name, stream.arn = %earlier.arn, error = %error, "going on with the stream that is known");
+            None
+        }
+        (Err(FindError::NoStream { table }), None) => {
+            return Err(PrepareError::NoStream {
+                source_name: source_name(),
+                table,
+            });
+        }
+        (Err(error), None) => {
+            return Err(PrepareError::Find {
+                source_name: source_name(),
+                error,
+            });
+        }
+    };
+    Ok(Looked {
+        streams,
+        wanted,
+        begins,
+    })
 }
 
 /// Makes what is asked. Nothing is sent yet.
