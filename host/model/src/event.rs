@@ -84,23 +84,22 @@ impl Event {
     #[must_use]
     pub fn of_change(change: &Change, who: &Who, context: EventContext<'_>) -> Self {
         let image = |item: &Option<Item>| item.as_ref().map_or(Value::Null, plain_json);
-        let Value::Object(detail) = json!({
-            "id": change.event_id,
-            "ledger": context.ledger,
-            "position": context.position,
-            "shard": context.shard,
-            "sequence": change.sequence,
-            "table": change.table,
-            "operation": change.operation,
-            "keys": plain_json(&change.keys),
-            "old": image(&change.old),
-            "new": image(&change.new),
-            "changed": changed_attributes(change),
-            "actor": who.actor,
-            "assurance": who.assurance,
-        }) else {
-            unreachable!("an object literal is an object")
-        };
+        let mut detail = Map::new();
+        // `json!` would copy the images once more.
+        let mut set = |name: &str, value: Value| detail.insert(name.to_owned(), value);
+        set("id", json!(change.event_id));
+        set("ledger", json!(context.ledger));
+        set("position", json!(context.position));
+        set("shard", json!(context.shard));
+        set("sequence", json!(change.sequence));
+        set("table", json!(change.table));
+        set("operation", json!(change.operation));
+        set("keys", plain_json(&change.keys));
+        set("old", image(&change.old));
+        set("new", image(&change.new));
+        set("changed", json!(changed_attributes(change)));
+        set("actor", json!(who.actor));
+        set("assurance", json!(who.assurance));
         Self {
             source: format!("weir.{}", context.source),
             detail_type: format!("{}.{}", change.table, change.operation.as_str()),

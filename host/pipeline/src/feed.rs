@@ -40,9 +40,9 @@ pub(crate) const PAGE_ENTRIES_MAX: u16 = 1000;
 /// Pages in memory, at most.
 const PAGES_MAX: usize = 64;
 
-/// Bytes of the bodies in them, at most; one page still stands if it alone has more. In memory they take several times as much:
-/// once as a change and once as an event.
-const BYTES_MAX: usize = 4 << 20;
+/// Bytes of the bodies in them as they are stored, compressed, at most; one page still stands if it alone has more. In memory they
+/// take about ten times as much: maps of a few attributes each.
+const BYTES_MAX: usize = 1 << 20;
 
 /// How long a page is handed out.
 const PAGE_AGE_MAX: Duration = Duration::from_secs(2);
@@ -221,11 +221,11 @@ impl Feed {
         read_at: Instant,
     ) -> Page {
         let bytes = entries.iter().map(|entry| entry.body_bytes).sum();
-        let mut changes: Vec<RecordedChange> = entries
+        let changes: Vec<RecordedChange> = entries
             .into_iter()
             .filter_map(|entry| RecordedChange::of(entry, self.ledger.name(), streams))
             .collect();
-        let matched = self.patterns.match_all(&mut changes);
+        let matched = self.patterns.match_all(&changes);
         Page {
             first,
             until,

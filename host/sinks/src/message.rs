@@ -5,7 +5,8 @@
 //! - A message is made once and sent as often as it takes: every attempt carries the same bytes under the same id.
 
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 use weir_model::{CORRELATION, DeliveryId, Event};
 
 use crate::Sink;
@@ -50,26 +51,42 @@ impl Message {
 /// in twenty digits, so that text compares as numbers do. `correlationid` is that of the extension "Correlation".
 pub(crate) fn cloud_event(event: &Event) -> String {
     let of_detail = |name: &str| event.detail.get(name);
-    let mut envelope = Map::new();
-    let mut set = |name: &str, value: Value| envelope.insert(name.to_owned(), value);
-    set("specversion", CLOUDEVENTS.into());
-    set("id", of_detail("delivery").cloned().unwrap_or_default());
-    set("source", event.source.clone().into());
-    set("type", event.detail_type.clone().into());
-    set("time", event.time.to_string().into());
-    if let Some(position) = of_detail("position").and_then(Value::as_u64) {
-        set("sequence", json!(format!("{position:020}")));
-    }
-    if let Some(correlation) = of_detail(CORRELATION) {
-        set("correlationid", correlation.clone());
-    }
-    set("datacontenttype", "application/json".into());
-    set("data", Value::Object(event.detail.clone()));
+    let position = of_detail("position").and_then(Value::as_u64);
+    let envelope = CloudEvent {
+        correlationid: of_detail(CORRELATION),
+        data: &event.detail,
+        datacontenttype: "application/json",
+        id: of_detail("delivery").unwrap_or(&Value::Null),
+        sequence: position.map(|position| format!("{position:020}")),
+        source: &event.source,
+        specversion: CLOUDEVENTS,
+        time: event.time.to_string(),
+        detail_type: &event.detail_type,
+    };
     serde_json::to_string(&envelope).expect("an object is JSON")
+}
+
+/// In order of name: the same event has always had these bytes.
+#[derive(Serialize)]
+struct CloudEvent<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    correlationid: Option<&'a Value>,
+    data: &'a Map<String, Value>,
+    datacontenttype: &'a str,
+    id: &'a Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sequence: Option<String>,
+    source: &'a str,
+    specversion: &'a str,
+    time: String,
+    #[serde(rename = "type")]
+    detail_type: &'a str,
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     /// `CloudEvents` 1.0, "JSON Event Format", section 3, and the extension "Sequence".
@@ -93,6 +110,10 @@ mod tests {
             "datacontenttype": "application/json",
             "data": detail,
         });
-        assert_eq!(serde_json::from_str::<Value>(&cloud_event(&event)).unwrap(), expected);
+        assert_eq!(
+            cloud_event(&event),
+            expected.to_string(),
+            "its members are in order of name"
+        );
     }
 }

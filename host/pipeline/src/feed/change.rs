@@ -8,9 +8,11 @@ use weir_model::{Change, Event, EventContext, LedgerName, Position, SequenceNumb
 use weir_routing::{Pattern, Subject};
 use weir_runtime::BatchChange;
 
-/// A change that stands in the ledger and was not erased, and the event that it is.
+/// A change that stands in the ledger and was not erased. The event that it is takes several times the memory of its change: it is
+/// made where it is needed.
 #[derive(Clone)]
 pub(crate) struct RecordedChange {
+    pub(crate) ledger: LedgerName,
     pub(crate) position: Position,
     /// The source's configured name.
     pub(crate) source: String,
@@ -24,8 +26,6 @@ pub(crate) struct RecordedChange {
     pub(crate) body_key: Option<i64>,
     /// As a plugin reads it.
     pub(crate) change: Arc<BatchChange>,
-    /// As it is, without any route.
-    pub(crate) event: Event,
 }
 
 impl RecordedChange {
@@ -67,16 +67,10 @@ impl RecordedChange {
             new: body.new,
             service: who.service(),
         };
-        let context = EventContext {
-            source: &stream.source,
-            ledger,
-            position: recorded.position,
-            shard: &origin.shard,
-        };
         Some(Self {
+            ledger: ledger.clone(),
             position: recorded.position,
             source: stream.source.clone(),
-            event: Event::of_change(&change, &who, context),
             stream: origin.stream,
             shard: origin.shard,
             sequence,
@@ -88,10 +82,22 @@ impl RecordedChange {
         })
     }
 
+    /// The event that it is, without any route.
+    pub(crate) fn event(&self) -> Event {
+        let BatchChange { change, who } = &*self.change;
+        let context = EventContext {
+            source: &self.source,
+            ledger: &self.ledger,
+            position: self.position,
+            shard: &self.shard,
+        };
+        Event::of_change(change, who, context)
+    }
+
     /// Whether this pattern takes it.
     pub(crate) fn is_taken_by(&self, pattern: &Pattern) -> bool {
         match pattern.subject() {
-            Subject::Event => pattern.matches(&self.event.to_json()),
+            Subject::Event => self.event().with_json(|event| pattern.matches(event)),
             Subject::Record => pattern.matches(&self.change.change.to_stream_record(&self.stream)),
         }
     }

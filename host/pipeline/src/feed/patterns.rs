@@ -64,9 +64,9 @@ impl Patterns {
         *compiled = Arc::new(Compiled::of(all.chain([subscription.clone()])));
     }
 
-    pub(super) fn match_all(&self, changes: &mut [RecordedChange]) -> Matched {
+    pub(super) fn match_all(&self, changes: &[RecordedChange]) -> Matched {
         let compiled = Arc::clone(&self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        let taken = changes.iter_mut().map(|change| compiled.taken(change)).collect();
+        let taken = changes.iter().map(|change| compiled.taken(change)).collect();
         Matched { compiled, taken }
     }
 }
@@ -96,14 +96,14 @@ impl Compiled {
         compiled
     }
 
-    fn taken(&self, change: &mut RecordedChange) -> [Vec<usize>; 2] {
+    fn taken(&self, change: &RecordedChange) -> [Vec<usize>; 2] {
         let Some(sets) = self.by_source.get(&change.source) else {
             return Default::default();
         };
         let of_event = if sets.of_event.patterns().is_empty() {
             Vec::new()
         } else {
-            change.event.with_json(|event| sets.of_event.matching(event))
+            change.event().with_json(|event| sets.of_event.matching(event))
         };
         let of_record = if sets.of_record.patterns().is_empty() {
             Vec::new()

@@ -184,7 +184,7 @@ impl Plan<'_> {
     /// The change's event, which says which plugin it went through, and what it belongs to.
     fn event(&self) -> Event {
         let definition = &self.version.stored.definition;
-        let mut event = self.change.event.clone();
+        let mut event = self.change.event();
         if let Some(attribute) = &definition.correlation_attribute {
             event = event.correlated_by(attribute, &self.change.change.change);
         }

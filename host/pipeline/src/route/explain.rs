@@ -396,7 +396,7 @@ fn not_taken(change: &RecordedChange, version: &LoadedVersion) -> Option<Explain
     }
     let pattern = subscription.pattern.as_ref()?;
     let subject = match pattern.subject() {
-        Subject::Event => change.event.to_json(),
+        Subject::Event => change.event().to_json(),
         Subject::Record => change.change.change.to_stream_record(&change.stream),
     };
     match pattern.explain(&subject) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use weir_evidence::ItemToken;
 use weir_ledger::{RouteDefinition, RouteVersion};
-use weir_model::{Event, EventContext, LedgerName, Position, ShardId, StreamArn};
+use weir_model::{Event, LedgerName, Position, ShardId, StreamArn};
 use weir_runtime::{BatchChange, HostError, Manifest, Plugin};
 
 use super::decide;
@@ -83,13 +83,8 @@ impl Rehearsal {
     /// The plugin could not be run.
     pub async fn of(&self, change: BatchChange) -> Result<Vec<Rehearsed>, HostError> {
         let source = &self.version.subscription.source;
-        let context = EventContext {
-            source,
-            ledger: &self.ledger,
-            position: Position(0),
-            shard: &self.shard,
-        };
         let change = RecordedChange {
+            ledger: self.ledger.clone(),
             position: Position(0),
             source: source.clone(),
             stream: self.stream.clone(),
@@ -101,7 +96,6 @@ impl Rehearsal {
             },
             lane: 0,
             body_key: None,
-            event: Event::of_change(&change.change, &change.who, context),
             change: Arc::new(change),
         };
         let pattern = self.version.subscription.pattern.as_ref();

@@ -243,9 +243,10 @@ impl Tap {
     }
 
     fn shown(&self, change: &RecordedChange) -> TappedChange {
+        let event = change.event();
         TappedChange {
             position: change.position.0,
-            event: self.cover.event(&change.event, &change.event),
+            event: self.cover.event(&event, &event),
             sent: Vec::new(),
             dead_letters: Vec::new(),
             case: None,
@@ -269,7 +270,7 @@ impl Tap {
             shown.sent = of_change
                 .map(|delivery| TappedEvent {
                     sink: delivery.sink.clone(),
-                    event: self.cover.event(&delivery.event, &change.event),
+                    event: self.cover.event(&delivery.event, &change.event()),
                 })
                 .collect();
             let letters = decided
@@ -296,7 +297,7 @@ impl Tap {
         let covered = Arc::new(RecordedChange {
             // Whoever tries the case has no other.
             stream: rehearsal::stream(),
-            ..self.cover.stand_in(change, self.feed.ledger().name())
+            ..self.cover.stand_in(change)
         });
         let pattern = version.subscription.pattern.as_ref();
         let of_covered = if pattern.is_none_or(|pattern| covered.is_taken_by(pattern)) {

@@ -94,8 +94,7 @@ pub(super) mod tests {
     use serde_json::json;
     use weir_evidence::ItemToken;
     use weir_model::{
-        Assurance, Change, EventContext, EventId, Item, LedgerName, Operation, Position, SequenceNumber, ShardId,
-        StreamArn, Who,
+        Assurance, Change, EventId, Item, LedgerName, Operation, Position, SequenceNumber, ShardId, StreamArn, Who,
     };
     use weir_runtime::BatchChange;
 
@@ -124,13 +123,8 @@ pub(super) mod tests {
         };
         let ledger = LedgerName::parse("main").expect("a name");
         let shard = ShardId::parse("shardId-1").expect("a shard");
-        let context = EventContext {
-            source: "shop",
-            ledger: &ledger,
-            position: Position(41),
-            shard: &shard,
-        };
         RecordedChange {
+            ledger,
             position: Position(41),
             source: "shop".to_owned(),
             stream: StreamArn::parse("arn:aws:dynamodb:eu-west-1:1:table/orders/stream/1").expect("an ARN"),
@@ -141,7 +135,6 @@ pub(super) mod tests {
             },
             lane: 0,
             body_key: None,
-            event: Event::of_change(&change, &who, context),
             shard,
             change: Arc::new(BatchChange { change, who }),
         }
@@ -154,7 +147,7 @@ pub(super) mod tests {
 
     #[track_caller]
     fn check_event(shown: &[&str], event: &Event, expect: Expect) {
-        let covered = but_for(shown).event(event, &recorded().event);
+        let covered = but_for(shown).event(event, &recorded().event());
         expect.assert_eq(&covered["detail"].to_string());
     }
 
@@ -162,7 +155,7 @@ pub(super) mod tests {
     fn names_are_shown_and_values_are_not() {
         check_event(
             &[],
-            &recorded().event,
+            &recorded().event(),
             expect![[
                 r#"{"actor":"<text>","assurance":"claimed","changed":["is_new","lines","n","none","tags","to"],"id":"e1","keys":{"id":"<text>"},"ledger":"main","new":{"id":"<text>","is_new":"<truth>","lines":"<list>","n":"<number>","none":null,"same":"<text>","tags":"<list>","to":{"city":"<text>","street":"<text>"}},"old":{"id":"<text>","is_new":"<truth>","n":"<number>","same":"<text>"},"operation":"modify","position":41,"sequence":"100","shard":"shardId-1","table":"orders"}"#
             ]],
@@ -173,13 +166,13 @@ pub(super) mod tests {
     fn what_a_path_names_is_shown_and_all_below_it() {
         check_event(
             &["/new/to", "/old/n", "/actor", "/new/n/deeper"],
-            &recorded().event,
+            &recorded().event(),
             expect![[
                 r#"{"actor":"maria","assurance":"claimed","changed":["is_new","lines","n","none","tags","to"],"id":"e1","keys":{"id":"<text>"},"ledger":"main","new":{"id":"<text>","is_new":"<truth>","lines":"<list>","n":"<number>","none":null,"same":"<text>","tags":"<list>","to":{"city":"Ulm","street":"x"}},"old":{"id":"<text>","is_new":"<truth>","n":7,"same":"<text>"},"operation":"modify","position":41,"sequence":"100","shard":"shardId-1","table":"orders"}"#
             ]],
         );
-        let all = but_for(&[""]).event(&recorded().event, &recorded().event);
-        assert_eq!(all, recorded().event.to_json());
+        let all = but_for(&[""]).event(&recorded().event(), &recorded().event());
+        assert_eq!(all, recorded().event().to_json());
     }
 
     #[test]
@@ -190,7 +183,7 @@ pub(super) mod tests {
             unreachable!("it is an object")
         };
         let output = recorded()
-            .event
+            .event()
             .with_output("order-shipped".to_owned(), detail)
             .expect("an output");
         check_event(
@@ -204,8 +197,8 @@ pub(super) mod tests {
 
     #[test]
     fn what_correlates_events_is_a_value_of_the_item() {
-        let event = recorded().event.correlated_by("id", &recorded().change.change);
-        let covered = but_for(&[]).event(&event, &recorded().event);
+        let event = recorded().event().correlated_by("id", &recorded().change.change);
+        let covered = but_for(&[]).event(&event, &recorded().event());
         assert_eq!(covered["detail"]["correlation"], "<text>");
     }
 

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use weir_model::{AttributeValue, Bytes, Change, Event, EventContext, Item, LedgerName, Number, Who};
+use weir_model::{AttributeValue, Bytes, Change, Item, Number, Who};
 use weir_runtime::BatchChange;
 
 use super::cover::Cover;
@@ -16,7 +16,7 @@ use crate::feed::RecordedChange;
 
 impl Cover {
     /// The change with values that stand for those that are covered.
-    pub(super) fn stand_in(&self, recorded: &RecordedChange, ledger: &LedgerName) -> RecordedChange {
+    pub(super) fn stand_in(&self, recorded: &RecordedChange) -> RecordedChange {
         let BatchChange { change, who } = &*recorded.change;
         let images = Images { cover: self, change };
         let covered = Change {
@@ -33,14 +33,7 @@ impl Cover {
             actor,
             assurance: who.assurance,
         };
-        let context = EventContext {
-            source: &recorded.source,
-            ledger,
-            position: recorded.position,
-            shard: &recorded.shard,
-        };
         RecordedChange {
-            event: Event::of_change(&covered, &who, context),
             change: Arc::new(BatchChange { change: covered, who }),
             ..recorded.clone()
         }
@@ -185,7 +178,7 @@ mod tests {
 
     #[track_caller]
     fn check_stand_in(shown: &[&str], expect: Expect) {
-        let stand_in = but_for(shown).stand_in(&recorded(), &LedgerName::parse("main").expect("a name"));
+        let stand_in = but_for(shown).stand_in(&recorded());
         let BatchChange { change, who } = &*stand_in.change;
         let text = |value| serde_json::to_string(value).expect("an item is JSON");
         expect.assert_eq(&format!(
@@ -194,7 +187,7 @@ mod tests {
             text(&change.old),
             text(&change.new),
             who.actor.as_deref().unwrap_or_default(),
-            stand_in.event.detail["changed"]
+            stand_in.event().detail["changed"]
         ));
     }
 
@@ -214,10 +207,10 @@ mod tests {
     fn what_stands_in_beside_a_value_that_is_shown_differs_from_it_where_the_value_did() {
         // The old truth is true and the new one false; the old number is 7 and the new one 8.
         let stand_in = |shown: &[&str]| {
-            let covered = but_for(shown).stand_in(&recorded(), &LedgerName::parse("main").expect("a name"));
-            covered.event.detail["changed"].clone()
+            let covered = but_for(shown).stand_in(&recorded());
+            covered.event().detail["changed"].clone()
         };
-        let changed = recorded().event.detail["changed"].clone();
+        let changed = recorded().event().detail["changed"].clone();
         let shown = [
             &[][..],
             &["/new/is_new"],
@@ -239,7 +232,7 @@ mod tests {
         change.new = None;
         removed.change = Arc::new(BatchChange { change, who });
         for shown in [&[][..], &["/keys/id"]] {
-            let covered = but_for(shown).stand_in(&removed, &LedgerName::parse("main").expect("a name"));
+            let covered = but_for(shown).stand_in(&removed);
             let change = &covered.change.change;
             assert_eq!(
                 change.old.as_ref().expect("it is there").get("id"),
