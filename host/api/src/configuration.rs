@@ -31,10 +31,18 @@ pub trait Configure: Send + Sync + 'static {
     /// What the process does.
     fn does(&self) -> Value;
 
-    /// What the process's own file says now; else what is wrong with it.
+    /// What the process's own file says now.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
     fn own(&self) -> Result<Value, String>;
 
-    /// The definition with all that it leaves out, in the one form that it has; else what is wrong with it.
+    /// The definition with all that it leaves out, in the one form that it has.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
     fn read(&self, definition: Value) -> Result<Value, String>;
 
     /// Whether the process can do a definition that was read, or what its own file says; else what is wrong with it.

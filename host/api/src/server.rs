@@ -67,8 +67,7 @@ pub struct Api {
 pub struct ServeError(#[from] std::io::Error);
 
 impl Api {
-    /// For the ledger of this publication; who has a token may ask. `eraser` is notified of orders to erase; without `configure`
-    /// nothing can be applied.
+    /// For the ledger of this publication; who has a token may ask. `eraser` is notified of orders to erase.
     #[must_use]
     pub fn new(
         database: Database,
@@ -77,7 +76,6 @@ impl Api {
         eraser: Arc<Notify>,
         intake: IntakeStatus,
         gate: PluginGate,
-        configure: Option<Arc<dyn Configure>>,
         tokens: Tokens,
     ) -> Self {
         Self {
@@ -89,10 +87,17 @@ impl Api {
                 eraser,
                 intake,
                 gate,
-                configure,
+                configure: None,
             },
             tokens: Arc::new(tokens),
         }
+    }
+
+    /// With one who says what can be applied. Without one, nothing can.
+    #[must_use]
+    pub fn configured_by(mut self, configure: Option<Arc<dyn Configure>>) -> Self {
+        self.answers.configure = configure;
+        self
     }
 
     /// Serves until `stop` is cancelled, and lets requests in hand finish.

@@ -166,9 +166,9 @@ impl Service {
             eraser.nudge(),
             intake.status(),
             PluginGate::new(routes.runtime.clone(), loaded.trusted_keys()?),
-            applies,
             tokens,
-        );
+        )
+        .configured_by(applies);
         team.spawn("intake", intake.run(stop.clone()));
         let precompile = PrecompileTask::new(ledger.clone(), routes.runtime.clone());
         let stop_precompiling = stop.clone();

@@ -24,10 +24,10 @@ pub(crate) async fn run(config: &ConfigPath, args: RunArgs) -> Result<ExitCode> 
     let mut before: Option<Standing> = None;
     let mut has_begun = false;
     while !stop.is_cancelled() {
-        match Service::begin(&standing, stop.child_token()).await {
+        match Box::pin(Service::begin(&standing, stop.child_token())).await {
             Ok(service) => {
                 has_begun = true;
-                match service.until_superseded(&standing).await? {
+                match Box::pin(service.until_superseded(&standing)).await? {
                     Some(next) => before = Some(std::mem::replace(&mut standing, next)),
                     None => break,
                 }

@@ -193,7 +193,7 @@ impl Share<'_> {
     async fn look(&mut self, pulse: &Pulse) -> Result<(), DatabaseError> {
         let (Routes { ledger, gates, .. }, me) = (self.routes, pulse.term.worker);
         let mut states = self.partitions().await?;
-        self.leave_what_is_newer(&mut states).await?;
+        Box::pin(self.leave_what_is_newer(&mut states)).await?;
         self.note_free(&states);
         let holders: HashSet<WorkerId> = states.iter().filter_map(|state| state.worker).chain([me]).collect();
         gates.share(holders.len());
