@@ -5,6 +5,7 @@
 //! - What is left behind of a position is written in the transaction that moves the cursor across it, or later; never before.
 //! - No more is parked than the budget allows: the cursor stands before what does not fit.
 
+mod letters;
 mod replay;
 
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use weir_model::Position;
 use weir_routing::Watermark;
 
 use self::replay::ReplayBooks;
-use super::decide::{Delivery, event_text};
+use super::decide::Delivery;
 use super::reader::Resent;
 use crate::fault;
 
@@ -212,57 +213,6 @@ impl Books {
         self.has_accepted = true;
         self.parked = self.parked.saturating_sub(1);
         self.settlement.unparked.push(delivery);
-    }
-
-    /// A delivery that was not parked is given up.
-    pub(super) fn give_up(&mut self, delivery: &Delivery, code: &str, reason: &str, attempts: u32) {
-        self.done(delivery);
-        self.bury(delivery, code, reason, attempts);
-    }
-
-    /// A delivery becomes a dead letter.
-    pub(super) fn bury(&mut self, delivery: &Delivery, code: &str, reason: &str, attempts: u32) {
-        self.settlement.dead_letters.push(DeadLetter {
-            delivery: delivery.id.to_string(),
-            route: self.route.clone(),
-            version: delivery.version.stored.version,
-            position: delivery.position,
-            sink: Some(delivery.sink.clone()),
-            code: code.to_owned(),
-            reason: reason.to_owned(),
-            attempts,
-            plugin_digest: delivery.version.stored.plugin.map(hex::encode),
-            plugin_log: None,
-            payload: Some(event_text(&delivery.event)),
-            created_at: None,
-            is_redriven: false,
-            as_new: delivery.as_new.clone(),
-        });
-    }
-
-    /// A parked delivery cannot be made again as it was.
-    pub(super) fn bury_lost(&mut self, parked: &Parked, attempts: u32, (code, reason): (&str, &str)) {
-        self.settlement.dead_letters.push(DeadLetter {
-            delivery: parked.delivery.clone(),
-            route: self.route.clone(),
-            version: parked.version,
-            position: parked.position,
-            sink: Some(parked.sink.clone()),
-            code: code.to_owned(),
-            reason: reason.to_owned(),
-            attempts,
-            plugin_digest: None,
-            plugin_log: None,
-            payload: None,
-            created_at: None,
-            is_redriven: false,
-            as_new: parked.as_new.clone(),
-        });
-    }
-
-    /// Something became a dead letter before there was a delivery.
-    pub(super) fn bury_all(&mut self, letters: Vec<DeadLetter>) {
-        self.settlement.dead_letters.extend(letters);
     }
 
     /// Where to read on.
