@@ -112,6 +112,12 @@ async fn what_is_applied_outlives_a_restart_until_it_is_cleared() {
     shop.took("o2", 1).await;
     shop.shows(&["route", "ls"], "NOBODY routes it now").await;
     assert_eq!(shop.noted("notes.jsonl", &["o1"]).await.len(), 1);
+    // Its own file is read again whenever it is to count.
+    shop.configure(&TO_A_FILE.replace("notes", "others"));
+    let again = shop.weir.command(&["apply", "--clear"]).await;
+    assert!(again.stdout.ends_with("every process does it\n"), "{again:?}");
+    shop.put("o3", "c");
+    shop.noted("others.jsonl", &["o3"]).await;
     shop.running.stop().await;
 }
 
@@ -201,9 +207,13 @@ async fn a_process_that_cannot_do_it_goes_on_with_what_it_did_and_leaves_what_it
     shop.weir.write("other.secret", secret.1);
     eventually("both do what counts", async || {
         let listed = shop.weir.command(&["leases", "ls"]).await.stdout;
-        (listed.matches("configuration 1\n").count() == 2).then_some(())
+        (listed.matches("configuration 1\n").count() == 2 && !listed.contains("CANNOT DO")).then_some(())
     })
     .await;
+    shop.put("once-more", "b");
+    shop.took("once-more", 2).await;
+    let listed = shop.weir.command(&["leases", "ls"]).await.stdout;
+    assert!(!listed.contains("CANNOT DO"), "{listed}");
     unable.stop().await;
     shop.running.stop().await;
 }

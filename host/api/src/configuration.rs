@@ -146,7 +146,7 @@ pub(crate) async fn apply(
         let checked = Arc::clone(&configure).check(definition.clone()).await;
         checked.map_err(bad)?;
     }
-    let is_as_before = definition == before.definition;
+    let is_other = definition != before.definition;
     let active = before.definition.unwrap_or_else(|| configure.does());
     let wanted = definition.clone().map_or_else(|| configure.own(), Ok).map_err(bad)?;
     let text = definition.as_ref().map(Value::to_string);
@@ -161,7 +161,9 @@ pub(crate) async fn apply(
         steps: steps(&active, &wanted),
         plan,
     };
-    if !request.dry_run && !is_as_before {
+    // What processes do that were told to do what their own files say is what those said then.
+    let is_news = is_other || (definition.is_none() && !applied.steps.is_empty());
+    if !request.dry_run && is_news {
         let (ledger, now) = (&answers.ledger, Timestamp::now());
         let number = ledger.apply_configuration(before.number, text.as_deref(), &request.reason, now);
         applied.number = number.await?.ok_or_else(|| {

@@ -50,7 +50,8 @@ impl AnnotatorDefinition {
 }
 
 impl Ledger {
-    /// Records what annotates a source from now on, unless it is so already. `granted` is what the plugin says of itself.
+    /// Records what annotates a source from now on, unless it is so already. `granted` is what the plugin says of itself. Where another
+    /// configuration counts than `counts`, nothing is recorded of what annotated before.
     ///
     /// # Errors
     ///
@@ -60,9 +61,15 @@ impl Ledger {
         annotator: &Annotator,
         plugin: &StoredPlugin,
         granted: &Value,
+        counts: Option<u32>,
         now: jiff::Timestamp,
     ) -> sqlx::Result<()> {
-        if self.annotator(&annotator.source).await?.as_ref() == Some(annotator) {
+        let entered = self.annotators(&annotator.source).await?;
+        let is_behind = match counts {
+            Some(number) => self.configuration_number().await? != number,
+            None => false,
+        };
+        if entered.first() == Some(annotator) || (is_behind && entered.contains(annotator)) {
             return Ok(());
         }
         let definition = &annotator.definition;
@@ -108,25 +115,36 @@ impl Ledger {
     ///
     /// Postgres failed.
     pub async fn annotator(&self, source: &str) -> sqlx::Result<Option<Annotator>> {
-        let row = sqlx::query!(
+        Ok(self.list_annotators(source, 1).await?.pop())
+    }
+
+    /// What annotated a source, the newest first.
+    async fn annotators(&self, source: &str) -> sqlx::Result<Vec<Annotator>> {
+        self.list_annotators(source, i64::MAX).await
+    }
+
+    async fn list_annotators(&self, source: &str, count_max: i64) -> sqlx::Result<Vec<Annotator>> {
+        let rows = sqlx::query!(
             "
             select plugin_digest, definition
             from annotator
             where ledger_id = $1 and source = $2
             order by position desc
-            limit 1
+            limit $3
             ",
             self.shared.id,
             source,
+            count_max,
         )
-        .fetch_optional(&self.shared.pool);
-        let Some(row) = in_time::<_, sqlx::Error>(row).await? else {
-            return Ok(None);
-        };
-        Ok(Some(Annotator {
-            source: source.to_owned(),
-            plugin: Hash::try_from(row.plugin_digest).map_err(|_| unreadable("plugin digest"))?,
-            definition: serde_json::from_str(&row.definition).map_err(|_| unreadable("annotator"))?,
-        }))
+        .fetch_all(&self.shared.pool);
+        let rows = in_time::<_, sqlx::Error>(rows).await?;
+        let annotators = rows.into_iter().map(|row| {
+            Ok(Annotator {
+                source: source.to_owned(),
+                plugin: Hash::try_from(row.plugin_digest).map_err(|_| unreadable("plugin digest"))?,
+                definition: serde_json::from_str(&row.definition).map_err(|_| unreadable("annotator"))?,
+            })
+        });
+        annotators.collect()
     }
 }

@@ -343,3 +343,23 @@ impl Ledger {
         }))
     }
 }
+
+/// Whether Postgres was not reached, ended the connection, or has no room for now: asking again may help, and nothing else does.
+#[must_use]
+pub fn is_unreachable(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        // Connection exceptions, serialization and lock failures, resources, an operator's intervention, the system itself (PostgreSQL,
+        // "Error Codes").
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| {
+            ["08", "40", "53", "55", "57", "58"]
+                .iter()
+                .any(|class| code.starts_with(class))
+        }),
+        _ => false,
+    }
+}

@@ -24,6 +24,9 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// How long is waited for all of them: each may take a while to hand over what it does.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long until a process has looked once more at what it cannot do.
+const RETRIED_AFTER: Duration = Duration::from_secs(25);
+
 /// How long a process that was there may be away before it counts as ended.
 const GONE_AFTER: Duration = Duration::from_secs(30);
 
@@ -107,7 +110,7 @@ async fn upload_plugins(client: &Client, loaded: &Loaded, shared: &mut SharedCon
 
 /// The processes that do something else, of those that were there and those that came, once nobody does, they said that they cannot,
 /// or they had their time.
-async fn others(client: &Client, applied: &Applied, is_cleared: bool, mut known: Vec<WorkerState>) -> Vec<WorkerState> {
+async fn others(client: &Client, applied: &Applied, is_cleared: bool, known: Vec<WorkerState>) -> Vec<WorkerState> {
     let does = |worker: &WorkerState| match worker.configuration {
         // Or what somebody applied since.
         Some(number) => number > applied.number || (number == applied.number && !is_cleared),
@@ -118,24 +121,27 @@ async fn others(client: &Client, applied: &Applied, is_cleared: bool, mut known:
         refused.is_some_and(|refused| refused.number >= applied.number)
     };
     let begun = Instant::now();
+    // Where nothing was applied, what was refused before is tried again first.
+    let is_late = || applied.applied || begun.elapsed() > RETRIED_AFTER;
+    let mut known: Vec<(WorkerState, Instant)> = known.into_iter().map(|worker| (worker, begun)).collect();
     while begun.elapsed() < PATIENCE {
         // Whoever answers begins anew, too: for a moment nobody answers.
         if let Ok(listed) = client.get::<Workers>(&["v1", "workers"], &[]).await {
-            let listed = listed.workers;
-            let is_listed = |worker: &WorkerState| listed.iter().any(|other| other.name == worker.name);
+            let now = Instant::now();
+            let is_listed = |worker: &WorkerState| listed.workers.iter().any(|other| other.name == worker.name);
             // One that begins anew is away for a moment; one that is away for longer has ended.
-            known.retain(|worker| !is_listed(worker) && begun.elapsed() < GONE_AFTER);
-            let is_done = known.is_empty() && !listed.is_empty();
-            let others: Vec<WorkerState> = listed.iter().filter(|worker| !does(worker)).cloned().collect();
-            known.extend(listed);
-            if is_done && others.iter().all(refuses) {
-                return others;
+            known.retain(|(worker, seen_at)| !is_listed(worker) && seen_at.elapsed() < GONE_AFTER);
+            let is_whole = known.is_empty() && !listed.workers.is_empty();
+            known.extend(listed.workers.into_iter().map(|worker| (worker, now)));
+            let mut others = known.iter().map(|(worker, _)| worker).filter(|worker| !does(worker));
+            if is_whole && others.all(|worker| is_late() && refuses(worker)) {
+                break;
             }
         }
         tokio::time::sleep(LOOK_INTERVAL).await;
     }
-    known.retain(|worker| !does(worker));
-    known
+    let others = known.into_iter().map(|(worker, _)| worker);
+    others.filter(|worker| !does(worker)).collect()
 }
 
 async fn show(client: &Client, json: bool) -> Result<ExitCode> {

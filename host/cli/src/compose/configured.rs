@@ -112,8 +112,14 @@ impl RouteHandle {
         let component = self.component(loaded, path).await.with_context(refused)?;
         let config = serde_json::to_string(&source.annotator_config)?;
         let actor = source.actor.as_ref();
-        let plugin = IntakePlugin::enter(&self.ledger, &self.runtime, name, actor, component, config, withhold_to);
-        Ok(Some(plugin.await.with_context(refused)?))
+        let (ledger, runtime) = (&self.ledger, &self.runtime);
+        let plugin = IntakePlugin::load(ledger, runtime, name, actor, component.clone(), config, withhold_to);
+        let plugin = plugin.await.with_context(refused)?;
+        plugin
+            .enter(ledger, component, self.counts)
+            .await
+            .with_context(refused)?;
+        Ok(Some(plugin))
     }
 
     /// Whether a source can do without a plugin at its intake: later changes of an item would be told before those that are withheld.
@@ -154,10 +160,10 @@ impl RouteHandle {
                 .await
                 .context("the file cannot be read"),
             Some(digest) => {
-                let stored = self.ledger.plugin(&digest?).await;
-                Ok(stored
-                    .context("it was not uploaded: `weir plugin push` does that")?
-                    .component)
+                let digest = digest?;
+                let is_known = !self.ledger.uploads_of(&[digest]).await?.is_empty();
+                ensure!(is_known, "it was not uploaded: `weir plugin push` does that");
+                Ok(self.ledger.plugin(&digest).await?.component)
             }
         }
     }

@@ -18,7 +18,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use weir_api::Configure;
-use weir_ledger::{AppliedConfiguration, DatabaseError, Ledger};
+use weir_ledger::{AppliedConfiguration, Ledger};
 use weir_pipeline::{Gates, Source};
 
 use super::configured::RouteHandle;
@@ -28,7 +28,8 @@ use crate::config::{ConfigPath, Loaded, SharedConfig, named_by_digest};
 /// How often it is asked whether something was applied.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long until a configuration that cannot be done is tried again: twice as long each time, up to the longest.
+/// How long until a configuration that cannot be done is looked at again; where it was begun in vain twice as long each time, up to the
+/// longest.
 const RETRY_FIRST: Duration = Duration::from_secs(20);
 const RETRY_LONGEST: Duration = Duration::from_secs(3600);
 
@@ -44,6 +45,8 @@ pub(crate) struct Standing {
     pub(super) counted: u32,
     /// What counts now in its place, and cannot be done here.
     refused: Option<Refusal>,
+    /// How often it was begun in vain before.
+    begun: u32,
 }
 
 /// The file of the process. What it says of sources, sinks and routes is read again whenever it is to count.
@@ -59,7 +62,8 @@ struct OwnFile {
 struct Refusal {
     number: u32,
     why: Arc<str>,
-    tries: u32,
+    /// How often it was begun in vain: to try that costs what is done now.
+    begun: u32,
     retry_at: Instant,
 }
 
@@ -90,7 +94,8 @@ impl Standing {
         match before {
             Some(before) => {
                 tell(&error);
-                Ok(before.refusing(newest, &error))
+                let refused = Some(Refusal::new(newest, &error, self.begun + 1));
+                Ok(Self { refused, ..before })
             }
             // Its own file is the last.
             None if self.number.is_none() => Err(error),
@@ -104,11 +109,6 @@ impl Standing {
         }
     }
 
-    fn refusing(mut self, number: u32, error: &anyhow::Error) -> Self {
-        self.refused = Some(Refusal::new(number, error, self.refused.as_ref()));
-        self
-    }
-
     /// Whether another configuration counts than the one that it does.
     pub(super) fn is_behind(&self) -> bool {
         self.refused.is_some()
@@ -117,13 +117,10 @@ impl Standing {
     /// Waits until something is applied that can be done here.
     pub(super) async fn next(&self, routes: &RouteHandle, gates: &Gates) -> Self {
         let (mut refused, ledger) = (self.refused.clone(), &routes.ledger);
-        let mut is_told = false;
         loop {
             tokio::time::sleep(LOOK_INTERVAL).await;
-            if let Some(refused) = &refused
-                && !is_told
-            {
-                is_told = refused.tell(ledger).await;
+            if let Some(refused) = &refused {
+                refused.tell(ledger).await;
             }
             let newest = match ledger.configuration_number().await {
                 Ok(newest) if newest != self.counted => newest,
@@ -139,7 +136,8 @@ impl Standing {
             }
             match self.prepare(routes).await {
                 Ok(mut next) => {
-                    next.refused = refused.filter(|refused| refused.number == next.counted);
+                    let earlier = refused.filter(|refused| refused.number == next.counted);
+                    next.begun = earlier.map_or(0, |refused| refused.begun);
                     return next;
                 }
                 Err(error) if is_of_postgres(&error) => {
@@ -149,9 +147,12 @@ impl Standing {
                     );
                 }
                 Err(error) => {
-                    tell(&error);
-                    refused = Some(Refusal::new(newest, &error, refused.as_ref()));
-                    is_told = false;
+                    let earlier = refused.filter(|refused| refused.number == newest);
+                    if earlier.is_none() {
+                        tell(&error);
+                    }
+                    let begun = earlier.map_or(0, |refused| refused.begun);
+                    refused = Some(Refusal::new(newest, &error, begun));
                     gates.fall_behind();
                 }
             }
@@ -189,6 +190,7 @@ impl OwnFile {
             number,
             counted,
             refused: None,
+            begun: 0,
         })
     }
 
@@ -201,7 +203,8 @@ impl OwnFile {
         for earlier in (0..number).rev() {
             let applied = ledger.configuration_numbered(earlier).await?;
             if let Ok(standing) = self.standing(applied) {
-                return Ok(standing.refusing(number, &error));
+                let refused = Some(Refusal::new(number, &error, 1));
+                return Ok(Standing { refused, ..standing });
             }
         }
         Err(error)
@@ -209,24 +212,23 @@ impl OwnFile {
 }
 
 impl Refusal {
-    fn new(number: u32, error: &anyhow::Error, before: Option<&Self>) -> Self {
-        let tries = before
-            .filter(|before| before.number == number)
-            .map_or(0, |before| before.tries + 1);
-        let wait = RETRY_FIRST.saturating_mul(1 << tries.min(16)).min(RETRY_LONGEST);
+    fn new(number: u32, error: &anyhow::Error, begun: u32) -> Self {
+        let wait = RETRY_FIRST.saturating_mul(1 << begun.min(16)).min(RETRY_LONGEST);
         Self {
             number,
             why: format!("{error:#}").replace('\0', "\u{fffd}").into(),
-            tries,
+            begun,
             retry_at: Instant::now() + wait,
         }
     }
 
-    /// Says it to whoever looks. Whether that arrived: there may be no heartbeat yet.
-    async fn tell(&self, ledger: &Ledger) -> bool {
+    /// Says it to whoever looks; again and again, for a heart may begin anew.
+    async fn tell(&self, ledger: &Ledger) {
         let worker = worker_name();
         let told = ledger.refuse_configuration(&worker, self.number, &self.why);
-        told.await.unwrap_or_default()
+        if let Err(error) = told.await {
+            tracing::debug!(%error, "cannot tell which configuration cannot be done here");
+        }
     }
 }
 
@@ -237,9 +239,12 @@ fn tell(error: &anyhow::Error) {
     );
 }
 
-/// Whether Postgres did not answer.
+/// Whether Postgres did not answer, or is not itself: nothing that a configuration says makes that better.
 pub(crate) fn is_of_postgres(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| cause.is::<DatabaseError>())
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref())
+        .any(weir_ledger::is_unreachable)
 }
 
 /// Whether a process can do it: its tables have streams, its sinks their secrets, its plugins can be loaded and take their

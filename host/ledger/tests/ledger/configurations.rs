@@ -1,9 +1,15 @@
 //! What all processes of a ledger are told to do.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use weir_evidence::EntryKind;
+use weir_ledger::{Annotator, AnnotatorDefinition, ConfiguredRoute, StoredPlugin};
 use weir_model::Position;
 
+use crate::promotions::{configured, planned};
 use crate::support::World;
 
 #[tokio::test]
@@ -73,4 +79,54 @@ async fn a_process_says_what_it_does_and_what_it_cannot() {
     let told = live.iter().find(|live| live.id == worker).unwrap();
     assert_eq!(told.configuration, Some(3));
     assert_eq!(told.refused, Some((4, "no secret".to_owned())));
+}
+
+/// What annotates the shop's changes, by its plugin.
+fn annotator(plugin: &str) -> (Annotator, StoredPlugin) {
+    let digest: [u8; 32] = Sha256::digest(plugin).into();
+    let definition = AnnotatorDefinition {
+        config: "00112233445566778899aabbccddeeff".to_owned(),
+        actor: None,
+        plugin_config: "{}".to_owned(),
+        lookups: BTreeMap::new(),
+    };
+    let annotator = Annotator {
+        source: "shop".to_owned(),
+        plugin: digest,
+        definition,
+    };
+    let component = plugin.as_bytes().to_vec();
+    (annotator, StoredPlugin { digest, component })
+}
+
+#[tokio::test]
+async fn a_process_that_is_behind_enters_nothing_that_it_entered_before() {
+    let world = World::new().await;
+    let ledger = &world.ledger;
+    let enter = async |plugin: &str, counts| {
+        let (annotator, component) = annotator(plugin);
+        let entered = ledger.enter_annotator(&annotator, &component, &Value::Null, counts, Timestamp::UNIX_EPOCH);
+        entered.await.unwrap();
+        ledger.annotator("shop").await.unwrap().unwrap() == annotator
+    };
+    assert!(enter("old", Some(0)).await);
+    ledger
+        .apply_configuration(0, Some("{}"), "", Timestamp::UNIX_EPOCH)
+        .await
+        .unwrap();
+    assert!(enter("new", Some(1)).await);
+    assert!(!enter("old", Some(0)).await, "the old one is back");
+    // What was never entered annotates nothing before it is.
+    assert!(enter("another", Some(0)).await);
+    assert!(enter("old", Some(1)).await);
+
+    let enter = async |sink: &str, counts| {
+        let planned = planned(ledger, "mail", &configured(None, "{}", sink), None).await;
+        let route = ConfiguredRoute { counts, ..planned };
+        let entered = ledger.enter_route_version("mail", &route, Timestamp::UNIX_EPOCH).await;
+        entered.unwrap().map(|version| version.version)
+    };
+    assert_eq!(enter("old", Some(1)).await, Some(1));
+    assert_eq!(enter("new", Some(0)).await, None);
+    assert_eq!(enter("new", Some(1)).await, Some(2));
 }

@@ -43,6 +43,8 @@ const UNKNOWN_REASON: &str = "not understood; what it says is withheld";
 pub struct IntakePlugin {
     pub(super) annotator: LoadedAnnotator,
     withhold_to: WithholdKey,
+    /// What it asks for. Recorded.
+    granted: serde_json::Value,
 }
 
 /// A plugin that annotates, with its configuration.
@@ -105,12 +107,12 @@ pub(super) enum AnnotateError {
 }
 
 impl IntakePlugin {
-    /// Loads the plugin that a configuration names for a source, and records that it annotates from now on.
+    /// Loads the plugin that a configuration names for a source.
     ///
     /// # Errors
     ///
     /// It cannot annotate; the message says why.
-    pub async fn enter(
+    pub async fn load(
         ledger: &Ledger,
         runtime: &Runtime,
         source: &str,
@@ -119,7 +121,7 @@ impl IntakePlugin {
         config: String,
         withhold_to: WithholdKey,
     ) -> Result<Self, AnnotatorError> {
-        let plugin = runtime.load(component.clone()).await?;
+        let plugin = runtime.load(component).await?;
         let manifest = plugin.describe(&config).await?;
         let lookups = newest_tables(ledger, &manifest).await?;
         let stored = Annotator {
@@ -134,15 +136,30 @@ impl IntakePlugin {
         };
         let granted = manifest.to_json();
         let annotator = LoadedAnnotator::new(ledger, plugin, manifest, stored).await?;
-        let component = StoredPlugin {
-            digest: annotator.stored.plugin,
+        Ok(Self {
+            annotator,
+            granted,
+            withhold_to,
+        })
+    }
+
+    /// Records that it annotates from now on. Where another configuration counts than `counts`, it is not what annotates, but what
+    /// annotated before: nothing more is said of it then.
+    ///
+    /// # Errors
+    ///
+    /// Postgres failed.
+    pub async fn enter(&self, ledger: &Ledger, component: Vec<u8>, counts: Option<u32>) -> Result<(), AnnotatorError> {
+        let stored = &self.annotator.stored;
+        let plugin = StoredPlugin {
+            digest: stored.plugin,
             component,
         };
         let now = jiff::Timestamp::now();
         ledger
-            .enter_annotator(&annotator.stored, &component, &granted, now)
+            .enter_annotator(stored, &plugin, &self.granted, counts, now)
             .await?;
-        Ok(Self { annotator, withhold_to })
+        Ok(())
     }
 
     /// Prepares records, in order.
