@@ -19,6 +19,6 @@ alter table worker
     add column configuration integer check (configuration >= 1),
     add column refused integer check (refused >= 1),
     add column refusal text;
-comment on column worker.configuration is 'number of the configuration that it does; null for its own file';
+comment on column worker.configuration is 'number of the newest configuration that it does, also of one that gave each its own file back; null before there was one';
 comment on column worker.refused is 'number of the newest configuration that it cannot do; it goes on with what it did';
 comment on column worker.refusal is 'why it cannot';

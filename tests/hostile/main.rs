@@ -86,6 +86,9 @@ impl Hostile {
     }
 }
 
+/// How often a call is tried again that the machine had no time for.
+const TRIES_MAX: usize = 5;
+
 /// What becomes of a component and of so many changes.
 async fn verdict(runtime: &Runtime, component: Vec<u8>, count: usize) -> String {
     let plugin = match runtime.load(component).await {
@@ -96,17 +99,21 @@ async fn verdict(runtime: &Runtime, component: Vec<u8>, count: usize) -> String 
         Ok(manifest) => Arc::new(manifest),
         Err(error) => return format!("undescribed: {}", error_chain(&error)),
     };
-    let answered = match plugin.hook() {
-        Hook::Route => (plugin.route(batch(count), "{}", &manifest).await)
-            .map(|answers| shown(&answers, |decision| if decision.keep { "keep" } else { "drop" })),
-        Hook::Intake => {
-            (plugin.annotate(batch(count), "{}", &manifest).await).map(|answers| shown(&answers, |_| "annotated"))
+    // Where a machine has no time for a call, whoever calls tries again.
+    let mut tries = 0..TRIES_MAX;
+    loop {
+        let answered = match plugin.hook() {
+            Hook::Route => (plugin.route(batch(count), "{}", &manifest).await)
+                .map(|answers| shown(&answers, |decision| if decision.keep { "keep" } else { "drop" })),
+            Hook::Intake => {
+                (plugin.annotate(batch(count), "{}", &manifest).await).map(|answers| shown(&answers, |_| "annotated"))
+            }
+        };
+        match answered {
+            Ok(shown) => return shown,
+            Err(HostError::TooMuchPoison) => return "too much poison".to_owned(),
+            Err(error) => assert!(tries.next().is_some(), "the host was at fault: {error}"),
         }
-    };
-    match answered {
-        Ok(shown) => shown,
-        Err(HostError::TooMuchPoison) => "too much poison".to_owned(),
-        Err(error) => panic!("the host was at fault: {error}"),
     }
 }
 

@@ -73,7 +73,8 @@ pub struct WorkerState {
     /// Partitions of routes that it has.
     #[serde(default)]
     pub partitions: usize,
-    /// Number of the configuration that it does (`weir apply`); absent for its own file.
+    /// Number of the newest configuration that it does (`weir apply`), also of one that gave each process its own file back; absent
+    /// before there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configuration: Option<u32>,
     /// The newest configuration that it cannot do, in whose place it goes on with what it did.

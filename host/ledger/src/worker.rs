@@ -68,7 +68,8 @@ pub struct LiveWorker {
     pub process: Option<String>,
     /// What it is configured for.
     pub works_at: Vec<Work>,
-    /// Number of the configuration that it does; `None` for its own file.
+    /// Number of the newest configuration that it does, also of one that gave each process its own file back; `None` before there was
+    /// one.
     pub configuration: Option<u32>,
     /// Number of the newest configuration that it cannot do, and why.
     pub refused: Option<(u32, String)>,

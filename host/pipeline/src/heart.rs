@@ -108,7 +108,7 @@ impl Heart {
         }
     }
 
-    /// Of a process that does an applied configuration, by its number, and not what its own file says.
+    /// Of a process that does what was applied under this number.
     #[must_use]
     pub fn doing(self, configuration: Option<u32>) -> Self {
         Self { configuration, ..self }

@@ -60,7 +60,7 @@ pub(crate) async fn apply(config: &ConfigPath, args: ApplyArgs, json: bool) -> R
     if args.dry_run || applied.number == 0 {
         return Ok(ExitCode::SUCCESS);
     }
-    let others = others(&client, &applied, args.clear, workers.workers).await;
+    let others = others(&client, &applied, workers.workers).await;
     if !others.is_empty() {
         let others = others.iter().map(|worker| match &worker.refused {
             Some(refused) if refused.number == applied.number => {
@@ -110,12 +110,9 @@ async fn upload_plugins(client: &Client, loaded: &Loaded, shared: &mut SharedCon
 
 /// The processes that do something else, of those that were there and those that came, once nobody does, they said that they cannot,
 /// or they had their time.
-async fn others(client: &Client, applied: &Applied, is_cleared: bool, known: Vec<WorkerState>) -> Vec<WorkerState> {
-    let does = |worker: &WorkerState| match worker.configuration {
-        // Or what somebody applied since.
-        Some(number) => number > applied.number || (number == applied.number && !is_cleared),
-        None => is_cleared,
-    };
+async fn others(client: &Client, applied: &Applied, known: Vec<WorkerState>) -> Vec<WorkerState> {
+    // Or what somebody applied since.
+    let does = |worker: &WorkerState| worker.configuration.is_some_and(|number| number >= applied.number);
     let refuses = |worker: &WorkerState| {
         let refused = worker.refused.as_ref();
         refused.is_some_and(|refused| refused.number >= applied.number)
