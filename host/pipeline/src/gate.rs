@@ -17,7 +17,6 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use weir_ledger::{DatabaseError, Ledger, Pausable};
-use weir_model::Position;
 use weir_routing::{Admission, Breaker};
 use weir_sinks::Sink;
 
@@ -116,48 +115,8 @@ impl Gates {
         self.is_behind.store(true, Ordering::Relaxed);
     }
 
-    /// Routes of whose newest version this process does not know a sink, and that sink: its configuration is older than they are. Of
-    /// one that is known to be behind, also routes that have something left for such a sink: it may be gone, or not.
-    pub(crate) async fn unknown_sinks(&self, ledger: &Ledger) -> Result<BTreeMap<String, String>, DatabaseError> {
-        let mut unknown = BTreeMap::new();
-        for (route, newest) in ledger.routes().await? {
-            let mut sinks = newest.definition.sinks.into_iter();
-            if let Some(sink) = sinks.find(|sink| !self.by_name.contains_key(sink)) {
-                unknown.insert(route, sink);
-            }
-        }
-        if self.is_behind.load(Ordering::Relaxed) {
-            self.add_what_is_left(ledger, &mut unknown).await?;
-        }
-        Ok(unknown)
-    }
-
-    /// What is parked, and what routes have not sent yet, for sinks that this process does not know.
-    async fn add_what_is_left(
-        &self,
-        ledger: &Ledger,
-        unknown: &mut BTreeMap<String, String>,
-    ) -> Result<(), DatabaseError> {
-        for parked in ledger.parked_at_sinks().await? {
-            if !self.by_name.contains_key(&parked.sink) {
-                unknown.insert(parked.route, parked.sink);
-            }
-        }
-        let mut cursors: BTreeMap<String, Position> = BTreeMap::new();
-        for state in ledger.partitions().await? {
-            let lowest = cursors.entry(state.partition.route).or_insert(state.next);
-            *lowest = state.next.min(*lowest);
-        }
-        for (route, lowest) in cursors {
-            let versions = ledger.route_versions(&route).await?;
-            let first = versions.iter().rposition(|version| version.from_position <= lowest);
-            let left = versions.into_iter().skip(first.unwrap_or_default());
-            let mut sinks = left.flat_map(|version| version.definition.sinks);
-            if let Some(sink) = sinks.find(|sink| !self.by_name.contains_key(sink)) {
-                unknown.insert(route, sink);
-            }
-        }
-        Ok(())
+    pub(crate) fn is_behind(&self) -> bool {
+        self.is_behind.load(Ordering::Relaxed)
     }
 
     /// Keeps up with what operators pause, and tells other processes what became of each sink, until `stop` is cancelled.

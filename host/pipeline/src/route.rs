@@ -19,9 +19,9 @@
 //! - The cursor passes a position only when each of its deliveries was accepted, is parked, is a dead letter, or was erased.
 //! - A sink that takes nothing makes the route wait where it is. An item that fails makes nothing wait but itself.
 //! - A route that halts stands before the change that its plugin fails on, and goes on there with its next version.
-//! - A process that does not know a sink of a route's newest version leaves the route to others: its configuration is old. A sink that
-//!   the newest version does not name is gone, and what waits for it becomes dead letters.
+//! - A process sends nothing of a route that is ahead of it (`ahead`).
 
+mod ahead;
 mod books;
 mod decide;
 mod explain;
@@ -43,6 +43,7 @@ use tokio_util::sync::CancellationToken;
 use weir_ledger::{Consumer, DatabaseError, Ledger, Partition};
 use weir_routing::RetrySchedule;
 
+use self::ahead::ahead_of;
 pub use self::explain::{
     DeliveryState, ExplainError, Explained, ExplainedChange, ExplainedDecision, ExplainedDelivery, ExplainedMiss,
 };
@@ -144,11 +145,11 @@ impl PartitionTask {
         // Nothing is sent before this is known, or what waits behind its item would be overtaken.
         let turn = self.turns.to_read.acquire().await;
         let parked = self.ledger.parked_items(&self.partition).await;
-        // After it was taken: what others parked until then is known to be for sinks that this process has.
-        let unknown = self.rules.gates.unknown_sinks(&self.ledger).await;
+        // After it was taken: whatever others parked until then, a version named before that.
+        let ahead = ahead_of(&self.rules.gates, &self.ledger).await;
         drop(turn);
-        let parked = match (parked, unknown) {
-            (Ok(_), Ok(unknown)) if unknown.contains_key(&self.partition.route) => {
+        let parked = match (parked, ahead) {
+            (Ok(_), Ok(ahead)) if ahead.contains_key(&self.partition.route) => {
                 return PartitionEnd::Stopped(consumer);
             }
             (Ok(parked), Ok(_)) => parked,

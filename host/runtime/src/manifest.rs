@@ -250,7 +250,7 @@ pub(crate) fn part_name(part: Part) -> &'static str {
     }
 }
 
-/// Whether this can be the name or version of a plugin, or the name of a sink or table that it reads.
+/// Whether this can be the name or version of a plugin, the name of a sink or table that it reads, or that of a replay.
 #[must_use]
 pub fn is_name(name: &str) -> bool {
     let is_of_name = |character: char| character.is_ascii_alphanumeric() || "-_.+/".contains(character);

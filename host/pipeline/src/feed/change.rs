@@ -8,8 +8,8 @@ use weir_model::{Change, Event, EventContext, LedgerName, Position, SequenceNumb
 use weir_routing::{Pattern, Subject};
 use weir_runtime::BatchChange;
 
-/// A change that stands in the ledger and was not erased. The event that it is takes several times the memory of its change: it is
-/// made where it is needed.
+/// A change that stands in the ledger and was not erased. The event that it is takes as much memory again: it is made where it is
+/// needed.
 #[derive(Clone)]
 pub(crate) struct RecordedChange {
     pub(crate) ledger: LedgerName,

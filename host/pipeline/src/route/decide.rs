@@ -55,9 +55,9 @@ pub(super) async fn decide(
 }
 
 impl Decided {
-    /// Gives all of it the ids of a replay that sends it as new, if it is of one.
-    pub(super) fn under(mut self, as_new: Option<&str>) -> Self {
-        let Some(name) = as_new else { return self };
+    /// The same under the ids of a replay that sends as new, by its name; as it is, if it is of none.
+    pub(super) fn anew(mut self, name: Option<&str>) -> Self {
+        let Some(name) = name else { return self };
         let deliveries = self.deliveries.into_iter().map(|delivery| {
             let id = DeliveryId::anew(delivery.id.as_str(), name);
             Delivery {

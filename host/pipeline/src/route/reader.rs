@@ -11,6 +11,7 @@ use weir_model::Position;
 use weir_runtime::HostError;
 
 pub(super) use self::ordered::Resent;
+use super::ahead::ahead_of;
 use super::decide::{self, Decided, Delivery};
 use super::share::Turns;
 use super::version::{LoadedVersion, VersionError, Versions};
@@ -183,7 +184,7 @@ impl Reader {
         }
         let mut sinks = version.stored.definition.sinks.iter();
         if sinks.any(|sink| self.gates.get(sink).is_none())
-            && let Some(sink) = self.gates.unknown_sinks(&self.ledger).await?.remove(&self.route)
+            && let Some(sink) = ahead_of(&self.gates, &self.ledger).await?.remove(&self.route)
         {
             return Err(Hindrance::NoSink(sink));
         }
@@ -230,7 +231,7 @@ impl Reader {
             positions.sort_unstable();
             positions.dedup();
             for decided in self.decide_again(&version, positions).await? {
-                let deliveries = decided.under(as_new).deliveries;
+                let deliveries = decided.anew(as_new).deliveries;
                 made.extend(deliveries.into_iter().map(|made| (made.id.to_string(), made)));
             }
         }

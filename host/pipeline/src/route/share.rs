@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use weir_ledger::{Consumer, DatabaseError, Ledger, Partition, PartitionState, Work, WorkerId};
 use weir_runtime::Runtime;
 
+use super::ahead::ahead_of;
 use super::version::Versions;
 use super::{PartitionEnd, PartitionTask, RouteError, RouteSettings};
 use crate::balance::{self, Piece};
@@ -193,7 +194,7 @@ impl Share<'_> {
     async fn look(&mut self, pulse: &Pulse) -> Result<(), DatabaseError> {
         let (Routes { ledger, gates, .. }, me) = (self.routes, pulse.term.worker);
         let mut states = self.partitions().await?;
-        Box::pin(self.leave_what_is_newer(&mut states)).await?;
+        Box::pin(self.leave_what_is_ahead(&mut states)).await?;
         self.note_free(&states);
         let holders: HashSet<WorkerId> = states.iter().filter_map(|state| state.worker).chain([me]).collect();
         gates.share(holders.len());
@@ -283,18 +284,17 @@ impl Share<'_> {
 
     /// Leaves routes to others that lead to sinks which this process does not know: it is about to be configured anew, or to be
     /// replaced.
-    async fn leave_what_is_newer(&mut self, states: &mut Vec<PartitionState>) -> Result<(), DatabaseError> {
-        let Routes { ledger, gates, .. } = self.routes;
-        let unknown = gates.unknown_sinks(ledger).await?;
+    async fn leave_what_is_ahead(&mut self, states: &mut Vec<PartitionState>) -> Result<(), DatabaseError> {
+        let ahead = ahead_of(&self.routes.gates, &self.routes.ledger).await?;
         for (partition, (_, stop)) in &self.held {
-            if let Some(sink) = unknown.get(&partition.route)
+            if let Some(sink) = ahead.get(&partition.route)
                 && !stop.is_cancelled()
             {
                 tracing::warn!(%partition, sink, "this process has no such sink: its configuration is older than the route's, which it leaves to others");
                 stop.cancel();
             }
         }
-        states.retain(|state| !unknown.contains_key(&state.partition.route));
+        states.retain(|state| !ahead.contains_key(&state.partition.route));
         Ok(())
     }
 

@@ -112,7 +112,8 @@ impl Explained {
         Ok(told)
     }
 
-    /// What waits or was given up and was not made by the version that routes the position, in order of id: replays made it.
+    /// What waits or was given up and was not made by the version that routes the position, in order of id: replays made it, or a dead letter was sent
+    /// again as a later version has it.
     fn of_replays(
         &self,
         letters: HashMap<String, DeadLetter>,

@@ -80,7 +80,7 @@ impl Reader {
             }
             None => stretch.until(),
         };
-        let mut decided = decided.under(replay.as_new.as_deref());
+        let mut decided = decided.anew(replay.as_new.as_deref());
         for delivery in &mut decided.deliveries {
             delivery.replay = Some(replay.ordered_at);
         }
@@ -164,7 +164,7 @@ impl Reader {
         let as_new = resent.letter.as_new.clone();
         if let Some(version) = self.versions.numbered(resent.letter.version).await? {
             let decided = self.decide(&version, &changes, &Activities::new()).await?;
-            let decided = decided.under(as_new.as_deref());
+            let decided = decided.anew(as_new.as_deref());
             let is_it = |made: &Delivery| made.id.to_string() == resent.letter.delivery;
             resent.deliveries.extend(decided.deliveries.into_iter().find(is_it));
         }
@@ -172,7 +172,7 @@ impl Reader {
             let number = output_of(&resent.letter, &changes);
             let version = self.versions.newest().await?.ok_or(Hindrance::NoVersion(position))?;
             let decided = self.decide(&version, &changes, &self.activities).await?;
-            let decided = decided.under(as_new.as_deref());
+            let decided = decided.anew(as_new.as_deref());
             resent.deliveries = decided.deliveries;
             if let Some(sink) = &resent.letter.sink {
                 resent.deliveries.retain(|delivery| delivery.sink == *sink);
