@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use sqlx::PgConnection;
 use weir_evidence::{ConfigurationDigest, Hash};
 use weir_model::ActorRule;
 
@@ -64,12 +65,7 @@ impl Ledger {
         counts: Option<u32>,
         now: jiff::Timestamp,
     ) -> sqlx::Result<()> {
-        let entered = self.annotators(&annotator.source).await?;
-        let is_behind = match counts {
-            Some(number) => self.configuration_number().await? != number,
-            None => false,
-        };
-        if entered.first() == Some(annotator) || (is_behind && entered.contains(annotator)) {
+        if self.annotator(&annotator.source).await?.as_ref() == Some(annotator) {
             return Ok(());
         }
         let definition = &annotator.definition;
@@ -89,7 +85,13 @@ impl Ledger {
         })
         .await?;
         let stored = serde_json::to_string(definition).map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+        let mut is_old = false;
         let appended = self.append_own(&record, async |conn, position| {
+            is_old = !self.counts(conn, counts).await? && self.was_entered(conn, annotator, &stored).await?;
+            if is_old {
+                // The entry does not stand without it.
+                return Err(sqlx::Error::RowNotFound);
+            }
             sqlx::query!(
                 "
                 insert into annotator (ledger_id, source, position, plugin_digest, definition)
@@ -105,8 +107,29 @@ impl Ledger {
             .await?;
             Ok(())
         });
-        appended.await?;
-        Ok(())
+        match appended.await {
+            Err(_) if is_old => Ok(()),
+            appended => appended.map(drop),
+        }
+    }
+
+    /// Whether this ever annotated its source.
+    async fn was_entered(&self, conn: &mut PgConnection, annotator: &Annotator, stored: &str) -> sqlx::Result<bool> {
+        let was_entered = sqlx::query_scalar!(
+            r#"
+            select exists (
+                select from annotator
+                where ledger_id = $1 and source = $2 and plugin_digest = $3 and definition = $4
+            ) as "was_entered!"
+            "#,
+            self.shared.id,
+            annotator.source,
+            &annotator.plugin[..],
+            stored,
+        )
+        .fetch_one(conn)
+        .await?;
+        Ok(was_entered)
     }
 
     /// What annotates a source now, if anything ever did.
@@ -115,36 +138,25 @@ impl Ledger {
     ///
     /// Postgres failed.
     pub async fn annotator(&self, source: &str) -> sqlx::Result<Option<Annotator>> {
-        Ok(self.list_annotators(source, 1).await?.pop())
-    }
-
-    /// What annotated a source, the newest first.
-    async fn annotators(&self, source: &str) -> sqlx::Result<Vec<Annotator>> {
-        self.list_annotators(source, i64::MAX).await
-    }
-
-    async fn list_annotators(&self, source: &str, count_max: i64) -> sqlx::Result<Vec<Annotator>> {
-        let rows = sqlx::query!(
+        let row = sqlx::query!(
             "
             select plugin_digest, definition
             from annotator
             where ledger_id = $1 and source = $2
             order by position desc
-            limit $3
+            limit 1
             ",
             self.shared.id,
             source,
-            count_max,
         )
-        .fetch_all(&self.shared.pool);
-        let rows = in_time::<_, sqlx::Error>(rows).await?;
-        let annotators = rows.into_iter().map(|row| {
-            Ok(Annotator {
-                source: source.to_owned(),
-                plugin: Hash::try_from(row.plugin_digest).map_err(|_| unreadable("plugin digest"))?,
-                definition: serde_json::from_str(&row.definition).map_err(|_| unreadable("annotator"))?,
-            })
-        });
-        annotators.collect()
+        .fetch_optional(&self.shared.pool);
+        let Some(row) = in_time::<_, sqlx::Error>(row).await? else {
+            return Ok(None);
+        };
+        Ok(Some(Annotator {
+            source: source.to_owned(),
+            plugin: Hash::try_from(row.plugin_digest).map_err(|_| unreadable("plugin digest"))?,
+            definition: serde_json::from_str(&row.definition).map_err(|_| unreadable("annotator"))?,
+        }))
     }
 }

@@ -10,8 +10,7 @@ use jiff_sqlx::Timestamp as StoredTimestamp;
 use jiff_sqlx::ToSqlx as _;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
-
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgExecutor};
 
 use crate::append::OwnRecord;
 use crate::{Ledger, in_time, to_stored};
@@ -34,15 +33,30 @@ impl Ledger {
     ///
     /// Postgres failed.
     pub async fn configuration(&self) -> sqlx::Result<Option<AppliedConfiguration>> {
+        self.find_configuration(None).await
+    }
+
+    /// What was applied under a number.
+    ///
+    /// # Errors
+    ///
+    /// Postgres failed.
+    pub async fn configuration_numbered(&self, number: u32) -> sqlx::Result<Option<AppliedConfiguration>> {
+        self.find_configuration(Some(number)).await
+    }
+
+    /// The newest, or that of a number.
+    async fn find_configuration(&self, number: Option<u32>) -> sqlx::Result<Option<AppliedConfiguration>> {
         let row = sqlx::query!(
             r#"
             select number, definition, applied_at as "applied_at: StoredTimestamp"
             from configuration
-            where ledger_id = $1
+            where ledger_id = $1 and ($2::integer is null or number = $2)
             order by number desc
             limit 1
             "#,
             self.shared.id,
+            number.map(u32::cast_signed),
         )
         .fetch_optional(&self.shared.pool);
         let row = in_time::<_, sqlx::Error>(row).await?;
@@ -53,54 +67,31 @@ impl Ledger {
         }))
     }
 
-    /// What was applied under a number.
-    ///
-    /// # Errors
-    ///
-    /// Postgres failed.
-    pub async fn configuration_numbered(&self, number: u32) -> sqlx::Result<Option<AppliedConfiguration>> {
-        let row = sqlx::query!(
-            r#"
-            select definition, applied_at as "applied_at: StoredTimestamp"
-            from configuration
-            where ledger_id = $1 and number = $2
-            "#,
-            self.shared.id,
-            number.cast_signed(),
-        )
-        .fetch_optional(&self.shared.pool);
-        let row = in_time::<_, sqlx::Error>(row).await?;
-        Ok(row.map(|row| AppliedConfiguration {
-            number,
-            definition: row.definition,
-            applied_at: row.applied_at.to_jiff(),
-        }))
-    }
-
-    /// Whether a configuration counts; under the head's lock.
-    pub(crate) async fn counts(&self, conn: &mut PgConnection, number: Option<u32>) -> sqlx::Result<bool> {
-        let Some(number) = number else { return Ok(true) };
-        let newest = sqlx::query_scalar!(
-            r#"select coalesce(max(number), 0) as "number!" from configuration where ledger_id = $1"#,
-            self.shared.id,
-        )
-        .fetch_one(conn)
-        .await?;
-        Ok(newest.cast_unsigned() == number)
-    }
-
     /// The number of what counts now; 0 where nothing was ever applied.
     ///
     /// # Errors
     ///
     /// Postgres failed.
     pub async fn configuration_number(&self) -> sqlx::Result<u32> {
+        in_time(self.newest_number(&self.shared.pool)).await
+    }
+
+    /// Whether a configuration counts, or no particular one is meant; under the head's lock.
+    pub(crate) async fn counts(&self, conn: &mut PgConnection, number: Option<u32>) -> sqlx::Result<bool> {
+        match number {
+            Some(number) => Ok(self.newest_number(conn).await? == number),
+            None => Ok(true),
+        }
+    }
+
+    async fn newest_number(&self, postgres: impl PgExecutor<'_>) -> sqlx::Result<u32> {
         let number = sqlx::query_scalar!(
             r#"select coalesce(max(number), 0) as "number!" from configuration where ledger_id = $1"#,
             self.shared.id,
         )
-        .fetch_one(&self.shared.pool);
-        Ok(in_time::<_, sqlx::Error>(number).await?.cast_unsigned())
+        .fetch_one(postgres)
+        .await?;
+        Ok(number.cast_unsigned())
     }
 
     /// Tells that the process of this name cannot do a configuration, and why. Says whether there is such a process.
