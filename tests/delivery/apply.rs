@@ -1,8 +1,9 @@
 //! What all processes do once an operator said so.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use weir_tests::{component, eventually};
 
 use crate::shop::Shop;
@@ -57,14 +58,24 @@ async fn what_is_applied_is_planned_first_and_then_done_by_every_process_without
     assert!(stale.stderr.contains(&format!("the plan is {plan} now")), "{stale:?}");
 
     let apply = ["apply", "--expect", plan, "--reason", "notes for everybody"];
-    let (applied, ()) = tokio::join!(shop.weir.command(&apply), async {
-        for number in 0..50 {
-            shop.put(&format!("meanwhile-{number}"), "b");
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    let mut applied = pin!(shop.weir.command(&apply));
+    let mut changes = 0;
+    let applied = loop {
+        let item = format!("meanwhile-{changes}");
+        changes += 1;
+        let delivered = async {
+            shop.put(&item, "b");
+            shop.took(&item, 1).await
+        };
+        tokio::select! {
+            applied = &mut applied => break applied,
+            _ = delivered => {}
         }
-    });
+    };
     assert!(applied.stdout.ends_with("every process does it\n"), "{applied:?}");
-    for number in 0..50 {
+    assert!(changes > 1, "nothing was changed meanwhile");
+    // The last may not have been made.
+    for number in 0..changes - 1 {
         shop.took(&format!("meanwhile-{number}"), 1).await;
     }
     shop.put("after", "c");
@@ -150,6 +161,12 @@ async fn what_cannot_be_done_is_refused_and_everything_goes_on() {
         assert_eq!(refused.code, Some(1), "{refused:?}");
         assert!(refused.stderr.contains(said), "{refused:?}");
     }
+    // To say nothing is not to say that each does what its own file says.
+    let (status, said) = shop.weir.post("/v1/configuration", &json!({ "reason": "oops" })).await;
+    assert!(
+        status == 422 && said.contains("missing field `definition`"),
+        "{status} {said}"
+    );
     shop.put("o1", "a");
     shop.took("o1", 1).await;
     assert!(shop.told().await.is_empty());

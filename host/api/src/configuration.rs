@@ -53,8 +53,8 @@ pub trait Configure: Send + Sync + 'static {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApplyRequest {
-    /// What all processes do from now on; `null`: what each process's own file says.
-    pub definition: Option<Value>,
+    /// What all processes do from now on; `null`: what each process's own file says. It has to be said.
+    pub definition: Value,
     /// Change nothing, tell the plan.
     #[serde(default)]
     pub dry_run: bool,
@@ -79,7 +79,7 @@ pub struct Applied {
     pub plan: String,
 }
 
-/// A section that differs.
+/// A section that differs. Where processes do what their own files say, it is told of the process that answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlanStep {
     /// `source`, `sink` or `route`.
@@ -135,8 +135,10 @@ pub(crate) async fn apply(
     };
     let before = newest(&answers).await?;
     let bad = |problem: String| refused("bad-configuration", problem);
-    let read = request.definition.map(|definition| configure.read(definition));
-    let definition = read.transpose().map_err(bad)?;
+    let definition = match request.definition {
+        Value::Null => None,
+        definition => Some(configure.read(definition).map_err(bad)?),
+    };
     if let Some(definition) = &definition {
         // In the form that is applied: what is looked at is what is done.
         check_trust(&answers, definition).await?;

@@ -123,7 +123,7 @@ impl Service {
             ledger: ledger.clone(),
             runtime,
             activities: activities.clone(),
-            counts: standing.map(|standing| standing.counted),
+            counts: standing.map(|standing| standing.number),
         };
         for (name, route) in &config.route {
             routes.check_route(loaded, name, route).await?;
@@ -149,7 +149,7 @@ impl Service {
         let mut team = Team::new(stop.clone());
         let works_at = config.source.keys().cloned().map(Work::Source);
         let works_at = works_at.chain(config.route.keys().cloned().map(Work::Route));
-        let number = standing.map(|standing| standing.counted).filter(|number| *number > 0);
+        let number = standing.map(|standing| standing.number).filter(|number| *number > 0);
         let heart = Heart::new(ledger.clone(), worker_name(), works_at.collect()).doing(number);
         let applies = standing.map(|standing| {
             let applies = Applies {

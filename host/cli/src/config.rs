@@ -4,6 +4,7 @@
 //! environment, never from this file.
 
 mod case;
+mod check;
 mod load;
 mod shared;
 mod sink;
@@ -197,8 +198,8 @@ pub(crate) struct SourceConfig {
     /// Where items say who wrote them. Without it only services of the database are known by name.
     pub(crate) actor: Option<ActorRule>,
 
-    /// File of a plugin that annotates changes before they are recorded: it says who and why, tags, and redacts. What it fails
-    /// on is withheld: sealed to the ledger's `withhold_to`, until it was annotated again (`weir withheld`).
+    /// File of a plugin that annotates changes before they are recorded, or `"sha256:..."`, one that was uploaded: it says who and why,
+    /// tags, and redacts. What it fails on is withheld: sealed to the ledger's `withhold_to`, until it was annotated again (`weir withheld`).
     pub(crate) annotator: Option<PathBuf>,
 
     /// Configuration that the annotator gets, as it defines it.

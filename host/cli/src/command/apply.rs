@@ -9,9 +9,10 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use reqwest::multipart::{Form, Part};
+use serde_json::Value;
 use weir_api::{Applied, ApplyRequest, Configuration, PlanChange, PlanStep, PluginState, WorkerState, Workers};
 
+use super::plugin;
 use crate::args::ApplyArgs;
 use crate::client::Client;
 use crate::config::{ConfigPath, Loaded, SharedConfig, named_by_digest};
@@ -37,11 +38,11 @@ pub(crate) async fn apply(config: &ConfigPath, args: ApplyArgs, json: bool) -> R
         return show(&client, json).await;
     }
     let definition = if args.clear {
-        None
+        Value::Null
     } else {
         let mut shared = loaded.shared();
         upload_plugins(&client, &loaded, &mut shared).await?;
-        Some(serde_json::to_value(shared)?)
+        serde_json::to_value(shared)?
     };
     let request = ApplyRequest {
         definition,
@@ -86,24 +87,16 @@ pub(crate) async fn apply(config: &ConfigPath, args: ApplyArgs, json: bool) -> R
 
 /// Uploads plugins that the Weir does not have, and names all by their digests.
 async fn upload_plugins(client: &Client, loaded: &Loaded, shared: &mut SharedConfig) -> Result<()> {
-    for (plugin, plugin_config) in shared.plugin_files() {
-        let file = loaded.path(plugin);
+    for (name, plugin_config) in shared.plugin_files() {
+        let file = loaded.path(name);
         let component =
             std::fs::read(&file).with_context(|| format!("the plugin {} cannot be read", file.display()))?;
-        let name = named_by_digest(&component);
+        *name = named_by_digest(&component);
         let known: Result<PluginState> = client.get(&["v1", "plugins", &name.display().to_string()], &[]).await;
         if known.is_err() {
-            let mut form = Form::new()
-                .part("component", Part::bytes(component))
-                .text("config", serde_json::to_string(plugin_config)?);
-            let signature = file.with_added_extension("minisig");
-            if let Ok(signature) = std::fs::read(&signature) {
-                form = form.part("signature", Part::bytes(signature));
-            }
-            let uploaded: Result<PluginState> = client.upload(&["v1", "plugins"], form).await;
+            let uploaded = plugin::upload(client, &file, serde_json::to_string(plugin_config)?).await;
             uploaded.with_context(|| format!("the plugin {} cannot be applied", file.display()))?;
         }
-        *plugin = name;
     }
     Ok(())
 }

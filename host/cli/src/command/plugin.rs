@@ -31,6 +31,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use weir_runtime::{Limits, LookupTable, Manifest, Plugin, Runtime};
 
+pub(in crate::command) use self::registry::upload;
 use crate::args::{PluginArgs, PluginCommand};
 use crate::config::ConfigPath;
 

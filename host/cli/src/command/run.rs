@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::Result;
 use tokio_util::sync::CancellationToken;
-use weir_ledger::Ledger;
 
 use super::stop_on_signal;
 use crate::args::RunArgs;
@@ -19,7 +18,7 @@ pub(crate) async fn run(config: &ConfigPath, args: RunArgs) -> Result<ExitCode> 
     let loaded = config.load()?;
     let stop = stop_on_signal()?;
     let (_, ledger) = open_ledger(&loaded, args.migrate).await?;
-    let mut standing = Standing::at_start(config, &ledger).await?;
+    let mut standing = Standing::at_start(config, loaded, &ledger).await?;
     // What it did before that.
     let mut before: Option<Standing> = None;
     let mut has_begun = false;
@@ -33,24 +32,10 @@ pub(crate) async fn run(config: &ConfigPath, args: RunArgs) -> Result<ExitCode> 
                 }
             }
             Err(error) if has_begun && is_of_postgres(&error) => wait_for_postgres(&error, &stop).await,
-            Err(error) => standing = instead(standing, error, before.take(), &ledger).await?,
+            Err(error) => standing = standing.instead(error, before.take(), &ledger).await?,
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-async fn instead(
-    standing: Standing,
-    error: anyhow::Error,
-    before: Option<Standing>,
-    ledger: &Ledger,
-) -> Result<Standing> {
-    let is_first = before.is_none();
-    standing.instead(error, before, ledger).await.inspect(|_| {
-        if is_first {
-            tracing::warn!("an earlier configuration is begun in its place");
-        }
-    })
 }
 
 async fn wait_for_postgres(error: &anyhow::Error, stop: &CancellationToken) {

@@ -97,13 +97,27 @@ impl RouteHandle {
         Ok(())
     }
 
-    /// The plugin that annotates a source's changes, if one is configured.
+    /// The plugin that annotates a source's changes, if one is configured; recorded as that.
     pub(super) async fn annotator(
         &self,
         loaded: &Loaded,
         name: &str,
         source: &SourceConfig,
     ) -> Result<Option<IntakePlugin>> {
+        let Some((plugin, component)) = self.check_annotator(loaded, name, source).await? else {
+            return Ok(None);
+        };
+        plugin.enter(&self.ledger, component, self.counts).await?;
+        Ok(Some(plugin))
+    }
+
+    /// The plugin that a source's changes are to be annotated by, if one is configured and can, and its component. Nothing is entered.
+    pub(super) async fn check_annotator(
+        &self,
+        loaded: &Loaded,
+        name: &str,
+        source: &SourceConfig,
+    ) -> Result<Option<(IntakePlugin, Vec<u8>)>> {
         let (Some(path), Some(withhold_to)) = (&source.annotator, loaded.withhold_to()?) else {
             self.check_nothing_is_withheld(name).await?;
             return Ok(None);
@@ -111,15 +125,9 @@ impl RouteHandle {
         let refused = || format!("the plugin {} of [source.{name}] cannot annotate", path.display());
         let component = self.component(loaded, path).await.with_context(refused)?;
         let config = serde_json::to_string(&source.annotator_config)?;
-        let actor = source.actor.as_ref();
-        let (ledger, runtime) = (&self.ledger, &self.runtime);
+        let (ledger, runtime, actor) = (&self.ledger, &self.runtime, source.actor.as_ref());
         let plugin = IntakePlugin::load(ledger, runtime, name, actor, component.clone(), config, withhold_to);
-        let plugin = plugin.await.with_context(refused)?;
-        plugin
-            .enter(ledger, component, self.counts)
-            .await
-            .with_context(refused)?;
-        Ok(Some(plugin))
+        Ok(Some((plugin.await.with_context(refused)?, component)))
     }
 
     /// Whether a source can do without a plugin at its intake: later changes of an item would be told before those that are withheld.
@@ -134,23 +142,6 @@ impl RouteHandle {
              them annotated again with `weir withheld annotate`, before you take it away"
         );
         Ok(())
-    }
-
-    /// Whether the plugin at a source's intake can run, if one is configured. Nothing is entered.
-    pub(super) async fn check_annotator(&self, loaded: &Loaded, name: &str, source: &SourceConfig) -> Result<()> {
-        let Some(path) = &source.annotator else {
-            return self.check_nothing_is_withheld(name).await;
-        };
-        let checked = async {
-            let plugin = self.runtime.load(self.component(loaded, path).await?).await?;
-            ensure!(plugin.hook() == Hook::Intake, Hook::Route.instead());
-            plugin
-                .describe(&serde_json::to_string(&source.annotator_config)?)
-                .await?;
-            Ok(())
-        };
-        let checked: Result<()> = checked.await;
-        checked.with_context(|| format!("the plugin {} of [source.{name}] cannot annotate", path.display()))
     }
 
     /// A plugin: that of a file, or one that was uploaded, by its digest.

@@ -33,20 +33,21 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 const RETRY_FIRST: Duration = Duration::from_secs(20);
 const RETRY_LONGEST: Duration = Duration::from_secs(3600);
 
+/// Configurations before one that cannot be done that are tried in its place at a start, at most, before the process's own file.
+const EARLIER_MAX: u32 = 5;
+
 /// A configuration that a process does.
 #[derive(Clone)]
 pub(crate) struct Standing {
     /// With the sources, sinks and routes that it does.
     pub(crate) loaded: Loaded,
     own: OwnFile,
-    /// Number of the configuration, if it was applied.
-    pub(super) number: Option<u32>,
-    /// Number of what counted when it was that, 0 before anything was applied.
-    pub(super) counted: u32,
+    /// Its number, also where that says that each process does what its own file says; 0 before anything was applied.
+    pub(super) number: u32,
     /// What counts now in its place, and cannot be done here.
     refused: Option<Refusal>,
     /// How often it was begun in vain before.
-    begun: u32,
+    begun_in_vain: u32,
 }
 
 /// The file of the process. What it says of sources, sinks and routes is read again whenever it is to count.
@@ -62,24 +63,25 @@ struct OwnFile {
 struct Refusal {
     number: u32,
     why: Arc<str>,
-    /// How often it was begun in vain: to try that costs what is done now.
-    begun: u32,
+    /// How often: to try that costs what is done now.
+    begun_in_vain: u32,
     retry_at: Instant,
 }
 
 impl Standing {
-    /// What a process does that starts now with this file.
-    pub(crate) async fn at_start(path: &ConfigPath, ledger: &Ledger) -> Result<Self> {
+    /// What a process does that starts now, with this file.
+    pub(crate) async fn at_start(path: &ConfigPath, started: Loaded, ledger: &Ledger) -> Result<Self> {
         let own = OwnFile {
             path: path.clone(),
-            started: path.load()?,
+            started,
         };
         let newest = ledger.configuration().await?;
+        let number = newest.as_ref().map_or(0, |newest| newest.number);
         match own.standing(newest) {
             Ok(standing) => Ok(standing),
             Err(error) => {
-                let counted = ledger.configuration_number().await?;
-                own.instead(ledger, counted, error).await
+                let refused = Refusal::new(number, &error, 0);
+                own.instead(ledger, number, refused, error).await
             }
         }
     }
@@ -90,23 +92,14 @@ impl Standing {
     ///
     /// It is the last: why it cannot be begun.
     pub(crate) async fn instead(self, error: anyhow::Error, before: Option<Self>, ledger: &Ledger) -> Result<Self> {
-        let newest = self.refused.as_ref().map_or(self.counted, |refused| refused.number);
-        match before {
-            Some(before) => {
-                tell(&error);
-                let refused = Some(Refusal::new(newest, &error, self.begun + 1));
-                Ok(Self { refused, ..before })
-            }
-            // Its own file is the last.
-            None if self.number.is_none() => Err(error),
-            None => {
-                let refused = self.refused.clone();
-                let mut instead = self.own.instead(ledger, self.counted, error).await?;
-                // What counts is what is refused, also where it is not the first that cannot be begun.
-                instead.refused = refused.or(instead.refused);
-                Ok(instead)
-            }
+        if let Some(before) = before {
+            tell(&error);
+            let refused = Some(Refusal::new(self.number, &error, self.begun_in_vain + 1));
+            return Ok(Self { refused, ..before });
         }
+        // What counts is what is refused, also where it is not the first that cannot be begun.
+        let refused = self.refused.unwrap_or_else(|| Refusal::new(self.number, &error, 1));
+        self.own.instead(ledger, self.number, refused, error).await
     }
 
     /// Whether another configuration counts than the one that it does.
@@ -123,7 +116,7 @@ impl Standing {
                 refused.tell(ledger).await;
             }
             let newest = match ledger.configuration_number().await {
-                Ok(newest) if newest != self.counted => newest,
+                Ok(newest) if newest != self.number => newest,
                 Ok(_) => continue,
                 Err(error) => {
                     tracing::debug!(%error, "cannot ask whether a configuration was applied");
@@ -136,8 +129,8 @@ impl Standing {
             }
             match self.prepare(routes).await {
                 Ok(mut next) => {
-                    let earlier = refused.filter(|refused| refused.number == next.counted);
-                    next.begun = earlier.map_or(0, |refused| refused.begun);
+                    let earlier = refused.filter(|refused| refused.number == next.number);
+                    next.begun_in_vain = earlier.map_or(0, |refused| refused.begun_in_vain);
                     return next;
                 }
                 Err(error) if is_of_postgres(&error) => {
@@ -151,8 +144,8 @@ impl Standing {
                     if earlier.is_none() {
                         tell(&error);
                     }
-                    let begun = earlier.map_or(0, |refused| refused.begun);
-                    refused = Some(Refusal::new(newest, &error, begun));
+                    let begun_in_vain = earlier.map_or(0, |refused| refused.begun_in_vain);
+                    refused = Some(Refusal::new(newest, &error, begun_in_vain));
                     gates.fall_behind();
                 }
             }
@@ -174,36 +167,35 @@ impl OwnFile {
     }
 
     fn standing(&self, applied: Option<AppliedConfiguration>) -> Result<Standing> {
-        let counted = applied.as_ref().map_or(0, |applied| applied.number);
-        let (loaded, number) = match applied.and_then(|applied| applied.definition) {
-            None => (self.read()?, None),
+        let number = applied.as_ref().map_or(0, |applied| applied.number);
+        let loaded = match applied.and_then(|applied| applied.definition) {
+            None => self.read()?,
             Some(definition) => {
                 let loaded = serde_json::from_str(&definition).map_err(anyhow::Error::new);
                 let loaded = loaded.and_then(|shared| self.started.doing(shared));
-                let loaded = loaded.with_context(|| format!("configuration {counted} cannot be used here"))?;
-                (loaded, Some(counted))
+                loaded.with_context(|| format!("configuration {number} cannot be used here"))?
             }
         };
         Ok(Standing {
             loaded,
             own: self.clone(),
             number,
-            counted,
             refused: None,
-            begun: 0,
+            begun_in_vain: 0,
         })
     }
 
     /// What was applied before this number and can be read; at last the file itself.
-    async fn instead(&self, ledger: &Ledger, number: u32, error: anyhow::Error) -> Result<Standing> {
-        if is_of_postgres(&error) {
+    async fn instead(&self, ledger: &Ledger, number: u32, refused: Refusal, error: anyhow::Error) -> Result<Standing> {
+        if number == 0 || is_of_postgres(&error) {
             return Err(error);
         }
         tell(&error);
-        for earlier in (0..number).rev() {
+        let earliest = refused.number.saturating_sub(EARLIER_MAX).max(1);
+        for earlier in (earliest..number).rev().chain([0]) {
             let applied = ledger.configuration_numbered(earlier).await?;
             if let Ok(standing) = self.standing(applied) {
-                let refused = Some(Refusal::new(number, &error, 1));
+                let refused = Some(refused);
                 return Ok(Standing { refused, ..standing });
             }
         }
@@ -212,12 +204,14 @@ impl OwnFile {
 }
 
 impl Refusal {
-    fn new(number: u32, error: &anyhow::Error, begun: u32) -> Self {
-        let wait = RETRY_FIRST.saturating_mul(1 << begun.min(16)).min(RETRY_LONGEST);
+    fn new(number: u32, error: &anyhow::Error, begun_in_vain: u32) -> Self {
+        let wait = RETRY_FIRST
+            .saturating_mul(1 << begun_in_vain.min(16))
+            .min(RETRY_LONGEST);
         Self {
             number,
             why: format!("{error:#}").replace('\0', "\u{fffd}").into(),
-            begun,
+            begun_in_vain,
             retry_at: Instant::now() + wait,
         }
     }
@@ -256,7 +250,7 @@ async fn check(loaded: &Loaded, routes: &RouteHandle) -> Result<()> {
     }
     for (name, source) in &loaded.config.source {
         Source::check(&source_settings(loaded, name, source), &routes.ledger).await?;
-        routes.check_annotator(loaded, name, source).await?;
+        drop(routes.check_annotator(loaded, name, source).await?);
     }
     Ok(())
 }

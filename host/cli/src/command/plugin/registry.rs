@@ -23,15 +23,7 @@ const DIGITS_SHOWN: usize = 12;
 pub(super) async fn push(config_path: &ConfigPath, subject: &PluginSubject, json: bool) -> anyhow::Result<ExitCode> {
     let client = Client::new(&config_path.load()?)?;
     let file = component(&subject.plugin).await?;
-    let read = |path: &Path| std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()));
-    let mut form = Form::new()
-        .part("component", Part::bytes(read(&file)?))
-        .text("config", config(subject.plugin_config.as_deref())?);
-    let signature = with_ending(&file, "minisig");
-    if signature.exists() {
-        form = form.part("signature", Part::bytes(read(&signature)?));
-    }
-    let pushed: PluginState = client.upload(&["v1", "plugins"], form).await?;
+    let pushed = upload(&client, &file, config(subject.plugin_config.as_deref())?).await?;
     if json {
         print_json(&pushed)?;
     } else {
@@ -41,6 +33,19 @@ pub(super) async fn push(config_path: &ConfigPath, subject: &PluginSubject, json
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Uploads the component in a file, with the signature beside it if there is one.
+pub(in crate::command) async fn upload(client: &Client, file: &Path, config: String) -> anyhow::Result<PluginState> {
+    let read = |path: &Path| std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()));
+    let mut form = Form::new()
+        .part("component", Part::bytes(read(file)?))
+        .text("config", config);
+    let signature = with_ending(file, "minisig");
+    if signature.exists() {
+        form = form.part("signature", Part::bytes(read(&signature)?));
+    }
+    client.upload(&["v1", "plugins"], form).await
 }
 
 pub(super) async fn list(config_path: &ConfigPath, json: bool) -> anyhow::Result<ExitCode> {
