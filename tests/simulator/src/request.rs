@@ -103,7 +103,7 @@ impl<'body> Request<'body> {
         let taken = match (self.protocol, self.operation.as_str()) {
             (Protocol::Streams, operation) => {
                 let Answer { body, changes } = state.service.answer(operation, &self.json()?)?;
-                return Ok((body.to_string(), changes));
+                return Ok((body, changes));
             }
             (Protocol::EventBridge, "PutEvents") => state.sinks.put_events(&self.json()?, now)?.to_string(),
             (Protocol::Sqs, "SendMessageBatch") => state.sinks.send_message_batch(&self.json()?, now)?.to_string(),

@@ -20,7 +20,6 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use serde::Deserialize;
-use serde_json::Value;
 
 pub use discovery::{ChildFilter, Discovery};
 pub use limits::{Limits, ThrottleCode};
@@ -75,7 +74,8 @@ impl ApiError {
 /// What the service says.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
-    pub(crate) body: Value,
+    /// JSON.
+    pub(crate) body: String,
     /// Changes whose records are in it, by number.
     pub(crate) changes: Vec<usize>,
 }

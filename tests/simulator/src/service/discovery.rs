@@ -88,7 +88,7 @@ impl Service {
             body["LastEvaluatedStreamArn"] = last.arn.as_str().into();
         }
         Ok(Answer {
-            body,
+            body: body.to_string(),
             changes: Vec::new(),
         })
     }
@@ -121,7 +121,7 @@ impl Service {
             description["LastEvaluatedShardId"] = last.id.as_str().into();
         }
         Ok(Answer {
-            body: json!({ "StreamDescription": description }),
+            body: json!({ "StreamDescription": description }).to_string(),
             changes: Vec::new(),
         })
     }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
+use serde_json::value::RawValue;
 
 use crate::service::iterator::ShardIterator;
 use crate::service::{Answer, ApiError, Call, Service, limit, required};
@@ -19,6 +20,15 @@ const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
 /// How long an iterator lives (API reference, `GetShardIterator`: "expires 15 minutes after it is retrieved").
 const ITERATOR_LIFE_SECONDS: u64 = 15 * 60;
+
+/// Answer of `GetRecords`.
+#[derive(Serialize)]
+struct Page<'shard> {
+    #[serde(rename = "NextShardIterator", skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+    #[serde(rename = "Records")]
+    records: Vec<&'shard RawValue>,
+}
 
 /// How pages are cut.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,7 +77,7 @@ impl Service {
             reader: self.readers,
         };
         Ok(Answer {
-            body: json!({ "ShardIterator": iterator.to_token() }),
+            body: json!({ "ShardIterator": iterator.to_token() }).to_string(),
             changes: Vec::new(),
         })
     }
@@ -94,11 +104,11 @@ impl Service {
         if iterator.place < shard.trimmed {
             return Err(ApiError::trimmed());
         }
-        let mut records: Vec<&Value> = Vec::new();
+        let mut records: Vec<&RawValue> = Vec::new();
         let mut changes = Vec::new();
         let mut bytes = 0;
         for record in shard.records.iter().skip(iterator.place).take(page_max) {
-            bytes += record.wire_bytes;
+            bytes += record.wire.get().len();
             if is_held_back || (bytes > self.reading.page_bytes_max && !records.is_empty()) {
                 break;
             }
@@ -108,16 +118,19 @@ impl Service {
         let place = iterator.place + records.len();
         let is_read = place == shard.records.len() && shard.closed_at.is_some() && !is_held_back;
         let is_end = is_read && (records.is_empty() || !self.reading.ends_after_empty_page);
-        let mut body = json!({ "Records": records });
-        if !is_end {
-            let next = ShardIterator {
-                place,
-                issued_at: now,
-                ..iterator
-            };
-            body["NextShardIterator"] = next.to_token().into();
-        }
-        Ok(Answer { body, changes })
+        let next = ShardIterator {
+            place,
+            issued_at: now,
+            ..iterator
+        };
+        let page = Page {
+            next: (!is_end).then(|| next.to_token()),
+            records,
+        };
+        Ok(Answer {
+            body: serde_json::to_string(&page).expect("a page is JSON"),
+            changes,
+        })
     }
 
     /// Whether this page is one of those that come without records.

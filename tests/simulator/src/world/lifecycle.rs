@@ -162,7 +162,7 @@ impl World {
                     stream: stream.arn.clone(),
                     shard: child.id.clone(),
                     sequence: record.sequence.clone(),
-                    event_id: record.wire["eventID"].as_str().unwrap_or_default().to_owned(),
+                    event_id: record.event_id.clone(),
                 });
             }
             ids.push(child.id.clone());

@@ -8,8 +8,8 @@
 
 use jiff::Timestamp;
 use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
 
-use crate::world::item::KEY;
 use crate::world::sequence::{SequenceCounter, SequenceNumber};
 
 /// The items that a shard holds: those whose hash lies in it.
@@ -61,19 +61,18 @@ impl HashRange {
 pub(crate) struct ShardRecord {
     /// The change that it tells of.
     pub(crate) change: usize,
+    /// The item that was changed.
+    pub(crate) item: String,
+    pub(crate) event_id: String,
     pub(crate) sequence: SequenceNumber,
     pub(crate) at: Timestamp,
-    /// As a page carries it.
-    pub(crate) wire: Value,
-    /// Length of `wire` as text.
-    pub(crate) wire_bytes: usize,
+    /// As a page carries it: text, for it is read more often than made.
+    pub(crate) wire: Box<RawValue>,
 }
 
-impl ShardRecord {
-    /// The item that was changed.
-    pub(crate) fn item(&self) -> &str {
-        self.wire["dynamodb"]["Keys"][KEY]["S"].as_str().unwrap_or_default()
-    }
+/// A record as a page carries it.
+pub(crate) fn wire(record: &Value) -> Box<RawValue> {
+    to_raw_value(record).expect("a value is JSON")
 }
 
 /// A shard of a stream.

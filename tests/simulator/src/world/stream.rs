@@ -15,12 +15,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::random::{Random, hash};
 use crate::world::WorldError;
 use crate::world::clock::later;
 use crate::world::sequence::SequenceCounter;
-use crate::world::shard::{HashRange, Shard, ShardRecord};
+use crate::world::shard::{HashRange, Shard, ShardRecord, wire};
 use crate::world::view::ViewType;
 
 /// A stream of a table.
@@ -164,12 +165,14 @@ fn child_of(parent: &Shard, range: HashRange, how: &Resharding, now: Timestamp, 
     let mut counter = parent.counter.clone();
     let repeated = parent.records.len().saturating_sub(how.repeats).max(parent.trimmed);
     // An item's records are in one line of shards, so those of items that go to another child are not repeated in this one.
-    let is_ours = |record: &&ShardRecord| range.contains(hash(record.item()));
+    let is_ours = |record: &&ShardRecord| range.contains(hash(&record.item));
     let mut records: Vec<ShardRecord> = parent.records[repeated..].iter().filter(is_ours).cloned().collect();
     if how.renumbered {
         for record in &mut records {
             record.sequence = counter.next(random);
-            record.wire["dynamodb"]["SequenceNumber"] = record.sequence.as_str().into();
+            let mut renumbered: Value = serde_json::from_str(record.wire.get()).expect("it is JSON");
+            renumbered["dynamodb"]["SequenceNumber"] = record.sequence.as_str().into();
+            record.wire = wire(&renumbered);
         }
     }
     let starting = match records.first() {
