@@ -15,6 +15,7 @@
 mod change;
 mod event;
 mod ids;
+mod item;
 mod number;
 mod path;
 mod stream_record;
@@ -24,7 +25,8 @@ mod who;
 pub use change::{Change, Operation, Record, ServiceIdentity, UnknownRecord};
 pub use event::{CORRELATION, DeliveryId, Event, EventContext, REPLAYED_AS, changed_attributes, is_reserved};
 pub use ids::{EventId, IdError, LedgerName, Position, SequenceNumber, ShardId, StreamArn};
+pub use item::Item;
 pub use number::{Number, NumberError};
 pub use path::{PATH_STEPS_MAX, Path};
-pub use value::{AttributeValue, Bytes, Item, plain_json};
+pub use value::{AttributeValue, Bytes, plain_json};
 pub use who::{ActorRule, Assurance, Who};

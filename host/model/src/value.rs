@@ -3,16 +3,11 @@
 //! - *DynamoDB-JSON* (`{"N": "1.50"}`) keeps every type. It is what serde reads and writes here, and what gets hashed.
 //! - *Plain JSON* (`1.5`) is what people and receivers read. It loses types, never values.
 
-use std::collections::BTreeMap;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::Number;
-
-/// Attributes by name: a key, an image, or a map inside one.
-pub type Item = BTreeMap<String, AttributeValue>;
+use crate::{Item, Number};
 
 /// One attribute value.
 ///

@@ -65,12 +65,12 @@ fn redact_part(
     let Some(image) = image_mut(change, redaction.part) else {
         return Ok(false);
     };
-    let (keys, mut rest): (Item, Item) = std::mem::take(image)
+    let (keys, rest): (Vec<_>, Vec<_>) = std::mem::take(image)
         .into_iter()
         .partition(|(name, _)| names.contains(name));
+    let mut rest = Item::from_iter(rest);
     let is_redacted = Path::ALL.replace(&mut rest, &by(secret, redaction.method));
-    rest.extend(keys);
-    *image = rest;
+    *image = rest.into_iter().chain(keys).collect();
     Ok(is_redacted)
 }
 
