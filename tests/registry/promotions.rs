@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 use weir_tests::{Dice, eventually};
 
-use crate::World;
+use crate::{TABLE, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn promotions_under_load_lose_repeat_and_reorder_nothing_and_each_event_names_its_plugin() {
@@ -156,5 +156,71 @@ async fn what_is_promoted_was_granted_was_tried_and_stays_when_weir_starts_again
     );
     let verified = world.weir.command(&["verify"]).await;
     assert_eq!(verified.code, Some(0), "{verified:?}");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_checks_what_a_promotion_would_shows_what_would_differ_and_promotes_nothing() {
+    let world = World::new("").await;
+    let running = world.running().await;
+    world.push(0).await;
+    let dry_run = ["promote", "poison", "--dry-run"];
+    let granted = [&dry_run[..], &["--grant"]].concat();
+    let refused = world.refused(&dry_run).await;
+    assert!(
+        refused.contains("asks for more than the route's plugin may"),
+        "{refused}"
+    );
+    assert_eq!(
+        world.plugin(&granted).await.stdout,
+        "nothing is recorded yet that it could be tried on\n\
+         0 changes, 0 events for a sink: 0 as they were, 0 otherwise, 0 more, and 0 less. Nothing was sent\n"
+    );
+
+    for id in ["o1", "o2", "o3"] {
+        world.put(id, None).await;
+    }
+    world.put("o4", Some("reject")).await;
+    eventually("all are delivered", async || {
+        (world.bus.deliveries() == 4).then_some(())
+    })
+    .await;
+    let rejected = world
+        .bus
+        .received()
+        .into_iter()
+        .find(|event| event.detail["keys"]["id"] == "o4");
+    let rejected = rejected.unwrap().position();
+    let shown = eventually("the route has passed them", async || {
+        let shown = world.plugin_json(&granted).await;
+        (shown["preview"]["changes"] == 4).then_some(shown)
+    })
+    .await;
+    assert_eq!(shown["tried"]["rejected"], 1, "{shown}");
+    let counts =
+        ["sent", "same", "other", "more", "less", "failed"].map(|name| shown["preview"][name].as_u64().unwrap());
+    assert_eq!(counts, [3, 3, 0, 0, 1, 1], "{shown}");
+    let said = world.plugin(&granted).await.stdout;
+    assert_eq!(
+        said,
+        format!(
+            "tried on the last 4 recorded changes, nothing was sent: 3 kept, 0 dropped, 1 rejected\n\
+             4 changes, 3 events for a sink: 3 as they were, 0 otherwise, 0 more, and 1 less. Nothing was sent\n    \
+             the plugin fails on 1 of them or rejects them\n\
+             position {rejected}  {TABLE}.insert to bus: does not come any more\n"
+        )
+    );
+    let before = rejected.to_string();
+    let some = world
+        .plugin_json(&[&granted[..], &["--from", &before, "--to", &before]].concat())
+        .await;
+    assert_eq!(
+        (&some["preview"]["changes"], &some["preview"]["less"]),
+        (&1.into(), &1.into()),
+        "{some}"
+    );
+
+    assert_eq!(world.steps().await, ["route-configured 1", "plugin-uploaded"]);
+    assert_eq!(world.bus.deliveries(), 4);
     running.stop().await;
 }

@@ -19,7 +19,7 @@
 //! | `POST /v1/dead-letters/redrive`, `.../drop` | [`DeadLettersOrdered`] |
 //! | `POST /v1/plugins` (a form: `component`, `signature`, `config`), `GET /v1/plugins`, `.../{plugin}` | [`PluginState`], [`Plugins`] |
 //! | `POST /v1/lookups/{name}` (a JSON object), `GET /v1/lookups` | [`LookupState`], [`Lookups`] |
-//! | `POST /v1/routes/{route}/promote`, `.../rollback` | [`Promoted`] |
+//! | `POST /v1/routes/{route}/promote`, `.../promote/preview`, `.../rollback` | [`Promoted`], [`PromotePreview`] |
 //! | `GET /v1/routes/{route}/versions` | [`RouteVersions`] |
 //! | `GET /v1/routes/{route}/explain/{position}` | [`Explained`] |
 //! | `POST /v1/tap` ([`TapRequest`]) | [`Tapped`] |
@@ -52,6 +52,7 @@ mod ledger;
 mod lookup;
 mod metrics;
 mod plugin;
+mod promotion;
 mod proof;
 mod publication;
 mod replay;
@@ -75,10 +76,11 @@ pub use history::{Change, Difference, History};
 pub use ledger::{LedgerHead, Published, ScrubState};
 pub use lookup::{LookupState, Lookups};
 pub use plugin::{PluginState, Plugins};
+pub use promotion::{PromotePreview, PromotePreviewRequest, PromoteRequest, Promoted, RollbackRequest};
 pub use proof::{Entries, ProofHashes, ShownEntry};
 pub use publication::{ContinueRequest, Decided};
 pub use replay::{ReplayCancelled, ReplayRequest, ReplayState};
-pub use route::{PromoteRequest, Promoted, RollbackRequest, RouteHaltState, RouteVersionState, RouteVersions};
+pub use route::{RouteHaltState, RouteVersionState, RouteVersions};
 pub use weir_pipeline::{
     DeliveryState, EventDifference, EventDifferenceKind, Explained, ExplainedChange, ExplainedDecision,
     ExplainedDelivery, ExplainedMiss, FieldDifference, Preview, TapRequest, Tapped, TappedCase, TappedChange,

@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use weir_ledger::{Pausable, Replay, ReplayError, TokenBytes};
+use weir_ledger::{Pausable, Replay, ReplayError, RouteVersion, TokenBytes};
 use weir_model::Position;
 use weir_pipeline::Preview;
 use weir_runtime::is_name;
@@ -160,20 +160,13 @@ pub(crate) async fn cancel(
 async fn range(answers: &Answers, route: &str, request: &ReplayRequest) -> Result<(Position, Position), ApiError> {
     let refused = |message: String| ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "nothing-to-replay", message);
     let versions = answers.ledger.route_versions(route).await?;
-    let begins = versions
-        .iter()
-        .map(|version| version.from_position.0)
-        .min()
-        .unwrap_or_default();
     if let Some(version) = request.version
         && !versions.iter().any(|known| known.version == version)
     {
         let message = format!("the route has no version {version}; `weir plugin versions {route}` lists those it has");
         return Err(ApiError::new(StatusCode::NOT_FOUND, "unknown-version", message));
     }
-    let partitions = answers.ledger.partitions().await?;
-    let of_route = partitions.iter().filter(|state| state.partition.route == route);
-    let passed = of_route.map(|state| state.next.0).min().unwrap_or(begins);
+    let (begins, passed) = passed(answers, route, &versions).await?;
     // A version of one's choice may decide about what was there before the route.
     let first = if request.version.is_some() { 0 } else { begins };
     let from = request.from.unwrap_or(begins).max(first);
@@ -184,4 +177,13 @@ async fn range(answers: &Answers, route: &str, request: &ReplayRequest) -> Resul
         )));
     }
     Ok((Position(from), Position(until)))
+}
+
+/// Where a route with these versions begins, and the first position that it has not passed.
+pub(crate) async fn passed(answers: &Answers, route: &str, versions: &[RouteVersion]) -> Result<(u64, u64), ApiError> {
+    let begins = versions.iter().map(|version| version.from_position.0).min();
+    let begins = begins.unwrap_or_default();
+    let partitions = answers.ledger.partitions().await?;
+    let of_route = partitions.iter().filter(|state| state.partition.route == route);
+    Ok((begins, of_route.map(|state| state.next.0).min().unwrap_or(begins)))
 }

@@ -19,7 +19,7 @@ use weir_runtime::COMPONENT_BYTES_MAX;
 use crate::error::ApiError;
 use crate::{
     Configure, PluginGate, Token, configuration, dead_letter, delivery, erasure, explain, history, ledger, lookup,
-    metrics, plugin, proof, publication, replay, route, shard, tap, withheld,
+    metrics, plugin, promotion, proof, publication, replay, route, shard, tap, withheld,
 };
 
 /// Longest request. The largest answer is a page of a few megabytes.
@@ -161,8 +161,9 @@ impl Api {
                 "/v1/plugins",
                 post(plugin::upload).layer(DefaultBodyLimit::max(UPLOAD_BYTES_MAX)),
             )
-            .route("/v1/routes/{route}/promote", post(route::promote))
-            .route("/v1/routes/{route}/rollback", post(route::roll_back))
+            .route("/v1/routes/{route}/promote", post(promotion::promote))
+            .route("/v1/routes/{route}/promote/preview", post(promotion::preview))
+            .route("/v1/routes/{route}/rollback", post(promotion::roll_back))
             .route("/v1/routes/{route}/explain/{position}", get(explain::explain))
             .route("/v1/withheld/annotate", post(withheld::annotate))
             .route("/v1/tap", post(tap::tap))

@@ -16,6 +16,7 @@ pub(crate) mod lookup;
 pub(crate) mod migrate;
 pub(crate) mod pattern;
 pub(crate) mod plugin;
+mod preview;
 pub(crate) mod prove;
 pub(crate) mod replay;
 pub(crate) mod run;

@@ -53,9 +53,9 @@ pub use publisher::{
     Guard, GuardError, Publication, PublicationStatus, PublishError, Publisher, PublisherSettings, Witness,
 };
 pub use route::{
-    DeliveryState, EventDifference, EventDifferenceKind, ExplainError, Explained, ExplainedChange, ExplainedDecision,
-    ExplainedDelivery, ExplainedMiss, FieldDifference, Preview, Rehearsal, RehearsalError, Rehearsed, RouteError,
-    RouteSettings, Routes, RoutesPace, TableDigests, TableError, Tap, TapError, TapRequest, Tapped, TappedCase,
-    TappedChange, TappedEvent, Trial, TrialError, give_tables, newest_tables,
+    Candidate, DeliveryState, EventDifference, EventDifferenceKind, ExplainError, Explained, ExplainedChange,
+    ExplainedDecision, ExplainedDelivery, ExplainedMiss, FieldDifference, Preview, Rehearsal, RehearsalError,
+    Rehearsed, RouteError, RouteSettings, Routes, RoutesPace, TableDigests, TableError, Tap, TapError, TapRequest,
+    Tapped, TappedCase, TappedChange, TappedEvent, Trial, TrialError, give_tables, newest_tables,
 };
 pub use scrub::{ScrubTask, Scrubbed};

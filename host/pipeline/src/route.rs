@@ -48,7 +48,7 @@ pub use self::explain::{
     DeliveryState, ExplainError, Explained, ExplainedChange, ExplainedDecision, ExplainedDelivery, ExplainedMiss,
 };
 use self::line::Rules;
-pub use self::preview::{EventDifference, EventDifferenceKind, FieldDifference, Preview};
+pub use self::preview::{Candidate, EventDifference, EventDifferenceKind, FieldDifference, Preview};
 use self::reader::Reader;
 pub use self::rehearsal::{Rehearsal, RehearsalError, Rehearsed};
 use self::router::Router;

@@ -116,6 +116,19 @@ pub(crate) struct PromoteArgs {
     #[arg(long)]
     pub(crate) grant: bool,
 
+    /// Promote nothing: check all that a promotion would, and show what the plugin would send of changes that the route has passed,
+    /// and how that differs from what was made of them.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// The first position that a dry run looks at. Default: the newest 10,000.
+    #[arg(long, requires = "dry_run", value_name = "POSITION")]
+    pub(crate) from: Option<u64>,
+
+    /// The last position that a dry run looks at. Default: the last that the route has passed.
+    #[arg(long, requires = "dry_run", value_name = "POSITION")]
+    pub(crate) to: Option<u64>,
+
     /// Why. Recorded.
     #[arg(long)]
     pub(crate) reason: Option<String>,

@@ -3,19 +3,15 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use weir_api::{
-    EventDifference, EventDifferenceKind, Preview, ReasonRequest, ReplayCancelled, ReplayRequest, ReplayState,
-};
+use weir_api::{ReasonRequest, ReplayCancelled, ReplayRequest, ReplayState};
 
 use super::history::key_text;
+use super::preview;
 use crate::args::ReplayArgs;
 use crate::client::Client;
 use crate::config::ConfigPath;
 use crate::output::{print_json, printable};
 use crate::say;
-
-/// Differences that are shown, at most.
-const DIFFERENCES_SHOWN: usize = 100;
 
 pub(crate) async fn replay(config: &ConfigPath, args: ReplayArgs, json: bool) -> Result<ExitCode> {
     let client = Client::new(&config.load()?)?;
@@ -74,95 +70,22 @@ pub(crate) async fn replay(config: &ConfigPath, args: ReplayArgs, json: bool) ->
     Ok(ExitCode::SUCCESS)
 }
 
-/// Goes through all pages of what would be sent, and sends nothing.
-async fn preview(client: &Client, route: &str, mut request: ReplayRequest, json: bool) -> Result<ExitCode> {
-    let mut all: Option<Preview> = None;
-    loop {
-        let page: Preview = client
-            .post(&["v1", "routes", route, "replay", "preview"], &request)
-            .await?;
-        let (next, until) = (page.next, page.until);
-        all = Some(match all {
-            None => page,
-            Some(all) => joined(all, page),
-        });
-        if next >= until {
-            break;
-        }
-        // What the route passes meanwhile is not meant.
-        request.from = Some(next);
-        request.to = Some(until - 1);
-    }
-    let all = all.unwrap_or_default();
+/// Shows what would be sent, and sends nothing.
+async fn preview(client: &Client, route: &str, request: ReplayRequest, json: bool) -> Result<ExitCode> {
+    let path = ["v1", "routes", route, "replay", "preview"];
+    let all = preview::whole(request.from, request.to, async |from, to| {
+        let page = ReplayRequest {
+            from,
+            to,
+            ..request.clone()
+        };
+        client.post(&path, &page).await
+    });
+    let all = all.await?;
     if json {
         print_json(&all)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    say!(
-        "{} changes, {} events for a sink: {} as they were, {} otherwise, {} more, and {} less. Nothing was sent",
-        all.changes,
-        all.sent,
-        all.same,
-        all.other,
-        all.more,
-        all.less
-    );
-    if all.failed > 0 {
-        say!("    the plugin fails on {} of them or rejects them", all.failed);
-    }
-    if all.left_out > 0 {
-        say!(
-            "    {} changes are left out, for a part of them was erased",
-            all.left_out
-        );
-    }
-    all.differences.iter().for_each(print_difference);
-    let told = all.differences.len() as u64;
-    let differ = all.other + all.more + all.less;
-    if differ > told {
-        say!("and {} more that differ", differ - told);
+    } else {
+        preview::print(&all);
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Two pages, one behind the other.
-fn joined(mut all: Preview, page: Preview) -> Preview {
-    let room = DIFFERENCES_SHOWN.saturating_sub(all.differences.len());
-    all.differences.extend(page.differences.into_iter().take(room));
-    Preview {
-        next: page.next,
-        until: page.until,
-        changes: all.changes + page.changes,
-        left_out: all.left_out + page.left_out,
-        sent: all.sent + page.sent,
-        same: all.same + page.same,
-        other: all.other + page.other,
-        more: all.more + page.more,
-        less: all.less + page.less,
-        failed: all.failed + page.failed,
-        differences: all.differences,
-    }
-}
-
-fn print_difference(difference: &EventDifference) {
-    let kind = match difference.kind {
-        EventDifferenceKind::Other => "says something else",
-        EventDifferenceKind::More => "comes, and did not before",
-        EventDifferenceKind::Less => "does not come any more",
-    };
-    say!(
-        "position {}  {} to {}: {kind}",
-        difference.position,
-        printable(&difference.detail_type),
-        printable(&difference.sink)
-    );
-    for field in &difference.fields {
-        let shown = |value: Option<&str>| printable(value.unwrap_or("nothing"));
-        say!(
-            "    {}  {} before, {} now",
-            printable(&field.path),
-            shown(field.before.as_deref()),
-            shown(field.after.as_deref())
-        );
-    }
 }

@@ -51,6 +51,19 @@ pub struct Promotion {
     pub reason: String,
 }
 
+impl Promotion {
+    /// What becomes of what a route is.
+    #[must_use]
+    pub fn applied_to(&self, definition: &RouteDefinition) -> RouteDefinition {
+        RouteDefinition {
+            plugin: self.plugin.map(hex::encode),
+            plugin_config: self.plugin_config.clone(),
+            lookups: self.lookups.clone(),
+            ..definition.clone()
+        }
+    }
+}
+
 /// Why a plugin was not promoted.
 #[derive(Debug, thiserror::Error)]
 pub enum PromoteError {
@@ -166,12 +179,7 @@ impl Ledger {
         for _ in 0..RACES_MAX {
             let newest = self.route_versions(route).await?.pop();
             let newest = newest.ok_or_else(|| PromoteError::NoRoute(route.to_owned()))?;
-            let definition = RouteDefinition {
-                plugin: promotion.plugin.map(hex::encode),
-                plugin_config: promotion.plugin_config.clone(),
-                lookups: promotion.lookups.clone(),
-                ..newest.definition.clone()
-            };
+            let definition = promotion.applied_to(&newest.definition);
             let detail = json!({
                 "plugin": definition.plugin,
                 "config": hex::encode(Sha256::digest(&promotion.plugin_config)),

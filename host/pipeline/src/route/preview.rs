@@ -1,8 +1,9 @@
-//! What a replay would send, and how that differs from what the route makes of the same changes: nothing is sent.
+//! What a replay would send, or a plugin that is not promoted yet, and how that differs from what the route makes of the same
+//! changes: nothing is sent.
 //!
 //! ```text
-//! changes of a page ──┬──▶ the version that routed each ──┬──▶ by position, sink and type: the same, other, more, less
-//!                     └──▶ the version that is to decide ─┘
+//! changes of a page ──┬──▶ the version that routed each ───────────────┬──▶ by position, sink and type: same, other, more, less
+//!                     └──▶ the version, or the plugin, that is to decide ─┘
 //! ```
 //!
 //! # Invariants
@@ -11,13 +12,14 @@
 //! - What differs is what receivers would see of it: which plugin and which delivery it was is left out of the comparison.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use weir_ledger::{Erasing, Ledger, Partition, Replay};
+use weir_ledger::{Erasing, Ledger, Partition, Replay, RouteDefinition, RouteVersion, TokenBytes};
 use weir_model::Position;
-use weir_runtime::{HostError, Runtime};
+use weir_runtime::{HostError, Manifest, Plugin, Runtime};
 
 use super::decide::{self, Delivery, event_text};
 use super::explain::ExplainError;
@@ -34,12 +36,12 @@ const FIELDS_MAX: usize = 10;
 /// Characters of a value that are told.
 const VALUE_CHARS_MAX: usize = 200;
 
-/// What would come of a page of a replay.
+/// What would come of a page of changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Preview {
-    /// The first position that was not looked at: the next page begins there, unless it is the end of the replay.
+    /// The first position that was not looked at: the next page begins there, unless it is the end.
     pub next: u64,
-    /// The first position that is not replayed.
+    /// The first position that is not meant any more.
     pub until: u64,
     /// Changes that are meant.
     pub changes: u64,
@@ -102,6 +104,33 @@ pub struct FieldDifference {
     pub after: Option<String>,
 }
 
+/// What a route would run.
+pub struct Candidate {
+    /// What it would be.
+    pub definition: RouteDefinition,
+    /// The plugin that the definition names, with its tables.
+    pub plugin: Plugin,
+    /// What the plugin asks for.
+    pub manifest: Arc<Manifest>,
+}
+
+/// The changes that are looked at, and who decides about them.
+struct Question<'a> {
+    route: &'a str,
+    range: Range<Position>,
+    /// Tokens of the items that are meant; none for all.
+    tokens: &'a [TokenBytes],
+    decides: Decides,
+}
+
+enum Decides {
+    /// Whatever routed them.
+    Before,
+    /// The version of this number.
+    Version(u32),
+    Candidate(Arc<LoadedVersion>),
+}
+
 impl Preview {
     /// Looks at the first page of a replay: at most 1,000 positions, all routed by one version; fewer where a plugin fails on many
     /// changes, for finding them has its limit.
@@ -110,38 +139,87 @@ impl Preview {
     ///
     /// The ledger cannot be read, or a version cannot be run.
     pub async fn of(ledger: &Ledger, runtime: &Runtime, replay: &Replay) -> Result<Self, ExplainError> {
+        let question = Question {
+            route: &replay.route,
+            range: replay.next..replay.until,
+            tokens: &replay.tokens,
+            decides: replay.version.map_or(Decides::Before, Decides::Version),
+        };
+        Self::first_page(ledger, runtime, question).await
+    }
+
+    /// Looks at the first page of what a plugin would make of this range if it ran on the route, as [`of`](Self::of) does.
+    ///
+    /// # Errors
+    ///
+    /// The ledger cannot be read, or the plugin or a version cannot be run.
+    pub async fn of_candidate(
+        ledger: &Ledger,
+        runtime: &Runtime,
+        route: &str,
+        range: Range<Position>,
+        candidate: Candidate,
+    ) -> Result<Self, ExplainError> {
+        let Candidate {
+            definition,
+            plugin,
+            manifest,
+        } = candidate;
+        let stored = RouteVersion {
+            // None that there is, so that nobody takes its pattern for another's.
+            version: u32::MAX,
+            from_position: range.start,
+            plugin: Some(*plugin.digest()),
+            definition,
+        };
+        let question = Question {
+            route,
+            range,
+            tokens: &[],
+            decides: Decides::Candidate(Arc::new(LoadedVersion::new(route, stored, Some((plugin, manifest)))?)),
+        };
+        Self::first_page(ledger, runtime, question).await
+    }
+
+    async fn first_page(ledger: &Ledger, runtime: &Runtime, question: Question<'_>) -> Result<Self, ExplainError> {
         let feed = Arc::new(Feed::aside(ledger.clone(), PAGE_ENTRIES_MAX));
-        let versions = Versions::new(replay.route.clone(), Arc::clone(&feed), runtime.clone());
+        let versions = Versions::new(question.route.to_owned(), Arc::clone(&feed), runtime.clone());
         let mut entries = PAGE_ENTRIES_MAX;
         loop {
-            match Self::page(&feed, &versions, replay, entries).await {
+            match Self::page(&feed, &versions, &question, entries).await {
                 Err(ExplainError::Plugin(HostError::TooMuchPoison)) if entries > 1 => entries /= 2,
                 page => return page,
             }
         }
     }
 
-    async fn page(feed: &Feed, versions: &Versions, replay: &Replay, entries: u16) -> Result<Self, ExplainError> {
-        let (next, ledger) = (replay.next, feed.ledger());
+    async fn page(
+        feed: &Feed,
+        versions: &Versions,
+        question: &Question<'_>,
+        entries: u16,
+    ) -> Result<Self, ExplainError> {
+        let (next, end, ledger) = (question.range.start, question.range.end, feed.ledger());
         let no_entry = || ExplainError::NoEntry {
             position: next,
             size: next.0,
         };
         let mut stretch = feed.stretch(next, entries).await?.ok_or_else(no_entry)?;
-        stretch.cut(replay.until);
+        stretch.cut(end);
         let (routed_by, until) = versions.at(next).await?.unzip();
         if let Some(until) = until.flatten() {
             stretch.cut(until);
         }
-        let decides = match replay.version {
-            Some(number) => versions.numbered(number).await?,
-            None => routed_by.clone(),
+        let decides = match &question.decides {
+            Decides::Before => routed_by.clone(),
+            Decides::Version(number) => versions.numbered(*number).await?,
+            Decides::Candidate(candidate) => Some(Arc::clone(candidate)),
         };
-        let decides = decides.ok_or_else(|| ExplainError::NoRoute(replay.route.clone()))?;
-        let whole = Partition::whole(&replay.route);
+        let decides = decides.ok_or_else(|| ExplainError::NoRoute(question.route.to_owned()))?;
+        let whole = Partition::whole(question.route);
         let meant = |version: &LoadedVersion| {
             let mut taken = stretch.taken_by(&version.subscription, &whole);
-            taken.retain(|change| replay.tokens.is_empty() || replay.tokens.contains(&change.item.token));
+            taken.retain(|change| question.tokens.is_empty() || question.tokens.contains(&change.item.token));
             taken
         };
         let (mut taken, mut before) = (meant(&decides), routed_by.as_deref().map(meant).unwrap_or_default());
@@ -153,16 +231,16 @@ impl Preview {
         }
         let mut preview = Self {
             next: stretch.until().0,
-            until: replay.until.0,
+            until: end.0,
             changes: taken.len() as u64,
             left_out: (of_all - taken.len()) as u64,
             ..Self::default()
         };
-        let (sent, failed) = made(&replay.route, &decides, taken).await?;
+        let (sent, failed) = made(question.route, &decides, taken).await?;
         preview.failed = failed;
         preview.sent = sent.values().map(|events| events.len() as u64).sum();
         let before = match &routed_by {
-            Some(routed_by) => made(&replay.route, routed_by, before).await?.0,
+            Some(routed_by) => made(question.route, routed_by, before).await?.0,
             None => Made::new(),
         };
         preview.compare(before, sent);

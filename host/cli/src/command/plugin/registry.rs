@@ -7,12 +7,14 @@ use anyhow::{Context as _, ensure};
 use reqwest::multipart::{Form, Part};
 use serde_json::Value;
 use weir_api::{
-    PluginState, Plugins, PromoteRequest, Promoted, RollbackRequest, RouteVersionState, RouteVersions, Trial,
+    PluginState, Plugins, PromotePreview, PromotePreviewRequest, PromoteRequest, Promoted, RollbackRequest,
+    RouteVersionState, RouteVersions, Trial,
 };
 
 use super::{component, config};
 use crate::args::{PluginSubject, PromoteArgs, RollbackArgs};
 use crate::client::Client;
+use crate::command::preview;
 use crate::config::{ConfigPath, Loaded};
 use crate::output::{print_json, printable};
 use crate::say;
@@ -102,10 +104,45 @@ pub(super) async fn promote(config_path: &ConfigPath, args: PromoteArgs, json: b
         grant: args.grant,
         reason: args.reason.unwrap_or_default(),
     };
-    let promoted: Promoted = Client::new(&loaded)?
+    let client = Client::new(&loaded)?;
+    if args.dry_run {
+        return preview(&client, &route, &request, args.from, args.to, json).await;
+    }
+    let promoted: Promoted = client
         .post_patiently(&["v1", "routes", &route, "promote"], &request)
         .await?;
     tell(&route, &promoted, json)
+}
+
+/// Shows what a promotion would change, and promotes nothing.
+async fn preview(
+    client: &Client,
+    route: &str,
+    promote: &PromoteRequest,
+    from: Option<u64>,
+    to: Option<u64>,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
+    let path = ["v1", "routes", route, "promote", "preview"];
+    let mut tried = Trial::default();
+    let all = preview::whole(from, to, async |from, to| {
+        let page = PromotePreviewRequest {
+            promote: promote.clone(),
+            from,
+            to,
+        };
+        let page: PromotePreview = client.post_patiently(&path, &page).await?;
+        tried = page.tried;
+        Ok(page.preview)
+    });
+    let preview = all.await?;
+    if json {
+        print_json(&PromotePreview { tried, preview })?;
+    } else {
+        say!("{}", outcome(&tried));
+        preview::print(&preview);
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 pub(super) async fn roll_back(config_path: &ConfigPath, args: RollbackArgs, json: bool) -> anyhow::Result<ExitCode> {
