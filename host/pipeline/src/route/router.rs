@@ -2,7 +2,7 @@
 //!
 //! # Invariants
 //!
-//! - At most one read, one look for erasures and one settlement are under way; each is a future that this loop owns, so that whoever drops the loop ends all.
+//! - At most one read, one look for erasures and one settlement are under way; each is owned by this loop, so that whoever drops the loop ends all.
 //! - The loop waits for what was begun, for what becomes due, or for news; it never turns without one of them.
 
 mod erasing;
@@ -17,6 +17,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use weir_ledger::{Consumer, Ledger, ParkedItem};
 use weir_sinks::Outcome;
 
@@ -222,7 +223,7 @@ impl Router {
         let now = self.rules.gates.clock().now();
         for (name, line) in &mut self.lines {
             while let Some(request) = line.request(now) {
-                self.requests.push(send(request, name.clone()).boxed());
+                self.requests.push(beside(send(request, name.clone())));
             }
         }
     }
@@ -260,6 +261,23 @@ async fn send(request: Request, sink: String) -> (Request, String, Vec<Outcome>)
         vec![unavailable; request.messages.len()]
     });
     (request, sink, outcomes)
+}
+
+/// Does something beside the loop, on another processor if one is free: a route of one partition is not held to one. Whoever drops
+/// what comes of it ends it.
+fn beside<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> BoxFuture<'static, T> {
+    let task = AbortOnDropHandle::new(tokio::spawn(work));
+    async move {
+        match task.await {
+            Ok(done) => done,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The runtime ends, and this with it.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+    .boxed()
 }
 
 /// What becomes of something that is at work; nothing, if nothing is.

@@ -8,12 +8,11 @@
 
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use tokio::time::Instant;
 use weir_ledger::{Replay, TokenBytes};
 use weir_model::Position;
 
-use super::{Router, line_to};
+use super::{Router, beside, line_to};
 use crate::problem::error_chain;
 use crate::route::decide::Delivery;
 use crate::route::line::Line;
@@ -59,14 +58,11 @@ impl Router {
         if self.looks_for_orders() {
             let count_max = u16::try_from(self.books.room()).unwrap_or(u16::MAX).min(REDRIVEN_MAX);
             self.read_at = Instant::now();
-            self.reading = Some(
-                async move {
-                    let replay = reader.ordered_replay().await;
-                    let resent = reader.redriven(count_max).await;
-                    (reader, Read::Ordered { replay, resent })
-                }
-                .boxed(),
-            );
+            self.reading = Some(beside(async move {
+                let replay = reader.ordered_replay().await;
+                let resent = reader.redriven(count_max).await;
+                (reader, Read::Ordered { replay, resent })
+            }));
             return;
         }
         let asked = if self.parked_is_next || !self.may_read() {
@@ -77,35 +73,26 @@ impl Router {
         self.parked_is_next = !self.parked_is_next;
         if let Some((sink, items)) = asked {
             self.read_at = Instant::now();
-            self.reading = Some(
-                async move {
-                    let made = reader.parked(&sink, &items).await;
-                    (reader, Read::Parked { sink, items, made })
-                }
-                .boxed(),
-            );
+            self.reading = Some(beside(async move {
+                let made = reader.parked(&sink, &items).await;
+                (reader, Read::Parked { sink, items, made })
+            }));
         } else if let Some((replay, next, count_max)) = self.may_replay() {
             self.replay_is_next = false;
             self.read_at = Instant::now();
-            self.reading = Some(
-                async move {
-                    let window = reader.replayed(&replay, next, count_max).await;
-                    (reader, Read::Replayed(replay, window))
-                }
-                .boxed(),
-            );
+            self.reading = Some(beside(async move {
+                let window = reader.replayed(&replay, next, count_max).await;
+                (reader, Read::Replayed(replay, window))
+            }));
         } else if self.may_read() {
             self.replay_is_next = true;
             let next = self.books.next();
             self.has_grown = false;
             self.read_at = Instant::now();
-            self.reading = Some(
-                async move {
-                    let window = reader.window(next).await;
-                    (reader, Read::Window(window))
-                }
-                .boxed(),
-            );
+            self.reading = Some(beside(async move {
+                let window = reader.window(next).await;
+                (reader, Read::Window(window))
+            }));
         } else {
             self.reader = Some(reader);
         }
