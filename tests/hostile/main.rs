@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use weir_model::{Change, EventId, Operation, SequenceNumber, Who};
 use weir_pipeline::error_chain;
-use weir_runtime::{Answers, Batch, BatchChange, Hook, HostError, Limits, Runtime};
+use weir_runtime::{Answers, AttributedChange, Batch, Hook, HostError, Limits, Runtime};
 use weir_tests::Footprint;
 
 use guest::Guest;
@@ -118,7 +118,7 @@ async fn verdict(runtime: &Runtime, component: Vec<u8>, count: usize) -> String 
 }
 
 fn batch(count: usize) -> Batch {
-    let change = |number: usize| BatchChange {
+    let change = |number: usize| AttributedChange {
         change: Change {
             sequence: SequenceNumber::parse(format!("{:021}", number + 1)).unwrap(),
             event_id: EventId::parse(format!("event-{number}")).unwrap(),

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{EventId, Item, SequenceNumber};
+use crate::{EventId, Item, SequenceNumber, Who};
 
 /// What a source hands over, in the order of its shard.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +55,15 @@ pub struct Change {
     pub new: Option<Item>,
     /// Set when a service made the change, not a caller of the database.
     pub service: Option<ServiceIdentity>,
+}
+
+/// A change and who made it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttributedChange {
+    /// The change.
+    pub change: Change,
+    /// Who made it.
+    pub who: Who,
 }
 
 /// What happened to an item.

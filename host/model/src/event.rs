@@ -17,14 +17,17 @@
 //! one change have the same position.
 
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::value::plain_json;
-use crate::{AttributeValue, Change, Item, LedgerName, Position, SequenceNumber, ShardId, StreamArn, Who};
+use crate::detail::Mark;
+use crate::{
+    AttributeValue, AttributedChange, Change, Detail, Item, LedgerName, Position, SequenceNumber, ShardId, StreamArn,
+};
 
 /// Where an event's change stands: all that an event says beyond the change itself.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +53,7 @@ pub struct Event {
     /// The change's source time.
     pub time: Timestamp,
     /// The change, or what a plugin made of it, with its delivery id and position.
-    pub detail: Map<String, Value>,
+    pub detail: Detail,
 }
 
 /// Members of `detail` that say which delivery an event is, and what made it. Plugins cannot set them.
@@ -82,29 +85,13 @@ impl Event {
 
     /// The event of a change as it is. It has no delivery id yet: a change has one event and many deliveries.
     #[must_use]
-    pub fn of_change(change: &Change, who: &Who, context: EventContext<'_>) -> Self {
-        let image = |item: &Option<Item>| item.as_ref().map_or(Value::Null, plain_json);
-        let mut detail = Map::new();
-        // `json!` would copy the images once more.
-        let mut set = |name: &str, value: Value| detail.insert(name.to_owned(), value);
-        set("id", json!(change.event_id));
-        set("ledger", json!(context.ledger));
-        set("position", json!(context.position));
-        set("shard", json!(context.shard));
-        set("sequence", json!(change.sequence));
-        set("table", json!(change.table));
-        set("operation", json!(change.operation));
-        set("keys", plain_json(&change.keys));
-        set("old", image(&change.old));
-        set("new", image(&change.new));
-        set("changed", json!(changed_attributes(change)));
-        set("actor", json!(who.actor));
-        set("assurance", json!(who.assurance));
+    pub fn of_change(told: &Arc<AttributedChange>, context: EventContext<'_>) -> Self {
+        let change = &told.change;
         Self {
             source: format!("weir.{}", context.source),
             detail_type: format!("{}.{}", change.table, change.operation.as_str()),
             time: change.created_at,
-            detail,
+            detail: Detail::of_change(Arc::clone(told), context),
         }
     }
 
@@ -120,22 +107,21 @@ impl Event {
         let mut detail = detail;
         for name in RESERVED {
             if let Some(value) = self.detail.get(name) {
-                detail.insert(name.to_owned(), value.clone());
+                detail.insert(name.to_owned(), value.into_owned());
             }
         }
         Ok(Self {
             source: self.source.clone(),
             detail_type,
             time: self.time,
-            detail,
+            detail: detail.into(),
         })
     }
 
     /// Writes the digest of the plugin that it goes through into the event, hexadecimal.
     #[must_use]
     pub fn routed_by(mut self, plugin: &str) -> Self {
-        self.detail
-            .insert("plugin".to_owned(), Value::String(plugin.to_owned()));
+        self.detail.mark(Mark::Plugin, plugin.to_owned());
         self
     }
 
@@ -149,34 +135,32 @@ impl Event {
             Some(AttributeValue::N(number)) => number.as_str().to_owned(),
             _ => return self,
         };
-        self.detail.insert(CORRELATION.to_owned(), Value::String(text));
+        self.detail.mark(Mark::Correlation, text);
         self
     }
 
     /// Writes the delivery's id into the event.
     #[must_use]
     pub fn delivered_as(mut self, delivery: &DeliveryId) -> Self {
-        self.detail
-            .insert("delivery".to_owned(), Value::String(delivery.to_string()));
+        self.detail.mark(Mark::Delivery, delivery.to_string());
         self
     }
 
     /// Writes the name into the event under which it is replayed as new.
     #[must_use]
     pub fn replayed_as(mut self, name: &str) -> Self {
-        self.detail
-            .insert(REPLAYED_AS.to_owned(), Value::String(name.to_owned()));
+        self.detail.mark(Mark::ReplayedAs, name.to_owned());
         self
     }
 
-    /// Shows the event as JSON to whoever matches it. Nothing of its detail is copied.
+    /// Shows the event as JSON to whoever matches it.
     pub fn with_json<Seen>(&mut self, look: impl FnOnce(&Value) -> Seen) -> Seen {
         let mut event = json!({
             "source": std::mem::take(&mut self.source),
             "detail-type": std::mem::take(&mut self.detail_type),
             "time": self.time,
         });
-        event["detail"] = Value::Object(std::mem::take(&mut self.detail));
+        event["detail"] = Value::Object(std::mem::take(&mut self.detail).into_object());
         let seen = look(&event);
         let mut text = |name: &str| match event[name].take() {
             Value::String(text) => text,
@@ -185,7 +169,7 @@ impl Event {
         self.source = text("source");
         self.detail_type = text("detail-type");
         if let Value::Object(detail) = event["detail"].take() {
-            self.detail = detail;
+            self.detail = detail.into();
         }
         seen
     }
@@ -277,7 +261,9 @@ impl fmt::Display for DeliveryId {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Assurance, EventId, Operation};
+    use std::borrow::Cow;
+
+    use crate::{Assurance, EventId, Operation, Who};
     use expect_test::expect;
 
     fn order_change() -> Change {
@@ -306,7 +292,8 @@ mod tests {
             position: Position(41),
             shard: &ShardId::parse("shardId-1").unwrap(),
         };
-        Event::of_change(&order_change(), &who, context)
+        let change = order_change();
+        Event::of_change(&Arc::new(AttributedChange { change, who }), context)
     }
 
     #[test]
@@ -340,7 +327,7 @@ mod tests {
     fn an_event_is_correlated_by_what_the_item_says_after_the_change() {
         let correlation = |change: &Change, attribute: &str| {
             let event = event().correlated_by(attribute, change);
-            event.detail.get("correlation").cloned()
+            event.detail.get("correlation").map(Cow::into_owned)
         };
         let mut change = order_change();
         assert_eq!(correlation(&change, "id"), Some(json!("o1")));
@@ -357,7 +344,7 @@ mod tests {
     fn a_plugins_output_carries_the_correlation_and_cannot_forge_it() {
         let correlated = event().correlated_by("id", &order_change());
         let output = correlated.with_output("order-shipped".to_owned(), Map::new()).unwrap();
-        assert_eq!(output.detail["correlation"], "o1");
+        assert_eq!(output.detail.object()["correlation"], "o1");
         let forged = json!({ "correlation": "another" }).as_object().unwrap().clone();
         assert_eq!(event().with_output("x".to_owned(), forged), Err("correlation"));
     }
@@ -392,7 +379,10 @@ mod tests {
 
     #[test]
     fn only_weir_says_what_was_replayed() {
-        assert_eq!(event().replayed_as("backfill").detail["replayed_as"], "backfill");
+        assert_eq!(
+            event().replayed_as("backfill").detail.object()["replayed_as"],
+            "backfill"
+        );
         let forged = json!({ "replayed_as": "another" }).as_object().unwrap().clone();
         assert_eq!(event().with_output("x".to_owned(), forged), Err("replayed_as"));
     }

@@ -13,6 +13,7 @@
 //!   only where the float is the same number.
 
 mod change;
+mod detail;
 mod event;
 mod ids;
 mod item;
@@ -22,7 +23,8 @@ mod stream_record;
 mod value;
 mod who;
 
-pub use change::{Change, Operation, Record, ServiceIdentity, UnknownRecord};
+pub use change::{AttributedChange, Change, Operation, Record, ServiceIdentity, UnknownRecord};
+pub use detail::Detail;
 pub use event::{CORRELATION, DeliveryId, Event, EventContext, REPLAYED_AS, changed_attributes, is_reserved};
 pub use ids::{EventId, IdError, LedgerName, Position, SequenceNumber, ShardId, StreamArn};
 pub use item::Item;

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 /// Longest text that is taken for a number. DynamoDB writes at most 38 digits and magnitudes up to 1E+125.
 const TEXT_BYTES_MAX: usize = 192;
 
+/// Digits, and a sign, of integers that binary64 holds for sure.
+const INTEGER_DIGITS_MAX: usize = 15;
+
 /// Integers up to here are the same in binary64 (2^53).
 const BINARY64_INTEGER_MAX: u64 = 1 << 53;
 
@@ -87,6 +90,12 @@ impl Number {
     /// most do, ever sees a number that was not in the database.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
+        // Most are small integers, which need no arithmetic.
+        if self.0.len() <= INTEGER_DIGITS_MAX
+            && let Ok(integer) = self.0.parse::<i64>()
+        {
+            return integer.into();
+        }
         let float = self.to_f64();
         let shortest = Decimal::parse(&format!("{float:e}"));
         if !float.is_finite() || shortest.as_ref() != Some(&self.decimal()) {

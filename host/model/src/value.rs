@@ -86,34 +86,40 @@ impl AttributeValue {
     /// as `null`.
     #[must_use]
     pub fn to_plain_json(&self) -> serde_json::Value {
-        use serde_json::Value;
-        match self {
-            Self::S(text) => Value::String(text.clone()),
-            Self::N(number) => number.to_json(),
-            Self::B(bytes) => Value::String(bytes.to_base64()),
-            Self::Ss(texts) => sorted(texts)
-                .into_iter()
-                .map(|text| Value::String(text.clone()))
-                .collect(),
-            Self::Ns(numbers) => sorted(numbers).into_iter().map(Number::to_json).collect(),
-            Self::Bs(binaries) => sorted(binaries)
-                .into_iter()
-                .map(|bytes| Value::String(bytes.to_base64()))
-                .collect(),
-            Self::M(map) => plain_json(map),
-            Self::L(list) => list.iter().map(Self::to_plain_json).collect(),
-            Self::Bool(truth) => Value::Bool(*truth),
-            Self::Null(_) => Value::Null,
-        }
+        serde_json::to_value(Plain(self)).expect("plain JSON is JSON")
     }
 }
 
 /// An item as a plain JSON object.
 #[must_use]
 pub fn plain_json(item: &Item) -> serde_json::Value {
-    item.iter()
-        .map(|(name, value)| (name.clone(), value.to_plain_json()))
-        .collect()
+    serde_json::to_value(Plain(item)).expect("plain JSON is JSON")
+}
+
+/// Writes an item or a value as plain JSON.
+pub(crate) struct Plain<'a, T>(pub(crate) &'a T);
+
+impl Serialize for Plain<'_, Item> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, Plain(value))))
+    }
+}
+
+impl Serialize for Plain<'_, AttributeValue> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            AttributeValue::S(text) => serializer.serialize_str(text),
+            AttributeValue::N(number) => number.to_json().serialize(serializer),
+            AttributeValue::B(bytes) => bytes.serialize(serializer),
+            AttributeValue::Ss(texts) => serializer.collect_seq(sorted(texts)),
+            AttributeValue::Ns(numbers) => serializer.collect_seq(sorted(numbers).into_iter().map(Number::to_json)),
+            AttributeValue::Bs(binaries) => serializer.collect_seq(sorted(binaries)),
+            AttributeValue::M(map) => Plain(map).serialize(serializer),
+            AttributeValue::L(list) => serializer.collect_seq(list.iter().map(Plain)),
+            AttributeValue::Bool(truth) => serializer.serialize_bool(*truth),
+            AttributeValue::Null(_) => serializer.serialize_unit(),
+        }
+    }
 }
 
 /// Set elements in canonical order: that of their stored form (text by code point, numbers by text, binary by byte).

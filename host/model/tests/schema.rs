@@ -2,13 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+use std::sync::Arc;
+
 use boon::{Compiler, SchemaIndex, Schemas};
 use proptest::collection::btree_map;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use weir_model::{
-    Assurance, Change, DeliveryId, Event, EventContext, EventId, Item, LedgerName, Operation, Position, SequenceNumber,
-    ShardId, StreamArn, Who,
+    Assurance, AttributedChange, Change, DeliveryId, Event, EventContext, EventId, Item, LedgerName, Operation,
+    Position, SequenceNumber, ShardId, StreamArn, Who,
 };
 
 /// The schema, compiled.
@@ -63,7 +65,7 @@ fn event(operation: Operation, old: Option<Item>, new: Option<Item>, actor: Opti
     };
     let stream = StreamArn::parse("arn").unwrap();
     let delivery = DeliveryId::derive(&stream, &shard, &change.sequence, "route", 1, 0, "bus");
-    Event::of_change(&change, &who, context).delivered_as(&delivery)
+    Event::of_change(&Arc::new(AttributedChange { change, who }), context).delivered_as(&delivery)
 }
 
 fn correlated(mut event: Event) -> Event {

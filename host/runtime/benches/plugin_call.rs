@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use criterion::Criterion;
 use serde_json::Value;
-use weir_runtime::{Batch, BatchChange, Limits, Runtime};
+use weir_runtime::{AttributedChange, Batch, Limits, Runtime};
 
 use beside::{Beside, beside};
 use orders::{as_text, order_change};
@@ -62,7 +62,7 @@ fn main() -> ExitCode {
 
     let mut criterion = Criterion::default().configure_from_args();
     for count in [1000, 1] {
-        let changes: Vec<BatchChange> = (0..count).map(order_change).collect();
+        let changes: Vec<AttributedChange> = (0..count).map(order_change).collect();
         let texts: Vec<String> = changes.iter().map(as_text).collect();
         let batch = Batch::new(changes);
         assert!(

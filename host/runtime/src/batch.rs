@@ -3,19 +3,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use weir_model::{AttributeValue, Change, Item, Path, Who, changed_attributes};
+use weir_model::{AttributeValue, AttributedChange, Change, Item, Path, changed_attributes};
 
 use crate::bindings::weir::plugin::changes::PackedTexts;
 use crate::bindings::weir::plugin::types::{ChangeMeta, Field, Operation, Part, Value};
-
-/// A change and who made it.
-#[derive(Clone, Debug)]
-pub struct BatchChange {
-    /// The change.
-    pub change: Change,
-    /// Who made it.
-    pub who: Who,
-}
 
 /// Set in an end of packed texts where the change has none.
 const NO_TEXT: u32 = 1 << 31;
@@ -23,15 +14,15 @@ const NO_TEXT: u32 = 1 << 31;
 /// Changes that are routed together. Clones share them, and so may batches.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    changes: Arc<[Arc<BatchChange>]>,
+    changes: Arc<[Arc<AttributedChange>]>,
     range: Range<usize>,
 }
 
 impl Batch {
     /// Takes changes in order.
     #[must_use]
-    pub fn new(changes: impl IntoIterator<Item = impl Into<Arc<BatchChange>>>) -> Self {
-        let changes: Arc<[Arc<BatchChange>]> = changes.into_iter().map(Into::into).collect();
+    pub fn new(changes: impl IntoIterator<Item = impl Into<Arc<AttributedChange>>>) -> Self {
+        let changes: Arc<[Arc<AttributedChange>]> = changes.into_iter().map(Into::into).collect();
         Self {
             range: 0..changes.len(),
             changes,
@@ -73,17 +64,34 @@ impl Batch {
         Self::new(self.changes().iter().rev().cloned())
     }
 
-    pub(crate) fn changes(&self) -> &[Arc<BatchChange>] {
+    pub(crate) fn changes(&self) -> &[Arc<AttributedChange>] {
         &self.changes[self.range.clone()]
     }
 
-    pub(crate) fn get(&self, index: u32) -> Option<&BatchChange> {
+    pub(crate) fn get(&self, index: u32) -> Option<&AttributedChange> {
         self.changes().get(index as usize).map(|change| &**change)
     }
 }
 
-impl BatchChange {
-    pub(crate) fn meta(&self) -> ChangeMeta {
+/// A change as guests ask for it.
+pub(crate) trait Asked {
+    fn meta(&self) -> ChangeMeta;
+
+    fn operation(&self) -> Operation;
+
+    fn created_at_ms(&self) -> u64;
+
+    fn value(&self, part: Part, path: &Path) -> Option<&AttributeValue>;
+
+    /// A part or a subtree of it as plain JSON text.
+    fn json(&self, part: Part, path: &Path) -> Option<String>;
+
+    /// Which of the declared paths differ between the images.
+    fn changed(&self, declared: &[Field]) -> Vec<String>;
+}
+
+impl Asked for AttributedChange {
+    fn meta(&self) -> ChangeMeta {
         let change = &self.change;
         ChangeMeta {
             event_id: change.event_id.as_str().to_owned(),
@@ -94,7 +102,7 @@ impl BatchChange {
         }
     }
 
-    pub(crate) fn operation(&self) -> Operation {
+    fn operation(&self) -> Operation {
         match self.change.operation {
             weir_model::Operation::Insert => Operation::Insert,
             weir_model::Operation::Modify => Operation::Modify,
@@ -102,17 +110,16 @@ impl BatchChange {
         }
     }
 
-    pub(crate) fn created_at_ms(&self) -> u64 {
+    fn created_at_ms(&self) -> u64 {
         u64::try_from(self.change.created_at.as_millisecond()).unwrap_or(0)
     }
 
-    pub(crate) fn value(&self, part: Part, path: &Path) -> Option<&AttributeValue> {
-        path.find(self.image(part)?)
+    fn value(&self, part: Part, path: &Path) -> Option<&AttributeValue> {
+        path.find(image(&self.change, part)?)
     }
 
-    /// A part or a subtree of it as plain JSON text.
-    pub(crate) fn json(&self, part: Part, path: &Path) -> Option<String> {
-        let image = self.image(part)?;
+    fn json(&self, part: Part, path: &Path) -> Option<String> {
+        let image = image(&self.change, part)?;
         let json = if *path == Path::ALL {
             weir_model::plain_json(image)
         } else {
@@ -121,8 +128,7 @@ impl BatchChange {
         Some(json.to_string())
     }
 
-    /// Which of the declared paths differ between the images.
-    pub(crate) fn changed(&self, declared: &[Field]) -> Vec<String> {
+    fn changed(&self, declared: &[Field]) -> Vec<String> {
         let empty = Item::new();
         let (old, new) = (
             self.change.old.as_ref().unwrap_or(&empty),
@@ -144,13 +150,13 @@ impl BatchChange {
         paths.dedup();
         paths
     }
+}
 
-    fn image(&self, part: Part) -> Option<&Item> {
-        match part {
-            Part::Keys => Some(&self.change.keys),
-            Part::Old => self.change.old.as_ref(),
-            Part::New => self.change.new.as_ref(),
-        }
+fn image(change: &Change, part: Part) -> Option<&Item> {
+    match part {
+        Part::Keys => Some(&change.keys),
+        Part::Old => change.old.as_ref(),
+        Part::New => change.new.as_ref(),
     }
 }
 

@@ -9,9 +9,10 @@ use wasmtime::{Error, ResourceLimiter, Result, bail};
 use weir_model::AttributeValue;
 
 use self::wasi::Facts;
+use crate::batch::Asked as _;
 use crate::batch::{as_text, pack, to_guest, to_number};
 use crate::bindings::weir::plugin::{call_context, changes, logging, lookup, types};
-use crate::{Batch, BatchChange, Limits, Manifest};
+use crate::{AttributedChange, Batch, Limits, Manifest};
 
 /// What a call into the host counts beside what it hands over: about what the crossing costs.
 const HOST_CALL_BYTES: usize = 1024;
@@ -149,7 +150,7 @@ impl Host {
         }
     }
 
-    fn change(&self, index: u32) -> Result<&BatchChange> {
+    fn change(&self, index: u32) -> Result<&AttributedChange> {
         let (batch, _) = self.batch()?;
         batch
             .get(index)
@@ -287,7 +288,7 @@ impl call_context::Host for Host {
 }
 
 /// A number that follows from the change's event id.
-fn seed(change: &BatchChange) -> u64 {
+fn seed(change: &AttributedChange) -> u64 {
     let hash = Sha256::new_with_prefix(b"weir/seed/v1").chain_update(change.change.event_id.as_str());
     let hash = hash.finalize();
     let (seed, _) = hash.split_first_chunk().expect("32 bytes");

@@ -33,7 +33,7 @@ mod search;
 mod threads;
 
 pub use annotations::{Annotation, Part, Redaction, RedactionMethod};
-pub use batch::{Batch, BatchChange};
+pub use batch::Batch;
 pub use decisions::{Answers, Decision, Fault, FaultCode, Output};
 pub use engine::{Runtime, StartError};
 pub use limits::Limits;
@@ -41,3 +41,4 @@ pub use load::{COMPONENT_BYTES_MAX, LoadError, compile_for_parent};
 pub use lookup::{LookupError, LookupTable};
 pub use manifest::{ConfigProblem, Manifest, MissingTables, NAME_BYTES_MAX, is_name};
 pub use plugin::{DescribeError, Hook, HostError, Measured, Plugin, Probed};
+pub use weir_model::AttributedChange;

@@ -17,7 +17,7 @@ use crate::engine::EPOCH_TICK;
 use crate::host::{Call, Host};
 use crate::load::{Compiled, Exports};
 use crate::search::{self, Used};
-use crate::{Answers, Batch, BatchChange, Fault, FaultCode, Manifest, Runtime};
+use crate::{Answers, AttributedChange, Batch, Fault, FaultCode, Manifest, Runtime};
 
 pub use self::describe::DescribeError;
 
@@ -220,7 +220,7 @@ impl Plugin {
     /// Asks about one change by itself, and tells what that took.
     async fn measure_with<Answer: Send + 'static>(
         &self,
-        change: BatchChange,
+        change: AttributedChange,
         config: &str,
         manifest: &Arc<Manifest>,
         call: CallForAnswers<Answer>,

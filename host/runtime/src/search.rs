@@ -80,12 +80,12 @@ impl<Answer, Call: FnMut(&Batch) -> (Result<Answers<Answer>, CallError>, Used)> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{BatchChange, Decision, Fault, FaultCode};
+    use crate::{AttributedChange, Decision, Fault, FaultCode};
 
     const CALL_FUEL: u64 = 100;
 
     fn batch(count: usize) -> Batch {
-        let change = |number: usize| BatchChange {
+        let change = |number: usize| AttributedChange {
             change: weir_model::Change {
                 sequence: weir_model::SequenceNumber::parse((number + 1).to_string()).unwrap(),
                 event_id: weir_model::EventId::parse(format!("event-{number}")).unwrap(),
@@ -117,7 +117,7 @@ mod tests {
             search_calls_max,
             ..Limits::default()
         };
-        let place = |change: &BatchChange| change.change.sequence.as_str().parse::<usize>().unwrap() - 1;
+        let place = |change: &AttributedChange| change.change.sequence.as_str().parse::<usize>().unwrap() - 1;
         let mut calls = 0;
         let answers = answers(&batch(count), limits, |part| {
             calls += 1;

@@ -4,10 +4,12 @@
 //!
 //! - A message is made once and sent as often as it takes: every attempt carries the same bytes under the same id.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::{Map, Value};
-use weir_model::{CORRELATION, DeliveryId, Event};
+use serde_json::Value;
+use weir_model::{CORRELATION, DeliveryId, Detail, Event};
 
 use crate::Sink;
 
@@ -51,12 +53,12 @@ impl Message {
 /// in twenty digits, so that text compares as numbers do. `correlationid` is that of the extension "Correlation".
 pub(crate) fn cloud_event(event: &Event) -> String {
     let of_detail = |name: &str| event.detail.get(name);
-    let position = of_detail("position").and_then(Value::as_u64);
+    let position = of_detail("position").and_then(|position| position.as_u64());
     let envelope = CloudEvent {
         correlationid: of_detail(CORRELATION),
         data: &event.detail,
         datacontenttype: "application/json",
-        id: of_detail("delivery").unwrap_or(&Value::Null),
+        id: of_detail("delivery").unwrap_or(Cow::Owned(Value::Null)),
         sequence: position.map(|position| format!("{position:020}")),
         source: &event.source,
         specversion: CLOUDEVENTS,
@@ -70,10 +72,10 @@ pub(crate) fn cloud_event(event: &Event) -> String {
 #[derive(Serialize)]
 struct CloudEvent<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    correlationid: Option<&'a Value>,
-    data: &'a Map<String, Value>,
+    correlationid: Option<Cow<'a, Value>>,
+    data: &'a Detail,
     datacontenttype: &'a str,
-    id: &'a Value,
+    id: Cow<'a, Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sequence: Option<String>,
     source: &'a str,
@@ -97,7 +99,7 @@ mod tests {
             source: "weir.orders".to_owned(),
             detail_type: "shop-orders.modify".to_owned(),
             time: "2026-03-01T12:00:00Z".parse().unwrap(),
-            detail: detail.as_object().unwrap().clone(),
+            detail: detail.as_object().unwrap().clone().into(),
         };
         let expected = json!({
             "specversion": "1.0",

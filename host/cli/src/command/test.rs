@@ -103,7 +103,7 @@ fn is_met(expected: &ExpectedDelivery, came: &Rehearsed) -> bool {
     let of = |expected: &Option<String>, came: &str| expected.as_deref().is_none_or(|expected| expected == came);
     match came {
         Rehearsed::Sent { sink, event } => {
-            let has = |detail: &Map<String, Value>| has_members(&event.detail, detail);
+            let has = |detail: &Map<String, Value>| has_members(&event.detail.object(), detail);
             expected.dead_letter.is_none()
                 && expected.halts.is_none()
                 && of(&expected.sink, sink)
@@ -141,7 +141,8 @@ fn shown(came: &Rehearsed) -> Value {
     match came {
         Rehearsed::Sent { sink, event } => {
             let is_of_change = |name: &str| !is_reserved(name) && !OF_THE_RECORD.contains(&name);
-            let members = event.detail.iter().filter(|(name, _)| is_of_change(name));
+            let detail = event.detail.object();
+            let members = detail.iter().filter(|(name, _)| is_of_change(name));
             let detail: Map<String, Value> = members.map(|(name, value)| (name.clone(), value.clone())).collect();
             json!({ "sink": sink, "type": event.detail_type, "detail": detail })
         }

@@ -6,7 +6,7 @@ use weir_evidence::{EntryKind, ItemToken};
 use weir_ledger::{RecordedEntry, Stream};
 use weir_model::{Change, Event, EventContext, LedgerName, Position, SequenceNumber, ShardId, StreamArn, Who};
 use weir_routing::{Pattern, Subject};
-use weir_runtime::BatchChange;
+use weir_runtime::AttributedChange;
 
 /// A change that stands in the ledger and was not erased. The event that it is takes as much memory again: it is made where it is
 /// needed.
@@ -25,7 +25,7 @@ pub(crate) struct RecordedChange {
     /// Number of the key that seals its body.
     pub(crate) body_key: Option<i64>,
     /// As a plugin reads it.
-    pub(crate) change: Arc<BatchChange>,
+    pub(crate) change: Arc<AttributedChange>,
 }
 
 impl RecordedChange {
@@ -78,20 +78,19 @@ impl RecordedChange {
             // Every change has one: the verifier says where one has not.
             lane: recorded.lane.unwrap_or_default(),
             body_key: recorded.body_key,
-            change: Arc::new(BatchChange { change, who }),
+            change: Arc::new(AttributedChange { change, who }),
         })
     }
 
     /// The event that it is, without any route.
     pub(crate) fn event(&self) -> Event {
-        let BatchChange { change, who } = &*self.change;
         let context = EventContext {
             source: &self.source,
             ledger: &self.ledger,
             position: self.position,
             shard: &self.shard,
         };
-        Event::of_change(change, who, context)
+        Event::of_change(&self.change, context)
     }
 
     /// Whether this pattern takes it.

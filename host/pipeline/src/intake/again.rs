@@ -11,7 +11,7 @@ use std::sync::Arc;
 use weir_evidence::{Entry, EntryKind, Origin, Withheld, WithheldSecret};
 use weir_ledger::{AmendError, Amendment, BodyKeyError, DatabaseError, Ledger, ReadError, RecordedEntry, TokenBytes};
 use weir_model::{Change, Position, ServiceIdentity, Who};
-use weir_runtime::{BatchChange, HostError, Runtime};
+use weir_runtime::{AttributedChange, HostError, Runtime};
 
 use super::annotate::{AnnotatorError, LoadedAnnotator};
 use super::seal::seal_annotated;
@@ -126,7 +126,7 @@ impl Work<'_> {
                 Some(rule) => rule.resolve(change),
                 None => Who::without_rule(change),
             };
-            let changes = run.iter().map(|opened| BatchChange {
+            let changes = run.iter().map(|opened| AttributedChange {
                 who: who(&opened.change),
                 change: opened.change.clone(),
             });

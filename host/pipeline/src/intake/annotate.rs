@@ -22,7 +22,7 @@ use weir_evidence::{ItemToken, Withheld, WithholdKey};
 use weir_ledger::{Annotator, AnnotatorDefinition, DatabaseError, Ledger, StoredPlugin, TokenBytes};
 use weir_model::{ActorRule, Assurance, Change, Record, UnknownRecord, Who};
 use weir_runtime::{
-    Annotation, Answers, Batch, BatchChange, DescribeError, Fault, Hook, HostError, LoadError, Manifest, Plugin,
+    Annotation, Answers, AttributedChange, Batch, DescribeError, Fault, Hook, HostError, LoadError, Manifest, Plugin,
     Runtime,
 };
 
@@ -170,7 +170,7 @@ impl IntakePlugin {
         records: &[Record],
     ) -> Result<Vec<Prepared>, AnnotateError> {
         let changes = records.iter().filter_map(|record| match record {
-            Record::Change(change) => Some(BatchChange {
+            Record::Change(change) => Some(AttributedChange {
                 who: who(change),
                 change: change.clone(),
             }),
@@ -242,7 +242,7 @@ impl LoadedAnnotator {
     pub(super) async fn annotate(
         &self,
         ledger: &Ledger,
-        changes: Vec<BatchChange>,
+        changes: Vec<AttributedChange>,
     ) -> Result<Answers<Annotated>, HostError> {
         let answers = self.answers(&changes).await?;
         let annotated = changes
@@ -253,7 +253,7 @@ impl LoadedAnnotator {
     }
 
     /// Fewer changes at once where finding those that it fails on takes too much.
-    async fn answers(&self, changes: &[BatchChange]) -> Result<Answers<Annotation>, HostError> {
+    async fn answers(&self, changes: &[AttributedChange]) -> Result<Answers<Annotation>, HostError> {
         let (mut answers, mut at_once) = (Vec::with_capacity(changes.len()), changes.len().min(BATCH_CHANGES_MAX));
         while answers.len() < changes.len() {
             let end = changes.len().min(answers.len() + at_once);
@@ -269,8 +269,8 @@ impl LoadedAnnotator {
 }
 
 /// A change with its annotation applied.
-fn annotated(ledger: &Ledger, from: BatchChange, mut annotation: Annotation) -> Result<Annotated, Fault> {
-    let BatchChange { mut change, mut who } = from;
+fn annotated(ledger: &Ledger, from: AttributedChange, mut annotation: Annotation) -> Result<Annotated, Fault> {
+    let AttributedChange { mut change, mut who } = from;
     let (item, lane) = (
         ledger.secret().item_token(&change.table, &change.keys),
         ledger.secret().lane(&change.table, &change.keys),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use weir_evidence::ItemToken;
 use weir_ledger::{RouteDefinition, RouteVersion};
 use weir_model::{Event, LedgerName, Position, ShardId, StreamArn};
-use weir_runtime::{BatchChange, HostError, Manifest, Plugin};
+use weir_runtime::{AttributedChange, HostError, Manifest, Plugin};
 
 use super::decide;
 use super::version::{LoadedVersion, VersionError};
@@ -81,7 +81,7 @@ impl Rehearsal {
     /// # Errors
     ///
     /// The plugin could not be run.
-    pub async fn of(&self, change: BatchChange) -> Result<Vec<Rehearsed>, HostError> {
+    pub async fn of(&self, change: AttributedChange) -> Result<Vec<Rehearsed>, HostError> {
         let source = &self.version.subscription.source;
         let change = RecordedChange {
             ledger: self.ledger.clone(),

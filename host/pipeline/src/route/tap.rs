@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use weir_ledger::{Erasing, Ledger, Partition};
 use weir_model::Position;
 use weir_routing::Pattern;
-use weir_runtime::{BatchChange, HostError, Runtime};
+use weir_runtime::{AttributedChange, HostError, Runtime};
 
 use self::cover::Cover;
 use super::decide::{self, Decided};
@@ -330,7 +330,7 @@ fn expected(decided: &Decided) -> Vec<Value> {
 
 /// The change as a stream has it, with what a stream does not say.
 fn as_case(recorded: &RecordedChange, covered: &RecordedChange) -> Value {
-    let BatchChange { change, who } = &*covered.change;
+    let AttributedChange { change, who } = &*covered.change;
     let mut case = change.to_stream_record(&recorded.stream);
     if let Some(actor) = &who.actor {
         case["actor"] = json!(actor);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use weir_ledger::{Ledger, ReadError, RouteDefinition};
 use weir_model::Position;
 use weir_routing::{Pattern, PatternError};
-use weir_runtime::{Batch, BatchChange, FaultCode, Manifest, Plugin};
+use weir_runtime::{AttributedChange, Batch, FaultCode, Manifest, Plugin};
 
 use crate::feed::RecordedChange;
 
@@ -80,7 +80,7 @@ impl Trial {
                 change.source == route.source && pattern.as_ref().is_none_or(|pattern| change.is_taken_by(pattern));
             is_taken.then_some((change.position, change.change))
         });
-        let (mut positions, mut changes): (Vec<Position>, Vec<Arc<BatchChange>>) = taken.unzip();
+        let (mut positions, mut changes): (Vec<Position>, Vec<Arc<AttributedChange>>) = taken.unzip();
         let old = changes.len().saturating_sub(CHANGES_MAX);
         positions.drain(..old);
         changes.drain(..old);

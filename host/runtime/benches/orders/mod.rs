@@ -2,10 +2,10 @@
 
 use serde_json::json;
 use weir_model::{Assurance, Change, EventId, Item, Operation, SequenceNumber, Who};
-use weir_runtime::BatchChange;
+use weir_runtime::AttributedChange;
 
 /// Orders as a shop makes them: of ten changes two are new orders, five move on, three only edit a note.
-pub(crate) fn order_change(number: u64) -> BatchChange {
+pub(crate) fn order_change(number: u64) -> AttributedChange {
     let image = |status: &str, note: &str| -> Item {
         let image = json!({
             "order_id": {"S": format!("order-{number:09}")},
@@ -31,7 +31,7 @@ pub(crate) fn order_change(number: u64) -> BatchChange {
         .filter(|(name, _)| *name == "order_id")
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect();
-    BatchChange {
+    AttributedChange {
         change: Change {
             sequence: SequenceNumber::parse(format!("{:021}", number + 1)).expect("a sequence number"),
             event_id: EventId::parse(format!("event-{number}")).expect("an event id"),
@@ -55,7 +55,7 @@ pub(crate) fn order_change(number: u64) -> BatchChange {
 }
 
 /// The record in the form that stream consumers are handed.
-pub(crate) fn as_text(change: &BatchChange) -> String {
+pub(crate) fn as_text(change: &AttributedChange) -> String {
     let change = &change.change;
     let record = json!({
         "eventID": change.event_id.as_str(),

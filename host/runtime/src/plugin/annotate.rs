@@ -8,7 +8,7 @@ use super::{CallError, Hook, HostError, Measured, Plugin, Probed, read_called};
 use crate::annotations::read_annotations;
 use crate::host::Host;
 use crate::load::Exports;
-use crate::{Annotation, Answers, Batch, BatchChange, Manifest};
+use crate::{Annotation, Answers, AttributedChange, Batch, Manifest};
 
 impl Plugin {
     /// Annotates a batch: one answer per change, in order. As for [`Plugin::route`], a call that fails is cut in halves until
@@ -47,7 +47,7 @@ impl Plugin {
     /// The host could not run the call.
     pub async fn measure_annotation(
         &self,
-        change: BatchChange,
+        change: AttributedChange,
         config: &str,
         manifest: &Arc<Manifest>,
     ) -> Result<Measured<Annotation>, HostError> {

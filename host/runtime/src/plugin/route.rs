@@ -8,7 +8,7 @@ use super::{CallError, Hook, HostError, Measured, Plugin, Probed, read_called};
 use crate::decisions::read_decisions;
 use crate::host::Host;
 use crate::load::Exports;
-use crate::{Answers, Batch, BatchChange, Decision, Manifest};
+use crate::{Answers, AttributedChange, Batch, Decision, Manifest};
 
 impl Plugin {
     /// Routes a batch: one answer per change, in order. `manifest` has been given the tables that it asks for
@@ -52,7 +52,7 @@ impl Plugin {
     /// The host could not run the call.
     pub async fn measure(
         &self,
-        change: BatchChange,
+        change: AttributedChange,
         config: &str,
         manifest: &Arc<Manifest>,
     ) -> Result<Measured<Decision>, HostError> {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tokio::task::JoinSet;
-use weir_runtime::{Batch, BatchChange, Fault, FaultCode};
+use weir_runtime::{AttributedChange, Batch, Fault, FaultCode};
 
 use crate::guest::Guest;
 use crate::support::{Loaded, SMALL, built, insert};
@@ -64,7 +64,7 @@ async fn many_callers_at_once_are_all_answered() {
         let loaded = loaded.clone();
         calls.spawn(async move {
             let kind = ["keep", "trap", "memory", "error", "reject"][caller % 5];
-            let changes: Vec<BatchChange> = (0..20)
+            let changes: Vec<AttributedChange> = (0..20)
                 .map(|place| {
                     insert(
                         place,
@@ -117,7 +117,7 @@ async fn faults(route: &'static str, count: usize) -> Vec<Fault> {
         ..Guest::default()
     };
     let loaded = Loaded::new(guest.build(), "{}", SMALL).await;
-    let changes: Vec<BatchChange> = (0..count).map(|number| insert(number, json!({}))).collect();
+    let changes: Vec<AttributedChange> = (0..count).map(|number| insert(number, json!({}))).collect();
     loaded
         .route(&changes)
         .await

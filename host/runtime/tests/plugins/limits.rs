@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use weir_runtime::{Batch, BatchChange, Fault, FaultCode, HostError, Limits};
+use weir_runtime::{AttributedChange, Batch, Fault, FaultCode, HostError, Limits};
 
 use crate::guest::Guest;
 use crate::support::{Answers, Loaded, SMALL, insert, load};
@@ -157,7 +157,7 @@ async fn what_a_change_may_cost_does_not_depend_on_its_neighbours() {
     };
     let loaded = Loaded::new(guest.build(), "{}", limits).await;
     let spinning = |number, turns: u32| insert(number, json!({"value": {"N": turns.to_string()}}));
-    let mut changes: Vec<BatchChange> = (0..20).map(|number| spinning(number, 10_000)).collect();
+    let mut changes: Vec<AttributedChange> = (0..20).map(|number| spinning(number, 10_000)).collect();
     assert!(loaded.route(&changes).await.iter().all(Result::is_ok));
 
     changes.insert(7, spinning(20, 100_000));

@@ -6,7 +6,7 @@ use proptest::collection::btree_map;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use serde_json::json;
-use weir_runtime::{Batch, BatchChange, FaultCode, Limits};
+use weir_runtime::{AttributedChange, Batch, FaultCode, Limits};
 
 use crate::guest::Guest;
 use crate::support::{Answers, Loaded, SMALL, built, insert};
@@ -30,7 +30,7 @@ fn any_poison(places_max: usize) -> impl Strategy<Value = (usize, Poison)> {
     })
 }
 
-fn changes(count: usize, poison: &Poison) -> Vec<BatchChange> {
+fn changes(count: usize, poison: &Poison) -> Vec<AttributedChange> {
     (0..count)
         .map(|place| match poison.get(&place) {
             Some(kind) => insert(place, json!({"poison": {"S": KINDS[*kind].0}})),
@@ -91,7 +91,7 @@ fn a_batch_that_is_split_or_permuted_is_decided_as_the_whole() {
         split.extend(tokio.block_on(poisoned.route(&batch[cut..])));
         prop_assert_eq!(&split, &whole);
 
-        let permuted: Vec<BatchChange> = order.iter().map(|place| batch[*place].clone()).collect();
+        let permuted: Vec<AttributedChange> = order.iter().map(|place| batch[*place].clone()).collect();
         let permuted = tokio.block_on(poisoned.route(&permuted));
         for (answer, place) in permuted.iter().zip(&order) {
             prop_assert_eq!(answer, &whole[*place], "change {}", place);

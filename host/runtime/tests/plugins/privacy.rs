@@ -3,13 +3,13 @@
 use expect_test::expect;
 use serde_json::json;
 use weir_model::Operation;
-use weir_runtime::{Annotation, Batch, BatchChange, Fault, HostError};
+use weir_runtime::{Annotation, AttributedChange, Batch, Fault, HostError};
 
 use crate::support::{Loaded, SMALL, built, change, insert};
 
 const KNOWN: &str = r#"{"states": ["placed", "paid"]}"#;
 
-async fn annotate(changes: &[BatchChange]) -> Vec<Result<Annotation, Fault>> {
+async fn annotate(changes: &[AttributedChange]) -> Vec<Result<Annotation, Fault>> {
     let privacy = Loaded::new(built("privacy"), KNOWN, SMALL).await;
     let batch = Batch::new(changes.to_vec());
     privacy
@@ -57,7 +57,7 @@ async fn exactly_the_changes_that_it_fails_on_have_no_annotation() {
 
 #[tokio::test]
 async fn annotations_are_the_same_whole_split_and_backwards() {
-    let changes: Vec<BatchChange> = (0..50)
+    let changes: Vec<AttributedChange> = (0..50)
         .map(|number| {
             let status = if number % 7 == 3 { "refunded" } else { "paid" };
             insert(number, json!({"status": {"S": status}, "updated_by": {"S": format!("clerk-{number}")}, "updated_at": {"S": "1"}}))

@@ -3,7 +3,7 @@
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 use weir_model::Operation;
-use weir_runtime::{BatchChange, FaultCode};
+use weir_runtime::{AttributedChange, FaultCode};
 
 use crate::guest::Guest;
 use crate::support::{Answers, Loaded, SMALL, built, change, insert, show};
@@ -25,7 +25,7 @@ async fn guest(route: &'static str) -> Loaded {
     Loaded::new(guest.build(), "{}", SMALL).await
 }
 
-async fn route(body: &'static str, changes: &[BatchChange]) -> Answers {
+async fn route(body: &'static str, changes: &[AttributedChange]) -> Answers {
     guest(body).await.route(changes).await
 }
 
@@ -210,7 +210,7 @@ async fn texts_of_a_column_stand_at_their_changes() {
         json!({"value": {"SS": ["{}"]}}),
         json!({"value": {"S": "[]"}}),
     ];
-    let changes: Vec<BatchChange> = values
+    let changes: Vec<AttributedChange> = values
         .into_iter()
         .enumerate()
         .map(|(number, new)| insert(number, new))
@@ -257,7 +257,7 @@ async fn clock_and_dice_come_from_the_change() {
         ..Guest::default()
     };
     let loaded = Loaded::new(guest.build(), "{}", SMALL).await;
-    let changes: Vec<BatchChange> = (0..3).map(|number| insert(number, json!({}))).collect();
+    let changes: Vec<AttributedChange> = (0..3).map(|number| insert(number, json!({}))).collect();
     let detail = |answers: &Answers, place: usize| {
         answers[place].as_ref().unwrap().outputs[0]
             .detail

@@ -3,7 +3,7 @@
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 use weir_model::Operation;
-use weir_runtime::{Batch, BatchChange, DescribeError};
+use weir_runtime::{AttributedChange, Batch, DescribeError};
 
 use crate::support::{Loaded, SMALL, built, change, load, show};
 
@@ -13,7 +13,7 @@ fn order(status: &str, total: &str) -> Option<Value> {
     Some(json!({"order_id": {"S": "o0"}, "customer": {"S": "Ada"}, "status": {"S": status}, "total": {"N": total}}))
 }
 
-async fn check(config: &str, changes: &[BatchChange], expect: Expect) {
+async fn check(config: &str, changes: &[AttributedChange], expect: Expect) {
     let shop = Loaded::new(built("shop"), config, SMALL).await;
     expect.assert_eq(&show(&shop.route(changes).await));
 }

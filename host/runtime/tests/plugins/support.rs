@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use weir_model::{Assurance, Change, EventId, Item, Operation, SequenceNumber, Who};
-use weir_runtime::{Batch, BatchChange, Decision, Fault, Limits, Manifest, Plugin, Runtime};
+use weir_runtime::{AttributedChange, Batch, Decision, Fault, Limits, Manifest, Plugin, Runtime};
 
 /// Answers of one batch, in order.
 pub(crate) type Answers = Vec<Result<Decision, Fault>>;
@@ -42,7 +42,7 @@ impl Loaded {
         }
     }
 
-    pub(crate) async fn route(&self, changes: &[BatchChange]) -> Answers {
+    pub(crate) async fn route(&self, changes: &[AttributedChange]) -> Answers {
         self.plugin
             .route(Batch::new(changes.to_vec()), &self.config, &self.manifest)
             .await
@@ -69,13 +69,13 @@ pub(crate) fn built(name: &str) -> Vec<u8> {
 }
 
 /// Change number `number`: its new image is `new`, in DynamoDB-JSON.
-pub(crate) fn insert(number: usize, new: Value) -> BatchChange {
+pub(crate) fn insert(number: usize, new: Value) -> AttributedChange {
     change(number, Operation::Insert, None, Some(new))
 }
 
-pub(crate) fn change(number: usize, operation: Operation, old: Option<Value>, new: Option<Value>) -> BatchChange {
+pub(crate) fn change(number: usize, operation: Operation, old: Option<Value>, new: Option<Value>) -> AttributedChange {
     let item = |value: Value| -> Item { serde_json::from_value(value).unwrap() };
-    BatchChange {
+    AttributedChange {
         change: Change {
             sequence: SequenceNumber::parse(format!("{:021}", number + 1)).unwrap(),
             event_id: EventId::parse(format!("event-{number}")).unwrap(),

@@ -1,7 +1,7 @@
 //! Guests that were built with a standard library: what they ask WASI for is answered the same at every run, or refused.
 
 use serde_json::json;
-use weir_runtime::{Batch, BatchChange, Decision, LoadError, Runtime};
+use weir_runtime::{AttributedChange, Batch, Decision, LoadError, Runtime};
 
 use crate::guest::{Guest, component};
 use crate::support::{Answers, Loaded, SMALL, chain, insert, show};
@@ -90,7 +90,7 @@ fn gambler() -> Vec<u8> {
     )
 }
 
-fn changes(count: usize, second: i64) -> Vec<BatchChange> {
+fn changes(count: usize, second: i64) -> Vec<AttributedChange> {
     let change = |number| {
         let mut change = insert(number, json!({}));
         change.change.created_at += jiff::SignedDuration::from_secs(second);
@@ -117,7 +117,7 @@ async fn chance_and_time_are_facts_of_the_change_however_batches_are_cut_and_whe
     let mut split = loaded.route(&batch[..77]).await;
     split.extend(loaded.route(&batch[77..]).await);
     assert_eq!(split, whole);
-    let permuted: Vec<BatchChange> = (0..200).map(|place| batch[place * 77 % 200].clone()).collect();
+    let permuted: Vec<AttributedChange> = (0..200).map(|place| batch[place * 77 % 200].clone()).collect();
     let permuted = loaded.route(&permuted).await;
     for place in 0..200 {
         assert_eq!(permuted[place], whole[place * 77 % 200], "{place}");

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use weir_model::{
-    Assurance, Change, DeliveryId, Event, EventContext, EventId, LedgerName, Operation, Position, SequenceNumber,
-    ShardId, StreamArn, Who,
+    Assurance, AttributedChange, Change, DeliveryId, Event, EventContext, EventId, LedgerName, Operation, Position,
+    SequenceNumber, ShardId, StreamArn, Who,
 };
 use weir_sinks::{AwsAccess, EventBridge, Message, Outcome, Sink};
 
@@ -153,7 +153,7 @@ pub(crate) fn event(number: usize) -> Event {
         position: Position(41),
         shard: &ShardId::parse("shardId-00000001541626099285-f35f62ef").unwrap(),
     };
-    Event::of_change(&change, &who, context)
+    Event::of_change(&Arc::new(AttributedChange { change, who }), context)
 }
 
 /// One word for each outcome, and its reason: `accepted`, `retry ThrottlingException: e1 failed`.

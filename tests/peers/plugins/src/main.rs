@@ -31,7 +31,7 @@ use vrl::compiler::state::RuntimeState;
 use vrl::compiler::{Context, TargetValueRef, TimeZone};
 use vrl::value::{Secrets, Value as VrlValue};
 use weir_model::{Item, plain_json};
-use weir_runtime::{Batch, BatchChange, Limits, Runtime};
+use weir_runtime::{Batch, AttributedChange, Limits, Runtime};
 
 use orders::{as_text, order_change};
 
@@ -70,7 +70,7 @@ fn main() -> ExitCode {
         let file = Path::new(&guests).join(format!("filter_{name}.wasm"));
         std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
     };
-    let changes: Vec<BatchChange> = (0..BATCH as u64).map(order_change).collect();
+    let changes: Vec<AttributedChange> = (0..BATCH as u64).map(order_change).collect();
     let texts: Vec<String> = changes.iter().map(as_text).collect();
     let bytes = texts.iter().map(String::len).sum::<usize>() / BATCH;
 
@@ -117,7 +117,7 @@ fn contender(name: &'static str, batch: impl FnMut() -> usize + 'static) -> Cont
     }
 }
 
-fn weir(component: Vec<u8>, changes: Vec<BatchChange>) -> Contender {
+fn weir(component: Vec<u8>, changes: Vec<AttributedChange>) -> Contender {
     let host = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let runtime = Runtime::start(Limits::default()).unwrap();
     let plugin = host.block_on(runtime.load(component)).unwrap();
@@ -155,10 +155,10 @@ fn extism(module: Vec<u8>, texts: &[String]) -> Contender {
     })
 }
 
-fn vrl(changes: &[BatchChange]) -> Contender {
+fn vrl(changes: &[AttributedChange]) -> Contender {
     let program = vrl::compiler::compile(FILTER, &vrl::stdlib::all()).unwrap().program;
     let image = |image: &Option<Item>| image.as_ref().map(plain_json);
-    let records = changes.iter().map(|BatchChange { change, .. }| {
+    let records = changes.iter().map(|AttributedChange { change, .. }| {
         let record = json!({"keys": plain_json(&change.keys), "old": image(&change.old), "new": image(&change.new)});
         VrlValue::from(record)
     });

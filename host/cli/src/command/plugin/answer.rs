@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use weir_evidence::{LedgerSecret, is_hash};
 use weir_model::{AttributeValue, Change, Item, Path, plain_json};
 use weir_pipeline::redact;
-use weir_runtime::{Annotation, Batch, BatchChange, Decision, Fault, FaultCode, Hook, HostError, Manifest, Measured};
+use weir_runtime::{
+    Annotation, AttributedChange, Batch, Decision, Fault, FaultCode, Hook, HostError, Manifest, Measured,
+};
 
 use super::Loaded;
 
@@ -26,7 +28,7 @@ impl Loaded {
     /// What it answers about one change, and what that took.
     pub(super) async fn measure(
         &self,
-        change: BatchChange,
+        change: AttributedChange,
         config: &str,
         manifest: &Arc<Manifest>,
     ) -> anyhow::Result<Measured<Answer>> {

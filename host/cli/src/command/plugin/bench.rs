@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use serde_json::json;
-use weir_runtime::{Batch, BatchChange};
+use weir_runtime::{AttributedChange, Batch};
 
 use super::run::read_changes;
 use super::{Loaded, config, tables};
@@ -29,7 +29,7 @@ pub(super) async fn bench(subject: &PluginSubject, changes: &Path, json: bool) -
     if changes.is_empty() {
         bail!("there is no change to measure with");
     }
-    let batch: Vec<BatchChange> = changes.iter().cycle().take(BATCH_CHANGES).cloned().collect();
+    let batch: Vec<AttributedChange> = changes.iter().cycle().take(BATCH_CHANGES).cloned().collect();
     let batch = Batch::new(batch);
     let mut took = Vec::new();
     let mut faults = 0;

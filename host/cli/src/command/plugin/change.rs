@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 use weir_model::{
     Assurance, AttributeValue, Change, EventId, Item, Number, Operation, SequenceNumber, ServiceIdentity, Who,
 };
-use weir_runtime::BatchChange;
+use weir_runtime::AttributedChange;
 
 /// Where a change that names no table is from.
 const TABLE: &str = "table";
@@ -71,7 +71,7 @@ struct StreamImages {
 }
 
 /// Reads a change. What it does not say is made up, the same every time.
-pub(in crate::command) fn read(document: &Value) -> anyhow::Result<BatchChange> {
+pub(in crate::command) fn read(document: &Value) -> anyhow::Result<AttributedChange> {
     let change = if document.get("dynamodb").is_some() {
         from_stream(document)
     } else {
@@ -83,7 +83,7 @@ pub(in crate::command) fn read(document: &Value) -> anyhow::Result<BatchChange> 
     )
 }
 
-fn from_plain(document: &Value) -> anyhow::Result<BatchChange> {
+fn from_plain(document: &Value) -> anyhow::Result<AttributedChange> {
     let plain = PlainChange::deserialize(document)?;
     let (old, new) = (plain.old.map(item).transpose()?, plain.new.map(item).transpose()?);
     let operation = operation(plain.operation, &old, &new)?;
@@ -101,7 +101,7 @@ fn from_plain(document: &Value) -> anyhow::Result<BatchChange> {
     Ok(by(change, plain.actor))
 }
 
-fn from_stream(document: &Value) -> anyhow::Result<BatchChange> {
+fn from_stream(document: &Value) -> anyhow::Result<AttributedChange> {
     let record = StreamRecord::deserialize(document)?;
     let images = record.dynamodb;
     let said = match record.operation.as_deref() {
@@ -132,7 +132,7 @@ fn from_stream(document: &Value) -> anyhow::Result<BatchChange> {
     };
     let who = by(change, record.actor);
     Ok(match record.assurance {
-        Some(assurance) => BatchChange {
+        Some(assurance) => AttributedChange {
             who: Who { assurance, ..who.who },
             ..who
         },
@@ -140,7 +140,7 @@ fn from_stream(document: &Value) -> anyhow::Result<BatchChange> {
     })
 }
 
-fn by(change: Change, actor: Option<String>) -> BatchChange {
+fn by(change: Change, actor: Option<String>) -> AttributedChange {
     let who = match actor {
         Some(actor) => Who {
             actor: Some(actor),
@@ -148,7 +148,7 @@ fn by(change: Change, actor: Option<String>) -> BatchChange {
         },
         None => Who::without_rule(&change),
     };
-    BatchChange { change, who }
+    AttributedChange { change, who }
 }
 
 /// The images say what happened, unless it is said.
@@ -207,7 +207,7 @@ mod tests {
     #[track_caller]
     fn check(document: Value, expect: Expect) {
         let shown = match read(&document) {
-            Ok(BatchChange { change, who }) => format!(
+            Ok(AttributedChange { change, who }) => format!(
                 "{} key {} old {} new {} by {}",
                 change.operation.as_str(),
                 serde_json::to_value(&change.keys).unwrap(),
@@ -259,7 +259,7 @@ mod tests {
             "userIdentity": {"type": "Service", "principalId": "dynamodb.amazonaws.com"},
             "dynamodb": {"Keys": {"id": {"S": "o1"}}, "ApproximateCreationDateTime": 1_772_366_400.0},
         }));
-        let BatchChange { change, who } = read.unwrap();
+        let AttributedChange { change, who } = read.unwrap();
         assert_eq!(change.table, "orders");
         assert_eq!(change.created_at.to_string(), "2026-03-01T12:00:00Z");
         assert_eq!(change.service.unwrap().principal, "dynamodb.amazonaws.com");

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
-use weir_runtime::{BatchChange, Measured};
+use weir_runtime::{AttributedChange, Measured};
 
 use super::answer::{Answer, annotation_of, outputs_of, verdict};
 use super::{Loaded, change, config, tables};
@@ -30,7 +30,7 @@ pub(super) async fn run(subject: &PluginSubject, changes: &Path, json: bool) -> 
 }
 
 /// Changes of a file in JSON Lines, or of standard input for `-`.
-pub(super) fn read_changes(file: &Path) -> anyhow::Result<Vec<BatchChange>> {
+pub(super) fn read_changes(file: &Path) -> anyhow::Result<Vec<AttributedChange>> {
     let text = if file.as_os_str() == "-" {
         let mut text = String::new();
         std::io::stdin()

@@ -33,11 +33,12 @@ impl Cover {
 
     /// The event as JSON without its values. What it says of its change itself, `of_change`, is no value.
     pub(super) fn event(&self, event: &Event, of_change: &Event) -> Value {
+        let (detail, recorded) = (event.detail.object(), of_change.detail.object());
         let is_open = |name: &str, value: &Value| {
             (is_reserved(name) && name != CORRELATION)
-                || OF_THE_RECORD.contains(&name) && of_change.detail.get(name) == Some(value)
+                || OF_THE_RECORD.contains(&name) && recorded.get(name) == Some(value)
         };
-        let detail = event.detail.iter().map(|(name, value)| {
+        let detail = detail.iter().map(|(name, value)| {
             let shown = if is_open(name, value) {
                 value.clone()
             } else {
@@ -47,7 +48,7 @@ impl Cover {
         });
         let detail: Map<String, Value> = detail.collect();
         Event {
-            detail,
+            detail: detail.into(),
             ..event.clone()
         }
         .to_json()
@@ -96,7 +97,7 @@ pub(super) mod tests {
     use weir_model::{
         Assurance, Change, EventId, Item, LedgerName, Operation, Position, SequenceNumber, ShardId, StreamArn, Who,
     };
-    use weir_runtime::BatchChange;
+    use weir_runtime::AttributedChange;
 
     use super::*;
     use crate::feed::RecordedChange;
@@ -136,7 +137,7 @@ pub(super) mod tests {
             lane: 0,
             body_key: None,
             shard,
-            change: Arc::new(BatchChange { change, who }),
+            change: Arc::new(AttributedChange { change, who }),
         }
     }
 

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use weir_model::{AttributeValue, Bytes, Change, Item, Number, Who};
-use weir_runtime::BatchChange;
+use weir_runtime::AttributedChange;
 
 use super::cover::Cover;
 use crate::feed::RecordedChange;
@@ -17,7 +17,7 @@ use crate::feed::RecordedChange;
 impl Cover {
     /// The change with values that stand for those that are covered.
     pub(super) fn stand_in(&self, recorded: &RecordedChange) -> RecordedChange {
-        let BatchChange { change, who } = &*recorded.change;
+        let AttributedChange { change, who } = &*recorded.change;
         let images = Images { cover: self, change };
         let covered = Change {
             keys: images.covered("keys", &change.keys),
@@ -34,7 +34,7 @@ impl Cover {
             assurance: who.assurance,
         };
         RecordedChange {
-            change: Arc::new(BatchChange { change: covered, who }),
+            change: Arc::new(AttributedChange { change: covered, who }),
             ..recorded.clone()
         }
     }
@@ -179,7 +179,7 @@ mod tests {
     #[track_caller]
     fn check_stand_in(shown: &[&str], expect: Expect) {
         let stand_in = but_for(shown).stand_in(&recorded());
-        let BatchChange { change, who } = &*stand_in.change;
+        let AttributedChange { change, who } = &*stand_in.change;
         let text = |value| serde_json::to_string(value).expect("an item is JSON");
         expect.assert_eq(&format!(
             "keys {}\nold {}\nnew {}\nby {}, changed {}",
@@ -187,7 +187,7 @@ mod tests {
             text(&change.old),
             text(&change.new),
             who.actor.as_deref().unwrap_or_default(),
-            stand_in.event().detail["changed"]
+            stand_in.event().detail.object()["changed"]
         ));
     }
 
@@ -208,9 +208,9 @@ mod tests {
         // The old truth is true and the new one false; the old number is 7 and the new one 8.
         let stand_in = |shown: &[&str]| {
             let covered = but_for(shown).stand_in(&recorded());
-            covered.event().detail["changed"].clone()
+            covered.event().detail.object()["changed"].clone()
         };
-        let changed = recorded().event().detail["changed"].clone();
+        let changed = recorded().event().detail.object()["changed"].clone();
         let shown = [
             &[][..],
             &["/new/is_new"],
@@ -228,9 +228,9 @@ mod tests {
     #[test]
     fn a_removed_item_has_the_key_that_it_had() {
         let mut removed = recorded();
-        let BatchChange { mut change, who } = (*removed.change).clone();
+        let AttributedChange { mut change, who } = (*removed.change).clone();
         change.new = None;
-        removed.change = Arc::new(BatchChange { change, who });
+        removed.change = Arc::new(AttributedChange { change, who });
         for shown in [&[][..], &["/keys/id"]] {
             let covered = but_for(shown).stand_in(&removed);
             let change = &covered.change.change;
