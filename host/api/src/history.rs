@@ -199,7 +199,7 @@ fn differences(operation: Operation, body: &Body) -> Option<Vec<Difference>> {
     let mut names: Vec<&String> = old
         .keys()
         .chain(new.keys())
-        .filter(|name| old.get(*name) != new.get(*name))
+        .filter(|name| old.get(name) != new.get(name))
         .collect();
     names.sort_unstable();
     names.dedup();

@@ -196,7 +196,7 @@ pub fn changed_attributes(change: &Change) -> Vec<&str> {
         .keys()
         .chain(new.keys())
         .map(String::as_str)
-        .filter(|name| old.get(*name) != new.get(*name))
+        .filter(|name| old.get(name) != new.get(name))
         .collect();
     names.sort_unstable();
     names.dedup();
