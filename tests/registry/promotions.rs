@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use serde_json::Value;
-use weir_tests::{Dice, eventually};
+use weir_tests::{Dice, Received, eventually};
 
 use crate::{TABLE, World};
 
@@ -171,10 +171,11 @@ async fn a_dry_run_checks_what_a_promotion_would_shows_what_would_differ_and_pro
         refused.contains("asks for more than the route's plugin may"),
         "{refused}"
     );
+    let nowhere = [&granted[..], &["--from", "1000000"]].concat();
     assert_eq!(
-        world.plugin(&granted).await.stdout,
+        world.plugin(&nowhere).await.stdout,
         "nothing is recorded yet that it could be tried on\n\
-         0 changes, 0 events for a sink: 0 as they were, 0 otherwise, 0 more, and 0 less. Nothing was sent\n"
+         the route has passed nothing that could be looked at\n"
     );
 
     for id in ["o1", "o2", "o3"] {
@@ -185,12 +186,10 @@ async fn a_dry_run_checks_what_a_promotion_would_shows_what_would_differ_and_pro
         (world.bus.deliveries() == 4).then_some(())
     })
     .await;
-    let rejected = world
-        .bus
-        .received()
-        .into_iter()
-        .find(|event| event.detail["keys"]["id"] == "o4");
+    let received = world.bus.received();
+    let rejected = received.iter().find(|event| event.detail["keys"]["id"] == "o4");
     let rejected = rejected.unwrap().position();
+    let last = received.iter().map(Received::position).max().unwrap();
     let shown = eventually("the route has passed them", async || {
         let shown = world.plugin_json(&granted).await;
         (shown["preview"]["changes"] == 4).then_some(shown)
@@ -200,12 +199,13 @@ async fn a_dry_run_checks_what_a_promotion_would_shows_what_would_differ_and_pro
     let counts =
         ["sent", "same", "other", "more", "less", "failed"].map(|name| shown["preview"][name].as_u64().unwrap());
     assert_eq!(counts, [3, 3, 0, 0, 1, 1], "{shown}");
-    let said = world.plugin(&granted).await.stdout;
+    let to = last.to_string();
+    let all = [&granted[..], &["--from", "0", "--to", &to]].concat();
     assert_eq!(
-        said,
+        world.plugin(&all).await.stdout,
         format!(
             "tried on the last 4 recorded changes, nothing was sent: 3 kept, 0 dropped, 1 rejected\n\
-             4 changes, 3 events for a sink: 3 as they were, 0 otherwise, 0 more, and 1 less. Nothing was sent\n    \
+             positions 0 to {last}: 4 changes, 3 events for a sink: 3 as they were, 0 otherwise, 0 more, and 1 less. Nothing was sent\n    \
              the plugin fails on 1 of them or rejects them\n\
              position {rejected}  {TABLE}.insert to bus: does not come any more\n"
         )

@@ -19,6 +19,7 @@ use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::sync::SemaphorePermit;
 use weir_evidence::Hash;
 use weir_ledger::{PromoteError, Promotion, RouteVersion, Upload};
 use weir_model::Position;
@@ -29,8 +30,8 @@ use crate::error::ApiError;
 use crate::explain;
 use crate::gate::PluginGate;
 use crate::plugin::find;
-use crate::replay::passed;
-use crate::route::{RouteVersionState, check_reason, known, newest, refused, state};
+use crate::replay::{beginning, end, passed};
+use crate::route::{RouteVersionState, check_reason, known, refused, state};
 use crate::server::Answers;
 
 /// Longest configuration of a plugin, in bytes.
@@ -101,8 +102,13 @@ pub struct PromotePreview {
 }
 
 /// What would run on a route, checked.
-struct Checked {
+struct Checked<'a> {
+    /// It is held in memory as long.
+    _place: SemaphorePermit<'a>,
+    /// What runs now.
     running: RouteVersion,
+    /// The first position that the route ever had.
+    begins: Position,
     uploads: Vec<Upload>,
     plugin: Plugin,
     manifest: Arc<Manifest>,
@@ -115,7 +121,6 @@ pub(crate) async fn promote(
     Path(route): Path<String>,
     Json(request): Json<PromoteRequest>,
 ) -> Result<Json<Promoted>, ApiError> {
-    let _place = answers.gate.enter().await;
     let checked = check(&answers, &route, request).await?;
     let is_running = checked.promotion.applied_to(&checked.running.definition) == checked.running.definition;
     if is_running {
@@ -134,30 +139,18 @@ pub(crate) async fn preview(
     Path(route): Path<String>,
     Json(request): Json<PromotePreviewRequest>,
 ) -> Result<Json<PromotePreview>, ApiError> {
-    let _place = answers.gate.enter().await;
     let checked = check(&answers, &route, request.promote).await?;
     let tried = try_it(&answers, &checked).await?;
-    let (begins, passed) = passed(&answers, &route, &known(&answers, &route).await?).await?;
-    let newest = || passed.saturating_sub(PREVIEWED).max(begins);
-    let until = request.to.map_or(passed, |to| to.saturating_add(1).min(passed));
-    let from = request.from.unwrap_or_else(newest);
-    let preview = if from < until {
-        let candidate = Candidate {
-            definition: checked.promotion.applied_to(&checked.running.definition),
-            plugin: checked.plugin,
-            manifest: checked.manifest,
-        };
-        let (range, runtime) = (Position(from)..Position(until), answers.gate.runtime());
-        Preview::of_candidate(&answers.ledger, runtime, &route, range, candidate)
-            .await
-            .map_err(explain::failed)?
-    } else {
-        Preview {
-            next: until,
-            until,
-            ..Preview::default()
-        }
+    let passed = passed(&answers, &route, checked.begins).await?;
+    let newest = || passed.0.saturating_sub(PREVIEWED).max(checked.begins.0);
+    let range = Position(request.from.unwrap_or_else(newest))..end(request.to, passed);
+    let candidate = Candidate {
+        definition: checked.promotion.applied_to(&checked.running.definition),
+        plugin: checked.plugin,
+        manifest: checked.manifest,
     };
+    let preview = Preview::of_candidate(&answers.ledger, answers.gate.runtime(), &route, range, candidate).await;
+    let preview = preview.map_err(explain::failed)?;
     Ok(Json(PromotePreview { tried, preview }))
 }
 
@@ -236,9 +229,11 @@ async fn enter(
 }
 
 /// All that can be said of a plugin for a route before it is tried.
-async fn check(answers: &Answers, route: &str, request: PromoteRequest) -> Result<Checked, ApiError> {
+async fn check<'a>(answers: &'a Answers, route: &str, request: PromoteRequest) -> Result<Checked<'a>, ApiError> {
     check_reason(&request.reason)?;
-    let running = newest(answers, route).await?;
+    let mut versions = known(answers, route).await?;
+    let begins = beginning(&versions);
+    let running = versions.pop().expect("a route that is known has a version");
     let digest = find(answers, &request.plugin).await?.digest;
     let uploads = answers.ledger.uploads_of(&[digest]).await?;
     answers.gate.check_trust(&uploads)?;
@@ -253,6 +248,7 @@ async fn check(answers: &Answers, route: &str, request: PromoteRequest) -> Resul
         );
         return Err(refused("bad-config", message));
     }
+    let place = answers.gate.enter().await;
     let (plugin, manifest) = loaded(answers, &digest, &config).await?;
     let lookups = newest_tables(&answers.ledger, &manifest).await.map_err(no_tables)?;
     let manifest = give_tables(&answers.ledger, manifest, &lookups)
@@ -272,7 +268,9 @@ async fn check(answers: &Answers, route: &str, request: PromoteRequest) -> Resul
         reason: request.reason,
     };
     Ok(Checked {
+        _place: place,
         running,
+        begins,
         uploads,
         plugin,
         manifest,
@@ -329,7 +327,7 @@ async fn check_grants(answers: &Answers, manifest: &Manifest, running: &RouteVer
 }
 
 /// Tries the plugin on what is recorded. One that fails on most of it, or whose answers are no function, is not promoted.
-async fn try_it(answers: &Answers, checked: &Checked) -> Result<Trial, ApiError> {
+async fn try_it(answers: &Answers, checked: &Checked<'_>) -> Result<Trial, ApiError> {
     let trial = Trial::run(
         &answers.ledger,
         &checked.running.definition,

@@ -166,24 +166,34 @@ async fn range(answers: &Answers, route: &str, request: &ReplayRequest) -> Resul
         let message = format!("the route has no version {version}; `weir plugin versions {route}` lists those it has");
         return Err(ApiError::new(StatusCode::NOT_FOUND, "unknown-version", message));
     }
-    let (begins, passed) = passed(answers, route, &versions).await?;
+    let begins = beginning(&versions);
+    let passed = passed(answers, route, begins).await?;
     // A version of one's choice may decide about what was there before the route.
-    let first = if request.version.is_some() { 0 } else { begins };
-    let from = request.from.unwrap_or(begins).max(first);
-    let until = request.to.map_or(passed, |to| to.saturating_add(1).min(passed));
+    let first = if request.version.is_some() { Position(0) } else { begins };
+    let from = request.from.map_or(begins, Position).max(first);
+    let until = end(request.to, passed);
     if from >= until {
         return Err(refused(format!(
             "the route has nothing to replay there: it begins at position {begins} and has passed everything below {passed}"
         )));
     }
-    Ok((Position(from), Position(until)))
+    Ok((from, until))
 }
 
-/// Where a route with these versions begins, and the first position that it has not passed.
-pub(crate) async fn passed(answers: &Answers, route: &str, versions: &[RouteVersion]) -> Result<(u64, u64), ApiError> {
-    let begins = versions.iter().map(|version| version.from_position.0).min();
-    let begins = begins.unwrap_or_default();
+/// The first position that a route with these versions ever had.
+pub(crate) fn beginning(versions: &[RouteVersion]) -> Position {
+    let positions = versions.iter().map(|version| version.from_position);
+    positions.min().unwrap_or_default()
+}
+
+/// The first position that a route which begins there has not passed.
+pub(crate) async fn passed(answers: &Answers, route: &str, begins: Position) -> Result<Position, ApiError> {
     let partitions = answers.ledger.partitions().await?;
     let of_route = partitions.iter().filter(|state| state.partition.route == route);
-    Ok((begins, of_route.map(|state| state.next.0).min().unwrap_or(begins)))
+    Ok(of_route.map(|state| state.next).min().unwrap_or(begins))
+}
+
+/// The first position behind the last one that is asked for, or behind all that was passed.
+pub(crate) fn end(last: Option<u64>, passed: Position) -> Position {
+    last.map_or(passed, |last| Position(last.saturating_add(1)).min(passed))
 }

@@ -101,11 +101,6 @@ pub(crate) async fn known(answers: &Answers, route: &str) -> Result<Vec<RouteVer
     Ok(versions)
 }
 
-pub(crate) async fn newest(answers: &Answers, route: &str) -> Result<RouteVersion, ApiError> {
-    let mut versions = known(answers, route).await?;
-    Ok(versions.pop().expect("a route that is known has a version"))
-}
-
 pub(crate) fn check_reason(reason: &str) -> Result<(), ApiError> {
     if reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
         let message = format!("`reason` is one line of at most {REASON_BYTES_MAX} bytes");

@@ -34,8 +34,14 @@ pub(super) async fn whole(
 
 /// Tells a person.
 pub(super) fn print(all: &Preview) {
+    if all.from >= all.until {
+        say!("the route has passed nothing that could be looked at");
+        return;
+    }
     say!(
-        "{} changes, {} events for a sink: {} as they were, {} otherwise, {} more, and {} less. Nothing was sent",
+        "positions {} to {}: {} changes, {} events for a sink: {} as they were, {} otherwise, {} more, and {} less. Nothing was sent",
+        all.from,
+        all.until - 1,
         all.changes,
         all.sent,
         all.same,
@@ -65,6 +71,7 @@ fn joined(mut all: Preview, page: Preview) -> Preview {
     let room = DIFFERENCES_SHOWN.saturating_sub(all.differences.len());
     all.differences.extend(page.differences.into_iter().take(room));
     Preview {
+        from: all.from,
         next: page.next,
         until: page.until,
         changes: all.changes + page.changes,

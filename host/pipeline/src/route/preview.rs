@@ -39,6 +39,8 @@ const VALUE_CHARS_MAX: usize = 200;
 /// What would come of a page of changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Preview {
+    /// The first position that was looked at.
+    pub from: u64,
     /// The first position that was not looked at: the next page begins there, unless it is the end.
     pub next: u64,
     /// The first position that is not meant any more.
@@ -148,7 +150,8 @@ impl Preview {
         Self::first_page(ledger, runtime, question).await
     }
 
-    /// Looks at the first page of what a plugin would make of this range if it ran on the route, as [`of`](Self::of) does.
+    /// Looks at the first page of what a plugin would make of this range if it ran on the route, as [`of`](Self::of) does. The
+    /// range may be empty: then there is nothing to tell.
     ///
     /// # Errors
     ///
@@ -160,6 +163,14 @@ impl Preview {
         range: Range<Position>,
         candidate: Candidate,
     ) -> Result<Self, ExplainError> {
+        if range.is_empty() {
+            return Ok(Self {
+                from: range.start.0,
+                next: range.end.0,
+                until: range.end.0,
+                ..Self::default()
+            });
+        }
         let Candidate {
             definition,
             plugin,
@@ -230,6 +241,7 @@ impl Preview {
             changes.retain(|change| !erasing.contains_key(&change.position));
         }
         let mut preview = Self {
+            from: next.0,
             next: stretch.until().0,
             until: end.0,
             changes: taken.len() as u64,
