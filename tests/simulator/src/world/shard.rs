@@ -71,7 +71,7 @@ pub(crate) struct ShardRecord {
 }
 
 /// A record as a page carries it.
-pub(crate) fn wire(record: &Value) -> Box<RawValue> {
+pub(crate) fn as_text(record: &Value) -> Box<RawValue> {
     to_raw_value(record).expect("a value is JSON")
 }
 

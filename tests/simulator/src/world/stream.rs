@@ -21,7 +21,7 @@ use crate::random::{Random, hash};
 use crate::world::WorldError;
 use crate::world::clock::later;
 use crate::world::sequence::SequenceCounter;
-use crate::world::shard::{HashRange, Shard, ShardRecord, wire};
+use crate::world::shard::{HashRange, Shard, ShardRecord, as_text};
 use crate::world::view::ViewType;
 
 /// A stream of a table.
@@ -172,7 +172,7 @@ fn child_of(parent: &Shard, range: HashRange, how: &Resharding, now: Timestamp, 
             record.sequence = counter.next(random);
             let mut renumbered: Value = serde_json::from_str(record.wire.get()).expect("it is JSON");
             renumbered["dynamodb"]["SequenceNumber"] = record.sequence.as_str().into();
-            record.wire = wire(&renumbered);
+            record.wire = as_text(&renumbered);
         }
     }
     let starting = match records.first() {

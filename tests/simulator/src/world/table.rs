@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::world::item::{self, Item};
-use crate::world::shard::{self, ShardRecord};
+use crate::world::shard::{ShardRecord, as_text};
 use crate::world::truth::{TrueChange, TrueRecord};
 use crate::world::{World, WorldError};
 
@@ -169,11 +169,11 @@ impl World {
             .iter_mut()
             .find(|stream| stream.table == change.table && stream.is_on())?;
         let place = stream.shard_of(&change.item)?;
-        let into = &mut stream.shards[place];
+        let shard = &mut stream.shards[place];
         let record = TrueRecord {
             stream: stream.arn.clone(),
-            shard: into.id.clone(),
-            sequence: into.counter.next(&mut self.random),
+            shard: shard.id.clone(),
+            sequence: shard.counter.next(&mut self.random),
             event_id: self.random.hex(32),
         };
         let mut body = json!({
@@ -201,13 +201,13 @@ impl World {
         if change.by_ttl {
             wire["userIdentity"] = json!({ "Type": "Service", "PrincipalId": "dynamodb.amazonaws.com" });
         }
-        into.records.push(ShardRecord {
+        shard.records.push(ShardRecord {
             change: usize::try_from(change.number).expect("it is the length of a list"),
             item: change.item.clone(),
             event_id: record.event_id.clone(),
             sequence: record.sequence.clone(),
             at: change.at,
-            wire: shard::wire(&wire),
+            wire: as_text(&wire),
         });
         Some(record)
     }
