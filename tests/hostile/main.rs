@@ -10,9 +10,9 @@ mod guest;
 use std::sync::Arc;
 
 use serde::Deserialize;
-use weir_model::{Change, EventId, Operation, SequenceNumber, Who};
+use weir_model::{AttributedChange, Change, EventId, Operation, SequenceNumber, Who};
 use weir_pipeline::error_chain;
-use weir_runtime::{Answers, AttributedChange, Batch, Hook, HostError, Limits, Runtime};
+use weir_runtime::{Answers, Batch, Hook, HostError, Limits, Runtime};
 use weir_tests::Footprint;
 
 use guest::Guest;

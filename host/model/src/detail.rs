@@ -159,11 +159,16 @@ impl OfChange {
     }
 
     fn get(&self, name: &str) -> Option<Value> {
-        let text = |text: &Option<String>| text.clone().map(Value::String);
+        let marked = |text: &Option<String>| text.as_deref().map(Value::from);
+        // What sinks and the outputs of plugins ask for is had without the whole.
         match name {
+            "id" => Some(self.told.change.event_id.as_str().into()),
+            "ledger" => Some(self.ledger.as_str().into()),
             "position" => Some(self.position.0.into()),
-            "delivery" => text(&self.delivery),
-            CORRELATION => text(&self.correlation),
+            "delivery" => marked(&self.delivery),
+            "plugin" => marked(&self.plugin),
+            CORRELATION => marked(&self.correlation),
+            REPLAYED_AS => marked(&self.replayed_as),
             name => self.object().remove(name),
         }
     }
@@ -230,34 +235,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{Change, Who};
+    use crate::Change;
+    use crate::example::{attributed, context, item, ledger, order_change, shard};
 
     fn detail(marks: [Option<&str>; 4]) -> Detail {
-        let item = |text: &str| serde_json::from_str::<Item>(text).unwrap();
         let change = Change {
-            sequence: SequenceNumber::parse("100").unwrap(),
-            event_id: EventId::parse("e1").unwrap(),
-            table: "orders".to_owned(),
-            operation: Operation::Modify,
-            created_at: "2026-03-01T12:00:00Z".parse().unwrap(),
-            keys: item(r#"{"id":{"S":"o1"}}"#),
+            // An image is there or is null, and its values are of every kind that is written in an order.
             old: None,
             new: Some(item(
                 r#"{"z":{"NULL":true},"b":{"BS":["AQ==","AA=="]},"n":{"NS":["2","10"]},"m":{"M":{"l":{"L":[{"N":"1.50"},{"BOOL":true}]}}}}"#,
             )),
-            service: None,
+            ..order_change()
         };
-        let who = Who {
-            actor: None,
-            assurance: Assurance::Claimed,
-        };
-        let context = EventContext {
-            source: "shop",
-            ledger: &LedgerName::parse("main").unwrap(),
-            position: Position(41),
-            shard: &ShardId::parse("shardId-1").unwrap(),
-        };
-        let mut detail = Detail::of_change(Arc::new(AttributedChange { change, who }), context);
+        let mut detail = Detail::of_change(Arc::new(attributed(change)), context(&ledger(), &shard()));
         let all = [Mark::Correlation, Mark::Delivery, Mark::Plugin, Mark::ReplayedAs];
         for (mark, text) in all.into_iter().zip(marks) {
             if let Some(text) = text {

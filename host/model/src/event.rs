@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use crate::detail::Mark;
@@ -153,27 +153,6 @@ impl Event {
         self
     }
 
-    /// Shows the event as JSON to whoever matches it.
-    pub fn with_json<Seen>(&mut self, look: impl FnOnce(&Value) -> Seen) -> Seen {
-        let mut event = json!({
-            "source": std::mem::take(&mut self.source),
-            "detail-type": std::mem::take(&mut self.detail_type),
-            "time": self.time,
-        });
-        event["detail"] = Value::Object(std::mem::take(&mut self.detail).into_object());
-        let seen = look(&event);
-        let mut text = |name: &str| match event[name].take() {
-            Value::String(text) => text,
-            other => unreachable!("{other} was a string"),
-        };
-        self.source = text("source");
-        self.detail_type = text("detail-type");
-        if let Value::Object(detail) = event["detail"].take() {
-            self.detail = detail.into();
-        }
-        seen
-    }
-
     /// The event as JSON.
     #[must_use]
     pub fn to_json(&self) -> Value {
@@ -261,52 +240,18 @@ impl fmt::Display for DeliveryId {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::borrow::Cow;
-
-    use crate::{Assurance, EventId, Operation, Who};
+    use crate::example::{attributed, context, ledger, order_change, shard};
     use expect_test::expect;
-
-    fn order_change() -> Change {
-        let item = |text: &str| serde_json::from_str::<Item>(text).unwrap();
-        Change {
-            sequence: SequenceNumber::parse("100").unwrap(),
-            event_id: EventId::parse("e1").unwrap(),
-            table: "orders".to_owned(),
-            operation: Operation::Modify,
-            created_at: "2026-03-01T12:00:00Z".parse().unwrap(),
-            keys: item(r#"{"id":{"S":"o1"}}"#),
-            old: Some(item(r#"{"id":{"S":"o1"},"gone":{"N":"1"},"n":{"N":"1"}}"#)),
-            new: Some(item(r#"{"id":{"S":"o1"},"n":{"N":"2"},"tags":{"SS":["b","a"]}}"#)),
-            service: None,
-        }
-    }
+    use serde_json::json;
 
     fn event() -> Event {
-        let who = Who {
-            actor: Some("maria".to_owned()),
-            assurance: Assurance::Claimed,
-        };
-        let context = EventContext {
-            source: "shop",
-            ledger: &LedgerName::parse("main").unwrap(),
-            position: Position(41),
-            shard: &ShardId::parse("shardId-1").unwrap(),
-        };
-        let change = order_change();
-        Event::of_change(&Arc::new(AttributedChange { change, who }), context)
+        Event::of_change(&Arc::new(attributed(order_change())), context(&ledger(), &shard()))
     }
 
     #[test]
     fn an_event_tells_the_whole_change() {
         expect![[r#"{"source":"weir.shop","detail-type":"orders.modify","time":"2026-03-01T12:00:00Z","detail":{"actor":"maria","assurance":"claimed","changed":["gone","n","tags"],"id":"e1","keys":{"id":"o1"},"ledger":"main","new":{"id":"o1","n":2,"tags":["a","b"]},"old":{"gone":1,"id":"o1","n":1},"operation":"modify","position":41,"sequence":"100","shard":"shardId-1","table":"orders"}}"#]]
             .assert_eq(&serde_json::to_string(&event()).unwrap());
-    }
-
-    #[test]
-    fn an_event_is_shown_as_it_is_and_stays_so() {
-        let mut shown = event();
-        assert_eq!(shown.with_json(Value::clone), event().to_json());
-        assert_eq!(shown, event());
     }
 
     #[test]
@@ -327,7 +272,7 @@ mod tests {
     fn an_event_is_correlated_by_what_the_item_says_after_the_change() {
         let correlation = |change: &Change, attribute: &str| {
             let event = event().correlated_by(attribute, change);
-            event.detail.get("correlation").map(Cow::into_owned)
+            event.detail.get("correlation").map(std::borrow::Cow::into_owned)
         };
         let mut change = order_change();
         assert_eq!(correlation(&change, "id"), Some(json!("o1")));

@@ -18,6 +18,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::AttributeValue;
 
+/// Attributes of an item up to which comparing each name is quicker than searching: two names are mostly of different lengths,
+/// which is seen without touching them.
+const COMPARED_MAX: usize = 16;
+
 /// Attributes by name: a key, an image, or a map inside one.
 ///
 /// Serde reads and writes it as an object in DynamoDB-JSON.
@@ -49,6 +53,10 @@ impl Item {
     /// The attribute of this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&AttributeValue> {
+        if self.len() <= COMPARED_MAX {
+            let found = self.attributes.iter().find(|(other, _)| other == name);
+            return found.map(|(_, value)| value);
+        }
         let place = self.place(name).ok()?;
         Some(&self.attributes[place].1)
     }
@@ -222,6 +230,19 @@ mod tests {
         let item = serde_json::from_str::<Item>(r#"{"b":{"S":"1"},"a":{"S":"2"},"b":{"S":"3"}}"#).unwrap();
         assert_eq!(item.get("b"), Some(&text("3")));
         assert_eq!(item.len(), 2);
+    }
+
+    #[test]
+    fn an_attribute_is_found_among_few_and_among_many() {
+        for count in [1, COMPARED_MAX, COMPARED_MAX + 1, 500] {
+            let item: Item = (0..count)
+                .map(|number| (format!("a{number:03}"), text(&number.to_string())))
+                .collect();
+            for number in [0, count - 1] {
+                assert_eq!(item.get(&format!("a{number:03}")), Some(&text(&number.to_string())));
+            }
+            assert_eq!(item.get("b000"), None);
+        }
     }
 
     proptest! {

@@ -15,6 +15,8 @@
 mod change;
 mod detail;
 mod event;
+#[cfg(test)]
+mod example;
 mod ids;
 mod item;
 mod number;

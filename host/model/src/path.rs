@@ -4,10 +4,6 @@ use std::fmt;
 
 use crate::{AttributeValue, Item};
 
-/// Attributes of an item up to which comparing each name is quicker than searching: two names are mostly of different lengths,
-/// which is seen without touching them.
-const COMPARED_MAX: usize = 16;
-
 /// Steps of a path. Items are nested 32 levels deep at most (DynamoDB, "Quotas and limits").
 pub const PATH_STEPS_MAX: usize = 64;
 
@@ -63,7 +59,7 @@ impl Path {
         let (first, below) = self.steps.split_first()?;
         below
             .iter()
-            .try_fold(first.of_item(item)?, |value, step| step.of_value(value))
+            .try_fold(item.get(&first.name)?, |value, step| step.of_value(value))
     }
 
     /// Replaces what it names, or removes it where `by` gives none. In a list, null is left in the place of what is removed, so
@@ -99,17 +95,9 @@ impl Step {
         }
     }
 
-    fn of_item<'item>(&self, item: &'item Item) -> Option<&'item AttributeValue> {
-        if item.len() > COMPARED_MAX {
-            return item.get(&self.name);
-        }
-        item.iter()
-            .find_map(|(name, value)| (*name == self.name).then_some(value))
-    }
-
     fn of_value<'value>(&self, value: &'value AttributeValue) -> Option<&'value AttributeValue> {
         match value {
-            AttributeValue::M(map) => self.of_item(map),
+            AttributeValue::M(map) => map.get(&self.name),
             AttributeValue::L(list) => list.get(self.index?),
             _ => None,
         }
@@ -187,20 +175,6 @@ mod tests {
         assert!(Path::parse(&"/a".repeat(PATH_STEPS_MAX)).is_some());
         assert_eq!(Path::parse(&"/a".repeat(PATH_STEPS_MAX + 1)), None);
         assert_eq!(Path::parse(&"/".repeat(16 << 20)), None);
-    }
-
-    #[test]
-    fn an_attribute_is_found_among_few_and_among_many() {
-        for count in [1, COMPARED_MAX, COMPARED_MAX + 1, 500] {
-            let item: Item = (0..count)
-                .map(|number| (format!("a{number:03}"), AttributeValue::text(number.to_string())))
-                .collect();
-            for number in [0, count - 1] {
-                let found = path(&format!("/a{number:03}")).find(&item);
-                assert_eq!(found, Some(&AttributeValue::text(number.to_string())));
-            }
-            assert_eq!(path("/b000").find(&item), None);
-        }
     }
 
     /// What is left of an item in which a path's values are removed, and one in which they are replaced.

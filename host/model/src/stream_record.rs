@@ -55,21 +55,15 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
-    use crate::{EventId, Item, SequenceNumber, ServiceIdentity};
+    use crate::ServiceIdentity;
+    use crate::example::{item, order_change};
 
     #[test]
     fn a_record_is_as_lambda_is_handed_it() {
-        let item = |text: &str| serde_json::from_str::<Item>(text).unwrap();
         let mut change = Change {
-            sequence: SequenceNumber::parse("100").unwrap(),
-            event_id: EventId::parse("e1").unwrap(),
-            table: "orders".to_owned(),
-            operation: Operation::Modify,
-            created_at: "2026-03-01T12:00:00Z".parse().unwrap(),
-            keys: item(r#"{"id":{"S":"o1"}}"#),
             old: Some(item(r#"{"id":{"S":"o1"},"n":{"N":"1.50"}}"#)),
             new: Some(item(r#"{"id":{"S":"o1"},"n":{"N":"2"}}"#)),
-            service: None,
+            ..order_change()
         };
         let stream = StreamArn::parse("arn:aws:dynamodb:eu-west-1:000000000000:table/orders/stream/1").unwrap();
         expect![[r#"{"awsRegion":"eu-west-1","dynamodb":{"ApproximateCreationDateTime":1772366400,"Keys":{"id":{"S":"o1"}},"NewImage":{"id":{"S":"o1"},"n":{"N":"2"}},"OldImage":{"id":{"S":"o1"},"n":{"N":"1.50"}},"SequenceNumber":"100"},"eventID":"e1","eventName":"MODIFY","eventSource":"aws:dynamodb","eventSourceARN":"arn:aws:dynamodb:eu-west-1:000000000000:table/orders/stream/1","eventVersion":"1.1"}"#]]

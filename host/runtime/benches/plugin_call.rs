@@ -25,7 +25,8 @@ use std::sync::Arc;
 
 use criterion::Criterion;
 use serde_json::Value;
-use weir_runtime::{AttributedChange, Batch, Limits, Runtime};
+use weir_model::AttributedChange;
+use weir_runtime::{Batch, Limits, Runtime};
 
 use beside::{Beside, beside};
 use orders::{as_text, order_change};

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use wasmtime::{Error, ResourceLimiter, Result, bail};
-use weir_model::AttributeValue;
+use weir_model::{AttributeValue, AttributedChange};
 
 use self::wasi::Facts;
 use crate::batch::Asked as _;
 use crate::batch::{as_text, pack, to_guest, to_number};
 use crate::bindings::weir::plugin::{call_context, changes, logging, lookup, types};
-use crate::{AttributedChange, Batch, Limits, Manifest};
+use crate::{Batch, Limits, Manifest};
 
 /// What a call into the host counts beside what it hands over: about what the crossing costs.
 const HOST_CALL_BYTES: usize = 1024;

@@ -41,4 +41,3 @@ pub use load::{COMPONENT_BYTES_MAX, LoadError, compile_for_parent};
 pub use lookup::{LookupError, LookupTable};
 pub use manifest::{ConfigProblem, Manifest, MissingTables, NAME_BYTES_MAX, is_name};
 pub use plugin::{DescribeError, Hook, HostError, Measured, Plugin, Probed};
-pub use weir_model::AttributedChange;

@@ -17,7 +17,8 @@ use crate::engine::EPOCH_TICK;
 use crate::host::{Call, Host};
 use crate::load::{Compiled, Exports};
 use crate::search::{self, Used};
-use crate::{Answers, AttributedChange, Batch, Fault, FaultCode, Manifest, Runtime};
+use crate::{Answers, Batch, Fault, FaultCode, Manifest, Runtime};
+use weir_model::AttributedChange;
 
 pub use self::describe::DescribeError;
 

@@ -80,7 +80,8 @@ impl<Answer, Call: FnMut(&Batch) -> (Result<Answers<Answer>, CallError>, Used)> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AttributedChange, Decision, Fault, FaultCode};
+    use crate::{Decision, Fault, FaultCode};
+    use weir_model::AttributedChange;
 
     const CALL_FUEL: u64 = 100;
 

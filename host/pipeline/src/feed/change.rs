@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use weir_evidence::{EntryKind, ItemToken};
 use weir_ledger::{RecordedEntry, Stream};
-use weir_model::{Change, Event, EventContext, LedgerName, Position, SequenceNumber, ShardId, StreamArn, Who};
+use weir_model::{
+    AttributedChange, Change, Event, EventContext, LedgerName, Position, SequenceNumber, ShardId, StreamArn, Who,
+};
 use weir_routing::{Pattern, Subject};
-use weir_runtime::AttributedChange;
 
 /// A change that stands in the ledger and was not erased. The event that it is takes as much memory again: it is made where it is
 /// needed.
@@ -96,7 +97,7 @@ impl RecordedChange {
     /// Whether this pattern takes it.
     pub(crate) fn is_taken_by(&self, pattern: &Pattern) -> bool {
         match pattern.subject() {
-            Subject::Event => self.event().with_json(|event| pattern.matches(event)),
+            Subject::Event => pattern.matches(&self.event().to_json()),
             Subject::Record => pattern.matches(&self.change.change.to_stream_record(&self.stream)),
         }
     }

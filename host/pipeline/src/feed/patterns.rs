@@ -103,7 +103,7 @@ impl Compiled {
         let of_event = if sets.of_event.patterns().is_empty() {
             Vec::new()
         } else {
-            change.event().with_json(|event| sets.of_event.matching(event))
+            sets.of_event.matching(&change.event().to_json())
         };
         let of_record = if sets.of_record.patterns().is_empty() {
             Vec::new()

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use weir_evidence::{Entry, EntryKind, Origin, Withheld, WithheldSecret};
 use weir_ledger::{AmendError, Amendment, BodyKeyError, DatabaseError, Ledger, ReadError, RecordedEntry, TokenBytes};
-use weir_model::{Change, Position, ServiceIdentity, Who};
-use weir_runtime::{AttributedChange, HostError, Runtime};
+use weir_model::{AttributedChange, Change, Position, ServiceIdentity, Who};
+use weir_runtime::{HostError, Runtime};
 
 use super::annotate::{AnnotatorError, LoadedAnnotator};
 use super::seal::seal_annotated;

@@ -20,10 +20,9 @@ use std::sync::Arc;
 
 use weir_evidence::{ItemToken, Withheld, WithholdKey};
 use weir_ledger::{Annotator, AnnotatorDefinition, DatabaseError, Ledger, StoredPlugin, TokenBytes};
-use weir_model::{ActorRule, Assurance, Change, Record, UnknownRecord, Who};
+use weir_model::{ActorRule, Assurance, AttributedChange, Change, Record, UnknownRecord, Who};
 use weir_runtime::{
-    Annotation, Answers, AttributedChange, Batch, DescribeError, Fault, Hook, HostError, LoadError, Manifest, Plugin,
-    Runtime,
+    Annotation, Answers, Batch, DescribeError, Fault, Hook, HostError, LoadError, Manifest, Plugin, Runtime,
 };
 
 pub use self::redact::redact;

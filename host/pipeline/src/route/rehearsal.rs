@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use weir_evidence::ItemToken;
 use weir_ledger::{RouteDefinition, RouteVersion};
-use weir_model::{Event, LedgerName, Position, ShardId, StreamArn};
-use weir_runtime::{AttributedChange, HostError, Manifest, Plugin};
+use weir_model::{AttributedChange, Event, LedgerName, Position, ShardId, StreamArn};
+use weir_runtime::{HostError, Manifest, Plugin};
 
 use super::decide;
 use super::version::{LoadedVersion, VersionError};

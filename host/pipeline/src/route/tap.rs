@@ -21,9 +21,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use weir_ledger::{Erasing, Ledger, Partition};
-use weir_model::Position;
+use weir_model::{AttributedChange, Position};
 use weir_routing::Pattern;
-use weir_runtime::{AttributedChange, HostError, Runtime};
+use weir_runtime::{HostError, Runtime};
 
 use self::cover::Cover;
 use super::decide::{self, Decided};

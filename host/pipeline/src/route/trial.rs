@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use weir_ledger::{Ledger, ReadError, RouteDefinition};
-use weir_model::Position;
+use weir_model::{AttributedChange, Position};
 use weir_routing::{Pattern, PatternError};
-use weir_runtime::{AttributedChange, Batch, FaultCode, Manifest, Plugin};
+use weir_runtime::{Batch, FaultCode, Manifest, Plugin};
 
 use crate::feed::RecordedChange;
 

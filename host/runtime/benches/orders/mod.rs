@@ -1,8 +1,7 @@
 //! Records to measure with.
 
 use serde_json::json;
-use weir_model::{Assurance, Change, EventId, Item, Operation, SequenceNumber, Who};
-use weir_runtime::AttributedChange;
+use weir_model::{Assurance, AttributedChange, Change, EventId, Item, Operation, SequenceNumber, Who};
 
 /// Orders as a shop makes them: of ten changes two are new orders, five move on, three only edit a note.
 pub(crate) fn order_change(number: u64) -> AttributedChange {

@@ -8,7 +8,8 @@ use super::{CallError, Hook, HostError, Measured, Plugin, Probed, read_called};
 use crate::annotations::read_annotations;
 use crate::host::Host;
 use crate::load::Exports;
-use crate::{Annotation, Answers, AttributedChange, Batch, Manifest};
+use crate::{Annotation, Answers, Batch, Manifest};
+use weir_model::AttributedChange;
 
 impl Plugin {
     /// Annotates a batch: one answer per change, in order. As for [`Plugin::route`], a call that fails is cut in halves until

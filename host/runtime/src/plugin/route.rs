@@ -8,7 +8,8 @@ use super::{CallError, Hook, HostError, Measured, Plugin, Probed, read_called};
 use crate::decisions::read_decisions;
 use crate::host::Host;
 use crate::load::Exports;
-use crate::{Answers, AttributedChange, Batch, Decision, Manifest};
+use crate::{Answers, Batch, Decision, Manifest};
+use weir_model::AttributedChange;
 
 impl Plugin {
     /// Routes a batch: one answer per change, in order. `manifest` has been given the tables that it asks for

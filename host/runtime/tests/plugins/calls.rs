@@ -2,7 +2,8 @@
 
 use serde_json::json;
 use tokio::task::JoinSet;
-use weir_runtime::{AttributedChange, Batch, Fault, FaultCode};
+use weir_model::AttributedChange;
+use weir_runtime::{Batch, Fault, FaultCode};
 
 use crate::guest::Guest;
 use crate::support::{Loaded, SMALL, built, insert};

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use serde_json::json;
-use weir_runtime::{AttributedChange, Batch, Fault, FaultCode, HostError, Limits};
+use weir_model::AttributedChange;
+use weir_runtime::{Batch, Fault, FaultCode, HostError, Limits};
 
 use crate::guest::Guest;
 use crate::support::{Answers, Loaded, SMALL, insert, load};

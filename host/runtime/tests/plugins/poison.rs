@@ -6,7 +6,8 @@ use proptest::collection::btree_map;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use serde_json::json;
-use weir_runtime::{AttributedChange, Batch, FaultCode, Limits};
+use weir_model::AttributedChange;
+use weir_runtime::{Batch, FaultCode, Limits};
 
 use crate::guest::Guest;
 use crate::support::{Answers, Loaded, SMALL, built, insert};

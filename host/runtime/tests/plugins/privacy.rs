@@ -2,8 +2,8 @@
 
 use expect_test::expect;
 use serde_json::json;
-use weir_model::Operation;
-use weir_runtime::{Annotation, AttributedChange, Batch, Fault, HostError};
+use weir_model::{AttributedChange, Operation};
+use weir_runtime::{Annotation, Batch, Fault, HostError};
 
 use crate::support::{Loaded, SMALL, built, change, insert};
 

@@ -2,8 +2,8 @@
 
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
-use weir_model::Operation;
-use weir_runtime::{AttributedChange, FaultCode};
+use weir_model::{AttributedChange, Operation};
+use weir_runtime::FaultCode;
 
 use crate::guest::Guest;
 use crate::support::{Answers, Loaded, SMALL, built, change, insert, show};

@@ -2,8 +2,8 @@
 
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
-use weir_model::Operation;
-use weir_runtime::{AttributedChange, Batch, DescribeError};
+use weir_model::{AttributedChange, Operation};
+use weir_runtime::{Batch, DescribeError};
 
 use crate::support::{Loaded, SMALL, built, change, load, show};
 

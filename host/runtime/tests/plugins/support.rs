@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use weir_model::{Assurance, Change, EventId, Item, Operation, SequenceNumber, Who};
-use weir_runtime::{AttributedChange, Batch, Decision, Fault, Limits, Manifest, Plugin, Runtime};
+use weir_model::{Assurance, AttributedChange, Change, EventId, Item, Operation, SequenceNumber, Who};
+use weir_runtime::{Batch, Decision, Fault, Limits, Manifest, Plugin, Runtime};
 
 /// Answers of one batch, in order.
 pub(crate) type Answers = Vec<Result<Decision, Fault>>;

@@ -1,7 +1,8 @@
 //! Guests that were built with a standard library: what they ask WASI for is answered the same at every run, or refused.
 
 use serde_json::json;
-use weir_runtime::{AttributedChange, Batch, Decision, LoadError, Runtime};
+use weir_model::AttributedChange;
+use weir_runtime::{Batch, Decision, LoadError, Runtime};
 
 use crate::guest::{Guest, component};
 use crate::support::{Answers, Loaded, SMALL, chain, insert, show};

@@ -30,8 +30,8 @@ use serde_json::{Value, json};
 use vrl::compiler::state::RuntimeState;
 use vrl::compiler::{Context, TargetValueRef, TimeZone};
 use vrl::value::{Secrets, Value as VrlValue};
-use weir_model::{Item, plain_json};
-use weir_runtime::{Batch, AttributedChange, Limits, Runtime};
+use weir_model::{AttributedChange, Item, plain_json};
+use weir_runtime::{Batch, Limits, Runtime};
 
 use orders::{as_text, order_change};
 

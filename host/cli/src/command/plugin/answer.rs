@@ -4,11 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use weir_evidence::{LedgerSecret, is_hash};
-use weir_model::{AttributeValue, Change, Item, Path, plain_json};
+use weir_model::{AttributeValue, AttributedChange, Change, Item, Path, plain_json};
 use weir_pipeline::redact;
-use weir_runtime::{
-    Annotation, AttributedChange, Batch, Decision, Fault, FaultCode, Hook, HostError, Manifest, Measured,
-};
+use weir_runtime::{Annotation, Batch, Decision, Fault, FaultCode, Hook, HostError, Manifest, Measured};
 
 use super::Loaded;
 

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use serde_json::json;
-use weir_runtime::{AttributedChange, Batch};
+use weir_model::AttributedChange;
+use weir_runtime::Batch;
 
 use super::run::read_changes;
 use super::{Loaded, config, tables};

@@ -13,9 +13,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use weir_model::{
-    Assurance, AttributeValue, Change, EventId, Item, Number, Operation, SequenceNumber, ServiceIdentity, Who,
+    Assurance, AttributeValue, AttributedChange, Change, EventId, Item, Number, Operation, SequenceNumber,
+    ServiceIdentity, Who,
 };
-use weir_runtime::AttributedChange;
 
 /// Where a change that names no table is from.
 const TABLE: &str = "table";

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
-use weir_runtime::{AttributedChange, Measured};
+use weir_model::AttributedChange;
+use weir_runtime::Measured;
 
 use super::answer::{Answer, annotation_of, outputs_of, verdict};
 use super::{Loaded, change, config, tables};

@@ -95,9 +95,9 @@ pub(super) mod tests {
     use serde_json::json;
     use weir_evidence::ItemToken;
     use weir_model::{
-        Assurance, Change, EventId, Item, LedgerName, Operation, Position, SequenceNumber, ShardId, StreamArn, Who,
+        Assurance, AttributedChange, Change, EventId, Item, LedgerName, Operation, Position, SequenceNumber, ShardId,
+        StreamArn, Who,
     };
-    use weir_runtime::AttributedChange;
 
     use super::*;
     use crate::feed::RecordedChange;

@@ -8,8 +8,7 @@
 
 use std::sync::Arc;
 
-use weir_model::{AttributeValue, Bytes, Change, Item, Number, Who};
-use weir_runtime::AttributedChange;
+use weir_model::{AttributeValue, AttributedChange, Bytes, Change, Item, Number, Who};
 
 use super::cover::Cover;
 use crate::feed::RecordedChange;
