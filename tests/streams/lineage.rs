@@ -46,6 +46,20 @@ async fn shards_are_found_however_often_they_rotate_while_weir_runs() {
     site.stop_workers().await;
 }
 
+/// Nobody waits for the next look at who reads what.
+#[tokio::test(flavor = "multi_thread")]
+async fn shards_are_read_as_soon_as_they_are_found() {
+    let mut site = site(2).await;
+    site.pace.round_interval = HOUR;
+    // The first look comes before the answer.
+    let slow = FaultRule::next("DescribeStream", Fault::Delay { milliseconds: 500 });
+    site.simulator.queue_fault(slow.times(3));
+    put_into_each(&site);
+    site.add_worker().await;
+    site.arrives().await;
+    site.stop_workers().await;
+}
+
 /// streams.md 3 and 4: of pages of two, in an order that says nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn shards_of_a_listing_of_many_pages_are_all_recorded() {

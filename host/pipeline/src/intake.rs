@@ -132,6 +132,7 @@ impl Intake {
     pub async fn run(self, stop: CancellationToken) -> Result<(), IntakeError> {
         let mut discovering: JoinSet<()> = JoinSet::new();
         let mut nudges = Vec::new();
+        let found = Arc::new(Notify::new());
         for source in &self.sources {
             let nudge = Arc::new(Notify::new());
             nudges.push(Arc::clone(&nudge));
@@ -139,6 +140,7 @@ impl Intake {
                 self.ledger.clone(),
                 Arc::clone(source),
                 nudge,
+                Arc::clone(&found),
                 self.status.clone(),
                 self.pace,
             );
@@ -156,6 +158,7 @@ impl Intake {
                     next_round = tokio::time::Instant::now() + wait;
                 }
                 () = member.next_pulse(), if share.term.is_none() => next_round = tokio::time::Instant::now(),
+                () = found.notified() => next_round = tokio::time::Instant::now(),
                 Some(ended) = share.tasks.join_next() => {
                     share.settle(ended).await?;
                     // Its children are looked for, and may be there soon. When many end, one look is for all of them.

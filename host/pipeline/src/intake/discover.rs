@@ -12,9 +12,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use weir_ledger::{Ledger, Shard, Stream};
+use weir_ledger::{Ledger, NewShard, Shard, Stream};
 use weir_model::ShardId;
 use weir_streams::{Describing, FindError, FoundShard, StreamDescription};
 
@@ -34,6 +35,8 @@ pub(super) struct DiscoverTask {
     ledger: Ledger,
     source: Arc<Source>,
     nudge: Arc<Notify>,
+    /// Told when shards are there that were not: whoever shares them need not wait.
+    found: Arc<Notify>,
     status: IntakeStatus,
     pace: IntakePace,
     lineage: Lineage,
@@ -57,6 +60,7 @@ impl DiscoverTask {
         ledger: Ledger,
         source: Arc<Source>,
         nudge: Arc<Notify>,
+        found: Arc<Notify>,
         status: IntakeStatus,
         pace: IntakePace,
     ) -> Self {
@@ -64,6 +68,7 @@ impl DiscoverTask {
             ledger,
             source,
             nudge,
+            found,
             status,
             pace,
             lineage: Lineage::default(),
@@ -142,10 +147,7 @@ impl DiscoverTask {
         let sure = self
             .lineage
             .sure(&found, &known_stream, answered_at, self.pace.sure_after);
-        self.ledger
-            .enter_shards(stream.stream_id, &sure, answered_at)
-            .await
-            .map_err(database)?;
+        self.enter(&stream, &sure, &known, answered_at).await?;
         if self.lineage.is_in_doubt() {
             return Ok(Found::Doubt);
         }
@@ -207,9 +209,24 @@ impl DiscoverTask {
         let sure = Lineage::default().sure(&found, &known_stream(stream, &known), answered_at, self.pace.sure_after);
         // This answer says nothing of other shards, so it is no time at which all of them were told.
         let told_at = stream.told_at.unwrap_or(answered_at);
-        let entered = self.ledger.enter_shards(stream.stream_id, &sure, told_at).await;
-        entered.map_err(|error| error_chain(&error))?;
+        self.enter(stream, &sure, &known, told_at).await?;
         Ok(true)
+    }
+
+    /// Enters shards, of which some may be known, and says so if others are there now.
+    async fn enter(
+        &self,
+        stream: &Stream,
+        shards: &[NewShard],
+        known: &HashSet<ShardId>,
+        told_at: Timestamp,
+    ) -> Result<(), String> {
+        let entered = self.ledger.enter_shards(stream.stream_id, shards, told_at).await;
+        entered.map_err(|error| error_chain(&error))?;
+        if shards.iter().any(|new| !known.contains(&new.shard)) {
+            self.found.notify_one();
+        }
+        Ok(())
     }
 
     /// The stream that is recorded now: the oldest of this source that is not drained, or else the last one.
