@@ -15,12 +15,16 @@ use std::vec;
 
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use smallvec::SmallVec;
 
 use crate::AttributeValue;
 
 /// Attributes of an item up to which comparing each name is quicker than searching: two names are mostly of different lengths,
 /// which is seen without touching them.
 const COMPARED_MAX: usize = 16;
+
+/// Attributes as they are read, before it is known how many they are: a growing list would be allocated several times.
+pub type AttributeList = SmallVec<[(String, AttributeValue); 16]>;
 
 /// Attributes by name: a key, an image, or a map inside one.
 ///
@@ -198,7 +202,7 @@ impl<'de> Visitor<'de> for ItemVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Item, A::Error> {
-        let mut attributes = Vec::new();
+        let mut attributes = AttributeList::new();
         while let Some(attribute) = map.next_entry()? {
             attributes.push(attribute);
         }

@@ -29,7 +29,7 @@ pub use change::{AttributedChange, Change, Operation, Record, ServiceIdentity, U
 pub use detail::Detail;
 pub use event::{CORRELATION, DeliveryId, Event, EventContext, REPLAYED_AS, changed_attributes, is_reserved};
 pub use ids::{EventId, IdError, LedgerName, Position, SequenceNumber, ShardId, StreamArn};
-pub use item::Item;
+pub use item::{AttributeList, Item};
 pub use number::{Number, NumberError};
 pub use path::{PATH_STEPS_MAX, Path};
 pub use value::{AttributeValue, Bytes, plain_json};

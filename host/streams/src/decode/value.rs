@@ -3,10 +3,7 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
-use weir_model::{AttributeValue, Bytes, Item, Number};
-
-/// Attributes for which there is room at once. More only cost a move.
-const ATTRIBUTES_EXPECTED: usize = 16;
+use weir_model::{AttributeList, AttributeValue, Bytes, Item, Number};
 
 /// Reads an item that may be missing.
 pub(super) fn item<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Item>, D::Error> {
@@ -31,7 +28,7 @@ impl<'de> Visitor<'de> for ItemVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<WireItem, A::Error> {
-        let mut attributes = Vec::with_capacity(ATTRIBUTES_EXPECTED);
+        let mut attributes = AttributeList::new();
         while let Some((name, WireValue(value))) = map.next_entry()? {
             attributes.push((name, value));
         }
