@@ -15,7 +15,7 @@ use crate::commitment::{Committed, for_each_attribute};
 #[cfg(feature = "seal")]
 pub(crate) use self::seal::BODY_BYTES_MAX;
 #[cfg(feature = "seal")]
-pub use self::seal::{OpenError, OpenedBody, SealedBody};
+pub use self::seal::{OpenError, OpenedBody, PlainBody, SealedBody};
 
 /// What an entry keeps secret. Every member is absent where the record did not have it.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -48,7 +48,7 @@ mod withheld;
 pub use accounts::{Accounts, ShardAccount, Unaccounted, UnaccountedWhy};
 pub use body::{Body, Remains};
 #[cfg(feature = "seal")]
-pub use body::{OpenError, OpenedBody, SealedBody};
+pub use body::{OpenError, OpenedBody, PlainBody, SealedBody};
 pub use body_key::{BODY_KEYS_PER_SEGMENT, BodyKey, SegmentKey, SegmentKeyError};
 pub use bundle::{BundleError, BundleWriter, verify_bundle, verify_bundle_with_progress};
 pub use checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
@@ -92,12 +92,12 @@ pub fn record(
     let entry = entry(Commitment::of(body, key));
     let stored = entry.encode().and_then(|bytes| {
         let leaf = leaf_hash(&bytes);
-        let (sealed, body_bytes) = body.seal_sized(key, &leaf)?;
+        let (sealed, plain) = body.seal_plain(key, &leaf)?;
         Ok(Recorded {
             entry: bytes,
             leaf,
             sealed,
-            body_bytes,
+            plain,
         })
     });
     stored.map_err(|error| (error, Box::new(entry)))
@@ -113,6 +113,6 @@ pub struct Recorded {
     pub leaf: Hash,
     /// The body beside it.
     pub sealed: SealedBody,
-    /// Size of the body unpacked, in bytes.
-    pub body_bytes: usize,
+    /// The body as it opens.
+    pub plain: PlainBody,
 }

@@ -240,7 +240,7 @@ impl Copies {
             field(&mut rows, &self.position.to_be_bytes());
             field(
                 &mut rows,
-                &i16::from(record.lane.expect("a change has a lane")).to_be_bytes(),
+                &i16::from(record.lane().expect("a change has a lane")).to_be_bytes(),
             );
             field(&mut rows, &body(record).key.to_be_bytes());
             field(&mut rows, &record.entry);

@@ -38,7 +38,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use weir_evidence::{Closed, ConfigurationDigest, Hash, OpenedBody, SealedBody, TileEdge};
+use weir_evidence::{Closed, ConfigurationDigest, Hash, PlainBody, SealedBody, TileEdge};
 use weir_model::{Position, SequenceNumber};
 
 use crate::{Head, Ledger, ShardLease, TokenBytes};
@@ -62,18 +62,35 @@ const PERMIT_BYTES: usize = 1 << 10;
 pub struct SealedRecord {
     /// Place in the shard; `None` for a gap.
     pub sequence: Option<SequenceNumber>,
-    /// Lane of its item; `None` where it is about no item.
-    pub lane: Option<u8>,
+    /// The item that it is about, if it is about one.
+    pub item: Option<SealedItem>,
     /// Canonical bytes of the entry.
     pub entry: Vec<u8>,
     /// Their leaf hash.
     pub leaf: Hash,
     /// The body beside it, if it has one.
     pub body: Option<KeyedBody>,
-    /// The item's token, if the record is withheld until it is amended.
-    pub withheld: Option<TokenBytes>,
+    /// It is withheld until it is amended. It is about an item.
+    pub is_withheld: bool,
     /// Something of it was redacted before it was recorded.
     pub is_redacted: bool,
+}
+
+/// The item of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SealedItem {
+    /// Its lane.
+    pub lane: u8,
+    /// What stands for it in the entry.
+    pub token: TokenBytes,
+}
+
+impl SealedRecord {
+    /// Lane of its item; `None` where it is about no item.
+    #[must_use]
+    pub fn lane(&self) -> Option<u8> {
+        self.item.map(|item| item.lane)
+    }
 }
 
 /// A sealed body and the number of its key.
@@ -83,9 +100,9 @@ pub struct KeyedBody {
     pub key: i64,
     /// The body.
     pub sealed: SealedBody,
-    /// What was sealed, exactly as it opens: sets in order. It is handed over once the record stands in the ledger
-    /// ([`Ledger::take_appended`]); without it, whoever wants the record reads the ledger.
-    pub opened: Option<Arc<OpenedBody>>,
+    /// What was sealed. It is handed over once the record stands in the ledger ([`Ledger::read_on`]); without it, whoever wants the
+    /// record reads the ledger.
+    pub plain: Option<Arc<PlainBody>>,
 }
 
 /// Records of one shard that follow each other.

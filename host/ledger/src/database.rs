@@ -13,7 +13,8 @@ use weir_evidence::{Frontier, LedgerSecret};
 use weir_model::LedgerName;
 
 use crate::append::AppendQueue;
-use crate::tail::Tail;
+use crate::index::ITEMS_BYTES_MAX;
+use crate::tail::{ROWS_BYTES_MAX, Tail};
 use crate::transaction::begin;
 use crate::{Ledger, LedgerSettings, Shared};
 
@@ -248,7 +249,8 @@ impl Database {
                 covered: tokio::sync::Mutex::default(),
                 erased_to: AtomicU64::new(0),
                 append: AppendQueue::new(),
-                tail: Tail::default(),
+                tail: Tail::new(ROWS_BYTES_MAX),
+                items: Tail::new(ITEMS_BYTES_MAX),
                 settings: self.settings,
             }),
         })

@@ -3,7 +3,11 @@
 use weir_evidence::ItemToken;
 use weir_model::Position;
 
-use crate::{Consumer, ConsumerError, Ledger, ReadError, RecordedEntry, from_stored, in_time};
+use crate::tail::{Kind, Taken, count_before};
+use crate::{
+    Consumer, ConsumerError, DatabaseError, Ledger, ReadError, RecordedEntry, TokenBytes, from_stored, in_time,
+    to_stored,
+};
 
 /// Entries of some items, newest first.
 #[derive(Clone, Debug)]
@@ -19,6 +23,17 @@ pub struct Indexed {
 /// Name of the index among the consumers.
 const CONSUMER: &str = "index";
 
+/// Bytes of the items that wait for the index, at most.
+pub(crate) const ITEMS_BYTES_MAX: usize = 2 << 20;
+
+/// What an entry that waits for the index is about.
+impl Kind for Option<TokenBytes> {
+    fn bytes(&self) -> usize {
+        // With its position and its time.
+        48
+    }
+}
+
 impl Ledger {
     /// Takes the index over.
     ///
@@ -30,40 +45,90 @@ impl Ledger {
     }
 
     /// Enters at most `count_max` entries that follow the cursor, and moves it past them. Says how many there were. Bodies are not
-    /// read for it.
+    /// read for it, and entries only where this process did not just append them.
     ///
     /// # Errors
     ///
     /// The index was taken over, an entry is not what was recorded, or Postgres failed.
     pub async fn index(&self, consumer: &mut Consumer, count_max: u16) -> Result<usize, ConsumerError> {
-        let entries = self.bare_entries_from(consumer.next, count_max).await?;
-        let Some((last, _)) = entries.last() else { return Ok(0) };
-        let next = Position(last.0 + 1);
-        let items = entries.iter().filter_map(|(position, entry)| {
-            let item = entry.changed_item()?;
-            Some((item.token.to_vec(), crate::to_stored(*position)))
-        });
-        let (tokens, positions): (Vec<Vec<u8>>, Vec<i64>) = items.unzip();
+        let items = self.items_from(consumer.next, count_max).await?;
+        if items.is_empty() {
+            return Ok(0);
+        }
+        let next = Position(consumer.next.0 + items.len() as u64);
+        let placed = (consumer.next.0..).map(Position).zip(&items);
+        let placed = placed.filter_map(|(position, item)| Some((item.as_ref()?, to_stored(position))));
+        let mut placed: Vec<(&TokenBytes, i64)> = placed.collect();
+        // In the order of the tree that they enter.
+        placed.sort_unstable();
+        let (tokens, positions): (Vec<&[u8]>, Vec<i64>) =
+            placed.into_iter().map(|(token, at)| (token.as_slice(), at)).unzip();
+        let entered = self.enter_items(consumer, next, &tokens, &positions, false).await;
+        match entered {
+            // The cursor was set back, or somebody else wrote there.
+            Err(ConsumerError::Database(DatabaseError::Database(refused))) if refused.is_unique_violation() => {
+                self.enter_items(consumer, next, &tokens, &positions, true).await?;
+            }
+            entered => entered?,
+        }
+        consumer.next = next;
+        Ok(items.len())
+    }
+
+    /// Enters items and moves the cursor, in one transaction. Asking for each whether it is there takes longer than entering it.
+    async fn enter_items(
+        &self,
+        consumer: &Consumer,
+        next: Position,
+        tokens: &[&[u8]],
+        positions: &[i64],
+        may_be_there: bool,
+    ) -> Result<(), ConsumerError> {
         in_time(async {
             let mut tx = self.begin().await?;
-            sqlx::query!(
-                "
-            insert into item_index (ledger_id, token, position)
-            select $1, found.token, found.position from unnest($2::bytea[], $3::bigint[]) as found (token, position)
-            on conflict do nothing
-            ",
-                self.shared.id,
-                &tokens,
-                &positions,
-            )
-            .execute(&mut *tx)
-            .await?;
+            if may_be_there {
+                sqlx::query!(
+                    "
+                    insert into item_index (ledger_id, token, position)
+                    select $1, * from unnest($2::bytea[], $3::bigint[])
+                    on conflict do nothing
+                    ",
+                    self.shared.id,
+                    tokens as &[&[u8]],
+                    positions,
+                )
+                .execute(&mut *tx)
+                .await?;
+            } else {
+                sqlx::query!(
+                    "
+                    insert into item_index (ledger_id, token, position)
+                    select $1, * from unnest($2::bytea[], $3::bigint[])
+                    ",
+                    self.shared.id,
+                    tokens as &[&[u8]],
+                    positions,
+                )
+                .execute(&mut *tx)
+                .await?;
+            }
             self.move_consumer(&mut tx, consumer, next).await?;
-            Ok::<_, ConsumerError>(tx.commit().await?)
+            Ok(tx.commit().await?)
         })
-        .await?;
-        consumer.next = next;
-        Ok(entries.len())
+        .await
+    }
+
+    /// What the entries from a position on are about.
+    async fn items_from(&self, from: Position, count_max: u16) -> Result<Vec<Option<TokenBytes>>, ReadError> {
+        match self.shared.items.take(from, count_max, usize::MAX) {
+            Taken::Rows { rows, .. } => Ok(rows),
+            Taken::From(continues) => {
+                let count = count_before(from, continues, count_max);
+                let entries = self.bare_entries_from(from, count).await?;
+                let items = entries.iter().map(|(_, entry)| Some(entry.changed_item()?.token));
+                Ok(items.collect())
+            }
+        }
     }
 
     /// Finds the newest entries of items that have one of these tokens, below position `before` if it is given.

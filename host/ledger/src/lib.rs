@@ -6,7 +6,7 @@
 //!                    └── body keys ▶ segment_key, body_key_counter     (before, without the head's lock)
 //!
 //! routes, index ◀── read ── entry                  cursors ▶ consumer  (each its own transaction)
-//!      ▲─── tail: what this process appended last, in memory
+//!      ▲─── tails: what this process appended last, in memory
 //! ```
 //!
 //! # Invariants
@@ -51,7 +51,7 @@ mod withheld;
 mod worker;
 
 pub use annotator::{Annotator, AnnotatorDefinition};
-pub use append::{AppendError, AppendTo, Appended, KeyedBody, SealedRecord, ShardBatch};
+pub use append::{AppendError, AppendTo, Appended, KeyedBody, SealedItem, SealedRecord, ShardBatch};
 pub use body_key::{BodyKeyError, NumberedBodyKey};
 pub use checkpoint::{SigningOrigin, StoredCheckpoint};
 pub use configuration::AppliedConfiguration;
@@ -79,7 +79,7 @@ pub use shard::{NewShard, NewStream, Shard, Stream};
 pub use shard_beginning::ShardBeginning;
 pub use shard_state::ShardState;
 pub use sink_state::SinkState;
-pub use tail::AppendedPage;
+pub use tail::Continued;
 pub use tree::TreeError;
 pub use verify::{Verification, VerificationFinding, VerifyError};
 pub use withheld::{AmendError, Amendment, TokenBytes};
@@ -99,7 +99,7 @@ use weir_evidence::{LedgerSecret, SegmentKey};
 use weir_model::{LedgerName, Position};
 
 use self::append::AppendQueue;
-use self::tail::Tail;
+use self::tail::{AppendedRow, Tail};
 
 /// One open ledger. Clones share it.
 #[derive(Clone)]
@@ -130,8 +130,10 @@ struct Shared {
     erased_to: AtomicU64,
     /// Appends of this process, gathered into groups.
     append: AppendQueue,
-    /// What they wrote last.
-    tail: Tail,
+    /// What they wrote last, for routes.
+    tail: Tail<AppendedRow>,
+    /// The items that it is about, for the index.
+    items: Tail<Option<TokenBytes>>,
     settings: LedgerSettings,
 }
 

@@ -1,104 +1,86 @@
-//! What this process appended last, in memory, for whoever reads on at the ledger's end.
+//! What this process appended last, in memory, for those who read on at the ledger's end: routes and the index.
 //!
 //! ```text
-//! append ── committed ──▶ the end, as it was appended ──▶ taken, if it continues exactly where its taker stands
-//!                         full: the oldest is dropped     else its taker reads the ledger
+//! append ── committed ──▶ a tail, as it was appended ──▶ taken, if it continues exactly where its taker stands
+//!                         full: what comes is left out   else its taker reads the ledger, up to where the tail continues
 //! ```
 //!
-//! A change that this process recorded need not be read from Postgres, opened and checked to be routed by this process.
+//! A change that this process recorded need not be read from Postgres, opened and checked to be routed by this process. Where more is
+//! recorded than routed, the tail keeps what is taken next, and not what came last: a taker that lags takes from it again and
+//! again.
 //!
 //! # Invariants
 //!
-//! - What is here is committed, and reads exactly as [`Ledger::read_from`] would read it: bodies with sets in order, entries decoded from
-//!   the bytes that were hashed.
+//! - What is here is committed, and reads exactly as the ledger would read.
 //! - Nobody waits for it. It is bounded in bytes and in time, and nothing is kept where nobody takes.
 //! - Whoever takes from it gets every position up to where it ends, or nothing.
 
+mod row;
+
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use weir_evidence::{Body, Hash, OpenedBody};
 use weir_model::Position;
 
-use crate::append::SealedRecord;
-use crate::read::{OPENED_BYTES_MAX, decoded};
-use crate::{Ledger, ReadError, RecordedEntry};
-
-/// Bytes of the bodies, at most. In memory they take several times as much.
-const BYTES_MAX: usize = 4 << 20;
+pub use self::row::Continued;
+pub(crate) use self::row::{AppendedRow, ROWS_BYTES_MAX, count_before};
 
 /// Nothing older is handed over, and who asked within this time takes.
 const AGE_MAX: Duration = Duration::from_secs(10);
 
-/// Entries that follow each other, as this process appended them.
-#[derive(Debug)]
-pub struct AppendedPage {
-    /// The entries, in order.
-    pub entries: Vec<RecordedEntry>,
-    /// When their append began: what was to be erased before is not among them.
-    pub appended_at: Instant,
+/// What one taker is to have of the entries that this process appends.
+pub(crate) struct Tail<R> {
+    /// Bytes of all that is kept, at most.
+    bytes_max: usize,
+    kept: Mutex<Kept<R>>,
 }
 
-#[derive(Default)]
-pub(crate) struct Tail {
-    kept: Mutex<Kept>,
+/// What is kept of one entry.
+pub(crate) trait Kind {
+    /// What it takes in memory.
+    fn bytes(&self) -> usize;
 }
 
-#[derive(Default)]
-struct Kept {
-    /// In order of their positions, with holes where others appended.
-    rows: VecDeque<TailRow>,
+struct Kept<R> {
+    /// In order of their positions, with holes where others appended and where it was full.
+    rows: VecDeque<TailRow<R>>,
     bytes: usize,
     wanted_at: Option<Instant>,
 }
 
-struct TailRow {
+struct TailRow<R> {
     position: Position,
     appended_at: Instant,
-    row: AppendedRow,
+    row: R,
 }
 
-/// A row as it was appended.
-pub(crate) struct AppendedRow {
-    lane: Option<u8>,
-    entry: Vec<u8>,
-    leaf: Hash,
-    body: Option<(i64, Arc<OpenedBody>)>,
+/// What a tail has for its taker.
+pub(crate) enum Taken<R> {
+    /// Everything from where the taker stands up to somewhere. It is here no more.
+    Rows {
+        /// In order.
+        rows: Vec<R>,
+        /// When the append of the oldest began.
+        appended_at: Instant,
+    },
+    /// Nothing from there on; but perhaps from this position on.
+    From(Option<Position>),
 }
 
-impl AppendedRow {
-    /// `None` if nobody knows what its body says.
-    pub(crate) fn of(record: &SealedRecord) -> Option<Self> {
-        let body = match &record.body {
-            Some(body) => Some((body.key, Arc::clone(body.opened.as_ref()?))),
-            None => None,
-        };
-        Some(Self {
-            lane: record.lane,
-            entry: record.entry.clone(),
-            leaf: record.leaf,
-            body,
-        })
-    }
-
-    /// Of an entry that has no body and is about no item.
-    pub(crate) fn bare(entry: &[u8], leaf: Hash) -> Self {
+impl<R: Kind> Tail<R> {
+    pub(crate) fn new(bytes_max: usize) -> Self {
         Self {
-            lane: None,
-            entry: entry.to_vec(),
-            leaf,
-            body: None,
+            bytes_max,
+            kept: Mutex::new(Kept {
+                rows: VecDeque::new(),
+                bytes: 0,
+                wanted_at: None,
+            }),
         }
     }
 
-    fn bytes(&self) -> usize {
-        self.entry.len() + self.body.as_ref().map_or(0, |(_, opened)| opened.bytes)
-    }
-}
-
-impl Tail {
     /// Whether anybody takes. Nothing is kept where nobody does.
     pub(crate) fn is_wanted(&self) -> bool {
         let mut kept = self.kept();
@@ -110,100 +92,67 @@ impl Tail {
         is_wanted
     }
 
-    /// Offers what was committed from `first` on.
-    pub(crate) fn offer(&self, first: Position, rows: Vec<AppendedRow>, appended_at: Instant) {
+    /// Offers what was committed from `first` on, as far as there is room.
+    pub(crate) fn offer(&self, first: Position, rows: impl Iterator<Item = R>, appended_at: Instant) {
         let mut kept = self.kept();
-        kept.bytes += rows.iter().map(AppendedRow::bytes).sum::<usize>();
-        let placed = (first.0..).map(Position).zip(rows);
-        kept.rows.extend(placed.map(|(position, row)| TailRow {
-            position,
-            appended_at,
-            row,
-        }));
-        while let Some(first) = kept.rows.front()
-            && (kept.bytes > BYTES_MAX || first.appended_at.elapsed() > AGE_MAX)
-        {
-            kept.drop_first();
+        kept.drop_old();
+        for (position, row) in (first.0..).map(Position).zip(rows) {
+            let bytes = kept.bytes + row.bytes();
+            if bytes > self.bytes_max {
+                break;
+            }
+            kept.bytes = bytes;
+            kept.rows.push_back(TailRow {
+                position,
+                appended_at,
+                row,
+            });
         }
     }
 
-    /// The rows from `from` on that follow each other, at most `count_max`. They are here no more.
-    fn take(&self, from: Position, count_max: u16) -> Vec<TailRow> {
+    /// Takes the rows from `from` on that follow each other: at most `count_max`, and one more than fit in `bytes_max`.
+    pub(crate) fn take(&self, from: Position, count_max: u16, bytes_max: usize) -> Taken<R> {
         let mut kept = self.kept();
         kept.wanted_at = Some(Instant::now());
-        while let Some(first) = kept.rows.front()
-            && (first.position < from || first.appended_at.elapsed() > AGE_MAX)
-        {
+        kept.drop_old();
+        while kept.rows.front().is_some_and(|first| first.position < from) {
             kept.drop_first();
         }
-        let (mut taken, mut bytes) = (Vec::new(), 0);
-        let mut expected = from;
-        while taken.len() < usize::from(count_max)
-            && bytes < OPENED_BYTES_MAX
-            && kept.rows.front().is_some_and(|first| first.position == expected)
-        {
-            expected = Position(expected.0 + 1);
-            let Some(row) = kept.drop_first() else { break };
-            bytes += row.row.bytes();
-            taken.push(row);
+        let (mut rows, mut bytes, mut oldest) = (Vec::new(), 0, None);
+        for expected in (from.0..).map(Position).take(usize::from(count_max)) {
+            if bytes >= bytes_max || kept.rows.front().is_none_or(|first| first.position != expected) {
+                break;
+            }
+            let Some(TailRow { appended_at, row, .. }) = kept.drop_first() else {
+                break;
+            };
+            bytes += row.bytes();
+            oldest = Some(oldest.map_or(appended_at, |oldest: Instant| oldest.min(appended_at)));
+            rows.push(row);
         }
-        taken
+        match oldest {
+            Some(appended_at) => Taken::Rows { rows, appended_at },
+            None => Taken::From(kept.rows.front().map(|first| first.position)),
+        }
     }
 
-    fn kept(&self) -> std::sync::MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, Kept<R>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Kept {
-    fn drop_first(&mut self) -> Option<TailRow> {
+impl<R: Kind> Kept<R> {
+    fn drop_first(&mut self) -> Option<TailRow<R>> {
         let first = self.rows.pop_front()?;
         self.bytes -= first.row.bytes();
         Some(first)
     }
-}
 
-impl Ledger {
-    /// Takes what this process itself appended from `from` on, at most `count_max` entries, if it was the last to append and
-    /// that is not long ago. `None` where it has to be read ([`Self::read_from`]).
-    ///
-    /// What was taken is not handed over again, to anybody: one taker in a process is meant. Who never takes costs nothing.
-    ///
-    /// # Errors
-    ///
-    /// An entry cannot be read back, which no entry was appended with.
-    pub fn take_appended(&self, from: Position, count_max: u16) -> Result<Option<AppendedPage>, ReadError> {
-        let rows = self.shared.tail.take(from, count_max);
-        let Some(appended_at) = rows.iter().map(|row| row.appended_at).min() else {
-            return Ok(None);
-        };
-        let entries = rows.into_iter().map(TailRow::recorded).collect::<Result<_, _>>()?;
-        Ok(Some(AppendedPage { entries, appended_at }))
-    }
-}
-
-impl TailRow {
-    fn recorded(self) -> Result<RecordedEntry, ReadError> {
-        let Self { position, row, .. } = self;
-        let entry = decoded(position, &row.entry)?;
-        let (body_key, opened) = row.body.unzip();
-        let opened = opened.map_or_else(
-            || OpenedBody {
-                body: Body::default(),
-                bytes: 0,
-            },
-            Arc::unwrap_or_clone,
-        );
-        Ok(RecordedEntry {
-            position,
-            lane: row.lane,
-            entry,
-            bytes: row.entry,
-            leaf: row.leaf,
-            body: opened.body,
-            body_key,
-            body_bytes: opened.bytes,
-            is_erased: false,
-        })
+    fn drop_old(&mut self) {
+        while let Some(first) = self.rows.front()
+            && first.appended_at.elapsed() > AGE_MAX
+        {
+            self.drop_first();
+        }
     }
 }

@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use weir_ledger::{Ledger, Partition, ReadError, RecordedEntry, Stream};
+use weir_ledger::{Continued, Ledger, Partition, ReadError, RecordedEntry, Stream};
 use weir_model::Position;
 
 pub(crate) use self::change::RecordedChange;
@@ -40,9 +40,9 @@ pub(crate) const PAGE_ENTRIES_MAX: u16 = 1000;
 /// Pages in memory, at most.
 const PAGES_MAX: usize = 64;
 
-/// Bytes of the bodies in them as they are stored, compressed, at most; one page still stands if it alone has more. In memory they
-/// take about ten times as much: maps of a few attributes each.
-const BYTES_MAX: usize = 1 << 20;
+/// Bytes of the bodies in them as text, at most; one page still stands if it alone has more. In memory they take about four times as
+/// much: lists of a few attributes each. As many as the partitions of a route are apart: who falls out of it reads again.
+const BYTES_MAX: usize = 4 << 20;
 
 /// How long a page is handed out.
 const PAGE_AGE_MAX: Duration = Duration::from_secs(2);
@@ -180,16 +180,19 @@ impl Feed {
     /// The entries of a page from `from` on, and when they were true: those that this process itself just appended, or else what
     /// the ledger has.
     async fn entries_from(&self, from: Position) -> Result<(Vec<RecordedEntry>, Instant), ReadError> {
-        if !self.is_aside
-            && let Some(page) = self.ledger.take_appended(from, PAGE_ENTRIES_MAX)?
-        {
-            self.handed_over.fetch_add(page.entries.len() as u64, Ordering::Relaxed);
-            return Ok((page.entries, page.appended_at));
-        }
-        let read_at = Instant::now();
+        let asked_at = Instant::now();
         let wanted = self.page_entries.load(Ordering::Relaxed);
-        let read = self.ledger.read_from(from, wanted).await;
-        let took_long = read.is_err() || read_at.elapsed() > READ_TIME_MAX;
+        let read = if self.is_aside {
+            let entries = self.ledger.read_from(from, wanted).await;
+            entries.map(|entries| Continued {
+                entries,
+                as_of: asked_at,
+                is_handed_over: false,
+            })
+        } else {
+            self.ledger.read_on(from, wanted).await
+        };
+        let took_long = read.is_err() || asked_at.elapsed() > READ_TIME_MAX;
         let next = if took_long {
             wanted / 2
         } else {
@@ -197,9 +200,14 @@ impl Feed {
         };
         self.page_entries
             .store(next.clamp(1, self.entries_max), Ordering::Relaxed);
-        let entries = read?;
-        self.reads.fetch_add(u64::from(!entries.is_empty()), Ordering::Relaxed);
-        Ok((entries, read_at))
+        let read = read?;
+        if read.is_handed_over {
+            self.handed_over.fetch_add(read.entries.len() as u64, Ordering::Relaxed);
+        } else {
+            self.reads
+                .fetch_add(u64::from(!read.entries.is_empty()), Ordering::Relaxed);
+        }
+        Ok((read.entries, read.as_of))
     }
 
     /// The changes among the entries at these positions, lowest first.

@@ -2,6 +2,7 @@
 //! auditor was handed, so it is a feature of the crate, and a verifier builds without it.
 
 use std::cell::RefCell;
+use std::fmt;
 
 use aes_gcm::aead::consts::U12;
 use aes_gcm::aead::{Aead as _, KeyInit as _, Payload};
@@ -34,6 +35,10 @@ pub(crate) const BODY_BYTES_MAX: usize = 16 << 20;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SealedBody(pub Vec<u8>);
 
+/// A body as text, before it is packed and sealed: exactly what is read when it is opened.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PlainBody(Box<[u8]>);
+
 /// A body that was opened, and what it takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenedBody {
@@ -64,11 +69,11 @@ impl Body {
     ///
     /// It is larger than what is ever unpacked.
     pub fn seal(&self, key: &BodyKey, leaf: &Hash) -> Result<SealedBody, EntryError> {
-        self.seal_sized(key, leaf).map(|(sealed, _)| sealed)
+        self.seal_plain(key, leaf).map(|(sealed, _)| sealed)
     }
 
-    /// Seals it, and says how many bytes it has unpacked.
-    pub(crate) fn seal_sized(&self, key: &BodyKey, leaf: &Hash) -> Result<(SealedBody, usize), EntryError> {
+    /// Seals it, and says what it is as text.
+    pub(crate) fn seal_plain(&self, key: &BodyKey, leaf: &Hash) -> Result<(SealedBody, PlainBody), EntryError> {
         let plain = self.to_json();
         if plain.len() > BODY_BYTES_MAX {
             return Err(EntryError::BodyTooLarge {
@@ -82,7 +87,8 @@ impl Body {
             aad: leaf,
         };
         let sealed = cipher(key).encrypt(&nonce(leaf), payload);
-        Ok((SealedBody(sealed.expect("AES-GCM takes 64 GiB")), plain.len()))
+        let sealed = SealedBody(sealed.expect("AES-GCM takes 64 GiB"));
+        Ok((sealed, PlainBody(plain.into_boxed_slice())))
     }
 
     /// What serde would write, in a third of the time. Sets come sorted, because in the database they have no order.
@@ -148,15 +154,44 @@ impl SealedBody {
             .map_err(|_| OpenError::Unauthentic)?;
         let plain = DECOMPRESSOR.with_borrow_mut(|decompressor| decompressor.decompress(&packed, BODY_BYTES_MAX));
         let plain = plain.map_err(|_| OpenError::Malformed)?;
-        let body: Body = serde_json::from_slice(&plain).map_err(|_| OpenError::Malformed)?;
-        if entry.commitment() != Some(&Commitment::of(&body, key)) {
+        let opened = read(&plain)?;
+        if entry.commitment() != Some(&Commitment::of(&opened.body, key)) {
             return Err(OpenError::Uncommitted);
         }
-        Ok(OpenedBody {
-            body,
-            bytes: plain.len(),
-        })
+        Ok(opened)
     }
+}
+
+impl PlainBody {
+    /// Its size.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The body that it is, as [`SealedBody::open`] gives it.
+    ///
+    /// # Errors
+    ///
+    /// It is no body, which no body becomes.
+    pub fn read(&self) -> Result<OpenedBody, OpenError> {
+        read(&self.0)
+    }
+}
+
+/// Shows nothing: it is what is kept secret.
+impl fmt::Debug for PlainBody {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "PlainBody({} bytes)", self.bytes())
+    }
+}
+
+fn read(plain: &[u8]) -> Result<OpenedBody, OpenError> {
+    let body = serde_json::from_slice(plain).map_err(|_| OpenError::Malformed)?;
+    Ok(OpenedBody {
+        body,
+        bytes: plain.len(),
+    })
 }
 
 /// The first 96 bits of the leaf hash.

@@ -6,8 +6,8 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use weir_evidence::{Body, ConfigurationDigest, Entry, EntryKind, LedgerSecret, record};
 use weir_ledger::{
-    AppendTo, Appended, Database, KeyedBody, Ledger, NewShard, NewStream, NumberedBodyKey, Role, SealedRecord,
-    ShardBatch, ShardLease,
+    AppendTo, Appended, Database, KeyedBody, Ledger, NewShard, NewStream, NumberedBodyKey, Role, SealedItem,
+    SealedRecord, ShardBatch, ShardLease,
 };
 use weir_model::{Assurance, AttributeValue, EventId, Item, LedgerName, Operation, SequenceNumber, ShardId, StreamArn};
 
@@ -161,15 +161,18 @@ fn seal(ledger: &Ledger, lease: &ShardLease, sequence: u64, numbered: &NumberedB
     let recorded = sealed.expect("the entry is small");
     SealedRecord {
         sequence: Some(number(sequence)),
-        lane: Some(ledger.secret().lane(TABLE, &keys)),
+        item: Some(SealedItem {
+            lane: ledger.secret().lane(TABLE, &keys),
+            token: ledger.secret().item_token(TABLE, &keys).token,
+        }),
         entry: recorded.entry,
         leaf: recorded.leaf,
         body: Some(KeyedBody {
             key: numbered.number,
             sealed: recorded.sealed,
-            opened: None,
+            plain: None,
         }),
-        withheld: None,
+        is_withheld: false,
         is_redacted: false,
     }
 }

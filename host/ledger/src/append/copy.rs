@@ -18,7 +18,7 @@ pub(super) struct Row<'a> {
 impl<'a> Row<'a> {
     pub(super) fn of(record: &'a SealedRecord) -> Self {
         Self {
-            lane: record.lane,
+            lane: record.lane(),
             entry: &record.entry,
             body: record.body.as_ref().map(|body| (body.key, body.sealed.0.as_slice())),
         }

@@ -157,25 +157,31 @@ impl Ledger {
             .collect())
     }
 
-    /// Offers what was written from `first` on to whoever reads on there. Before they hear of it, or they would read it.
+    /// Offers what was written from `first` on to those who read on there. Before they hear of it, or they would read it.
     fn hand_over<'a>(
         &self,
         first: Position,
-        of_batches: impl Iterator<Item = (&'a ShardBatch, &'a Option<Written>)>,
+        of_batches: impl Iterator<Item = (&'a ShardBatch, &'a Option<Written>)> + Clone,
         began_at: Instant,
     ) {
-        if !self.shared.tail.is_wanted() {
-            return;
-        }
-        let bare = |entry: &Vec<u8>| Some(AppendedRow::bare(entry, leaf_hash(entry)));
         let written = of_batches.filter_map(|(batch, written)| Some((batch, written.as_ref()?)));
-        let rows = written.flat_map(|(batch, Written { before, behind })| {
-            let before = before.iter().map(bare);
-            let records = batch.records.iter().map(AppendedRow::of);
-            before.chain(records).chain(behind.iter().map(bare))
-        });
-        if let Some(rows) = rows.collect() {
-            self.shared.tail.offer(first, rows, began_at);
+        if self.shared.items.is_wanted() {
+            let items = written.clone().flat_map(|(batch, Written { before, behind })| {
+                let records = batch.records.iter().map(|record| record.item.map(|item| item.token));
+                let before = before.iter().map(|_| None);
+                before.chain(records).chain(behind.iter().map(|_| None))
+            });
+            self.shared.items.offer(first, items, began_at);
+        }
+        if self.shared.tail.is_wanted() {
+            let bare = |entry: &Vec<u8>| Some(AppendedRow::bare(entry, leaf_hash(entry)));
+            let rows = written.flat_map(|(batch, Written { before, behind })| {
+                let before = before.iter().map(bare);
+                let records = batch.records.iter().map(AppendedRow::of);
+                before.chain(records).chain(behind.iter().map(bare))
+            });
+            // Up to the first one of which nobody knows what its body says.
+            self.shared.tail.offer(first, rows.map_while(|row| row), began_at);
         }
     }
 

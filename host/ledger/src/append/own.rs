@@ -42,7 +42,7 @@ impl OwnRecord {
         let body = KeyedBody {
             key: key.number,
             sealed: recorded.sealed,
-            opened: None,
+            plain: None,
         };
         Self::new(recorded.entry, recorded.leaf, Some(body))
     }
@@ -51,11 +51,11 @@ impl OwnRecord {
         Self {
             record: SealedRecord {
                 sequence: None,
-                lane: None,
+                item: None,
                 entry,
                 leaf,
                 body,
-                withheld: None,
+                is_withheld: false,
                 is_redacted: false,
             },
         }

@@ -78,7 +78,7 @@ async fn the_stored_bytes_are_the_appended_bytes() {
         .into_iter()
         .map(|record| {
             (
-                i16::from(record.lane.unwrap()),
+                i16::from(record.lane().unwrap()),
                 record.body.as_ref().unwrap().key,
                 record.entry,
                 record.body.unwrap().sealed.0,

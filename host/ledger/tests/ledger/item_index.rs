@@ -145,6 +145,28 @@ async fn indexing_again_what_is_there_changes_nothing() {
 }
 
 #[tokio::test]
+async fn what_the_process_appended_itself_is_indexed_like_what_others_appended() {
+    let world = World::new().await;
+    let lease = world.lease("a").await;
+    let other = world.process().await;
+    let mut index = world.ledger.claim_index().await.unwrap();
+    assert_eq!(world.ledger.index(&mut index, 2).await.unwrap(), 0, "it waits for more");
+    let mut after = 0;
+    for (ledger, to) in [(&world.ledger, 3), (&other, 5), (&world.ledger, 7)] {
+        let changes = &CHANGES[after..to];
+        let records = seal_items(ledger, &lease, changes).await;
+        ledger
+            .append(batch(&lease, after as u64, to as u64, &records))
+            .await
+            .unwrap();
+        after = to;
+    }
+    advance(&world.ledger, &mut index).await;
+    expect!["6:milk@7 5:milk@6 3:milk@4 2:milk@3 0:milk@1 | to 7"].assert_eq(&found(&other, "milk", None, 10).await);
+    expect!["4:bread@5 1:bread@2 | to 7"].assert_eq(&found(&other, "bread", None, 10).await);
+}
+
+#[tokio::test]
 async fn after_a_take_over_the_old_worker_indexes_nothing() {
     let world = World::new().await;
     let lease = world.lease("a").await;

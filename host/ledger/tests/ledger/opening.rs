@@ -19,11 +19,11 @@ async fn a_ledger_is_not_opened_without_its_schema() {
     let database = EmptyDatabase::new().await.connect().await;
     check(
         database.open(&name("main"), secret()).await,
-        expect!["schema: 27 migrations are missing, `weir migrate` applies them"],
+        expect!["schema: 28 migrations are missing, `weir migrate` applies them"],
     );
     check(
         database.open_or_create(&name("main"), secret()).await,
-        expect!["schema: 27 migrations are missing, `weir migrate` applies them"],
+        expect!["schema: 28 migrations are missing, `weir migrate` applies them"],
     );
 }
 

@@ -33,7 +33,7 @@ async fn seal_withheld(ledger: &Ledger, lease: &ShardLease, sequence: u64, item:
         }
     });
     SealedRecord {
-        withheld: Some(token(ledger, item).token),
+        is_withheld: true,
         ..sealed
     }
 }

@@ -8,10 +8,10 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 use weir_evidence::{
-    Body, BodyKey, Commitment, ConfigurationDigest, Entry, EntryError, EntryKind, Gap, OpenedBody, Origin, Withheld,
-    leaf_hash, record,
+    Body, BodyKey, Commitment, ConfigurationDigest, Entry, EntryError, EntryKind, Gap, Origin, Withheld, leaf_hash,
+    record,
 };
-use weir_ledger::{BodyKeyError, KeyedBody, Ledger, NumberedBodyKey, SealedRecord};
+use weir_ledger::{BodyKeyError, KeyedBody, Ledger, NumberedBodyKey, SealedItem, SealedRecord};
 use weir_model::{ActorRule, Change, Record, SequenceNumber, UnknownRecord, Who};
 use weir_runtime::Annotation;
 
@@ -209,7 +209,10 @@ impl Sealer {
             ..Body::default()
         };
         let item = self.ledger.secret().item_token(&change.table, &change.keys);
-        let token = item.token;
+        let sealed_item = SealedItem {
+            lane: self.ledger.secret().lane(&change.table, &change.keys),
+            token: item.token,
+        };
         let kind = |commitment| EntryKind::Withheld {
             origin: origin.clone(),
             commitment,
@@ -221,11 +224,10 @@ impl Sealer {
             time: change.created_at,
             config: self.config,
         };
-        let lane = self.ledger.secret().lane(&change.table, &change.keys);
-        let sealed = store(&self.ledger, &change.sequence, body, kind, Some(lane), key);
+        let sealed = store(&self.ledger, &change.sequence, body, kind, Some(sealed_item), key);
         Ok(match sealed {
             Ok(sealed) => SealedRecord {
-                withheld: Some(token),
+                is_withheld: true,
                 ..sealed
             },
             // Too large for an entry even so: an outlandishly long name.
@@ -278,11 +280,11 @@ impl Sealer {
         let entry = entry.encode().expect("an entry of ids alone is below the limit");
         SealedRecord {
             sequence: None,
-            lane: None,
+            item: None,
             leaf: leaf_hash(&entry),
             entry,
             body: None,
-            withheld: None,
+            is_withheld: false,
             is_redacted: false,
         }
     }
@@ -342,6 +344,10 @@ pub(super) fn seal_annotated(
         tags: annotation.tags.into_iter().collect(),
         ..Body::default()
     };
+    let sealed_item = SealedItem {
+        lane,
+        token: item.token,
+    };
     let kind = |commitment| EntryKind::Change {
         is_amendment,
         origin: origin.clone(),
@@ -355,7 +361,7 @@ pub(super) fn seal_annotated(
         assurance: who.assurance,
         config,
     };
-    let sealed = store(ledger, &change.sequence, body, kind, Some(lane), key)?;
+    let sealed = store(ledger, &change.sequence, body, kind, Some(sealed_item), key)?;
     Ok(SealedRecord { is_redacted, ..sealed })
 }
 
@@ -364,7 +370,7 @@ fn store(
     sequence: &SequenceNumber,
     body: Body,
     kind: impl FnOnce(Commitment) -> EntryKind,
-    lane: Option<u8>,
+    item: Option<SealedItem>,
     NumberedBodyKey { number, key }: &NumberedBodyKey,
 ) -> Result<SealedRecord, Unstored> {
     let recorded = record(&body, key as &BodyKey, |commitment: Commitment| Entry {
@@ -381,18 +387,17 @@ fn store(
             });
         }
     };
-    let bytes = recorded.body_bytes;
     Ok(SealedRecord {
         sequence: Some(sequence.clone()),
-        lane,
+        item,
         entry: recorded.entry,
         leaf: recorded.leaf,
         body: Some(KeyedBody {
             key: *number,
             sealed: recorded.sealed,
-            opened: Some(Arc::new(OpenedBody { body, bytes })),
+            plain: Some(Arc::new(recorded.plain)),
         }),
-        withheld: None,
+        is_withheld: false,
         is_redacted: false,
     })
 }

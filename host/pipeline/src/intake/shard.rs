@@ -294,7 +294,7 @@ impl ShardTask {
         if !self.stream.key_names.is_empty() {
             return;
         }
-        let keys = records.iter().find_map(opened).and_then(|body| body.keys.as_ref());
+        let keys = records.iter().find_map(opened).and_then(|body| body.keys);
         if let Some(keys) = keys
             && let (1, Some(name)) = (keys.len(), keys.keys().next())
         {
@@ -310,7 +310,9 @@ impl ShardTask {
         tracing::debug!(shard.id = %self.shard, position = %first, count = sealed.len(), "recorded");
         let activities = &self.source.activities;
         for (position, sealed) in (first.0..).map(Position).zip(sealed) {
-            if let (Some(_), Some(body)) = (&sealed.withheld, opened(sealed)) {
+            if sealed.is_withheld
+                && let Some(body) = opened(sealed)
+            {
                 let sequence = sealed.sequence.as_ref().map(tracing::field::display);
                 tracing::warn!(%position, sequence, code = body.reason, "a change is withheld");
                 self.status.count(&self.stream.source, Count::Withheld);
@@ -325,8 +327,8 @@ impl ShardTask {
 }
 
 /// What a record says, but for a gap.
-fn opened(sealed: &SealedRecord) -> Option<&Body> {
-    Some(&sealed.body.as_ref()?.opened.as_ref()?.body)
+fn opened(sealed: &SealedRecord) -> Option<Body> {
+    Some(sealed.body.as_ref()?.plain.as_ref()?.read().ok()?.body)
 }
 
 /// What those who watch are told of a record; `None` where it is no change.

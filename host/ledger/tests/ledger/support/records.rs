@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use weir_evidence::{
-    Body, Commitment, ConfigurationDigest, Entry, EntryKind, Gap, GapCause, ItemToken, Loss, OpenedBody, leaf_hash,
-    record,
+    Body, Commitment, ConfigurationDigest, Entry, EntryKind, Gap, GapCause, ItemToken, Loss, leaf_hash, record,
 };
 use weir_ledger::{
-    AppendError, AppendTo, Appended, BodyKeyError, KeyedBody, Ledger, NumberedBodyKey, RecordedEntry, SealedRecord,
-    ShardBatch, ShardLease,
+    AppendError, AppendTo, Appended, BodyKeyError, KeyedBody, Ledger, NumberedBodyKey, RecordedEntry, SealedItem,
+    SealedRecord, ShardBatch, ShardLease,
 };
 use weir_model::{Assurance, AttributeValue, EventId, Item, Operation, Position, SequenceNumber};
 
@@ -108,18 +107,18 @@ pub(crate) fn seal_entry(
     let recorded = recorded.unwrap();
     SealedRecord {
         sequence: Some(number(sequence)),
-        lane: item.map(|item| ledger.secret().lane(TABLE, &item_keys(item))),
+        item: item.map(|item| SealedItem {
+            lane: ledger.secret().lane(TABLE, &item_keys(item)),
+            token: token(ledger, item).token,
+        }),
         entry: recorded.entry,
         leaf: recorded.leaf,
         body: Some(KeyedBody {
             key: numbered.number,
             sealed: recorded.sealed,
-            opened: Some(Arc::new(OpenedBody {
-                body: body.clone(),
-                bytes: recorded.body_bytes,
-            })),
+            plain: Some(Arc::new(recorded.plain)),
         }),
-        withheld: None,
+        is_withheld: false,
         is_redacted: false,
     }
 }
@@ -160,11 +159,11 @@ pub(crate) fn gap(ledger: &Ledger, lease: &ShardLease, after: u64, next: u64) ->
     let entry = entry.encode().unwrap();
     SealedRecord {
         sequence: None,
-        lane: None,
+        item: None,
         leaf: leaf_hash(&entry),
         entry,
         body: None,
-        withheld: None,
+        is_withheld: false,
         is_redacted: false,
     }
 }

@@ -9,7 +9,7 @@ use weir_evidence::Entry;
 use weir_ledger::{SealedRecord, ShardBatch};
 use weir_model::{Record, UnknownRecord};
 
-use super::ShardTask;
+use super::{ShardTask, opened};
 use crate::intake::seal::content;
 
 /// Puts in its place before recording waits: with what it says, and with the digest of that.
@@ -32,9 +32,9 @@ impl Refused {
             Some(Record::Unknown(unknown)) => (unknown.created_at, unknown.raw.clone()),
             Some(Record::Change(change)) => (change.created_at, format!("{change:?}")),
             None => {
-                let opened = sealed.body.as_ref()?.opened.as_ref()?;
+                let body = opened(sealed)?;
                 let entry = Entry::decode(&sealed.entry).ok()?;
-                (entry.time()?, content(&entry.kind, &opened.body))
+                (entry.time()?, content(&entry.kind, &body))
             }
         };
         let record = UnknownRecord {
