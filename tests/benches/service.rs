@@ -7,9 +7,10 @@
 //! ```
 //!
 //! Half of the changes are edits that the filter drops: Weir's is a plugin (`plugins/shop`). All are in the stream before the
-//! consumer starts, and it is measured from its start to the last acknowledgement: records of the stream a second, processor time
-//! of its process for each of them, and the most memory that it had resident. The source, the receivers and Postgres run on the
-//! same machine, for the one as for the other; their time is not in the consumer's.
+//! consumer starts. Measured are the records of the stream a second up to the last acknowledgement, from when the first record was
+//! sent to the consumer and, starting included, from when its process was started; the processor time of its process for each of
+//! them, starting included; and the most memory that it had resident. The source, the receivers and Postgres run on the same
+//! machine, for the one as for the other; their time is not in the consumer's.
 //!
 //! `tests/peers/service/run [CHANGES]` runs it.
 
@@ -62,7 +63,10 @@ enum Peer {
 
 /// What was measured of it.
 struct Measured {
+    /// From when the first record was sent to it.
     records_per_s: f64,
+    /// From when it was started.
+    started_records_per_s: f64,
     processor_us: f64,
     resident_mib: f64,
 }
@@ -91,10 +95,12 @@ async fn main() -> ExitCode {
             Peer::Node => "the consumer in Node".to_owned(),
         };
         tell(&format!(
-            "service/{name}: {:.0} records a second ({:.1} times Node's), {:.0} µs of processor time a record ({:.1} times less), \
-             {:.0} MiB",
+            "service/{name}: {:.0} records a second ({:.1} times Node's; {:.0} and {:.1} times with its start), {:.0} µs of processor \
+             time a record ({:.1} times less), {:.0} MiB",
             measured.records_per_s,
             measured.records_per_s / node.records_per_s,
+            measured.started_records_per_s,
+            measured.started_records_per_s / node.started_records_per_s,
             measured.processor_us,
             node.processor_us / measured.processor_us,
             measured.resident_mib,
@@ -115,6 +121,7 @@ fn median(rounds: &[Measured]) -> Measured {
     };
     Measured {
         records_per_s: middle(|measured| measured.records_per_s),
+        started_records_per_s: middle(|measured| measured.started_records_per_s),
         processor_us: middle(|measured| measured.processor_us),
         resident_mib: middle(|measured| measured.resident_mib),
     }
@@ -129,14 +136,15 @@ async fn measure(peer: Peer, changes: usize, consumer: &std::path::Path) -> Meas
         Peer::Weir { partitions } => {
             let weir = weir(&source, &receiver, partitions);
             let running = weir.run(None);
-            let measured = receiver.watch(running.process_id(), changes, expected).await;
+            let measured = receiver.watch(running.process_id(), &source, changes, expected).await;
             running.stop().await;
             measured
         }
         Peer::Node => {
             let database = TestDatabase::create();
             let mut running = node(consumer, &source, &receiver, &database);
-            let measured = receiver.watch(running.id().expect("it runs"), changes, expected).await;
+            let process = running.id().expect("it runs");
+            let measured = receiver.watch(process, &source, changes, expected).await;
             running.kill().await.expect("our own child can be killed");
             measured
         }
@@ -242,13 +250,15 @@ impl Receiver {
     }
 
     /// Waits until everything that is expected was acknowledged, of so many changes.
-    async fn watch(&self, process: u32, changes: usize, expected: usize) -> Measured {
+    async fn watch(&self, process: u32, source: &Simulator, changes: usize, expected: usize) -> Measured {
         let begun = Instant::now();
         while self.counts().0 < expected || self.counts().1 < expected {
             assert!(begun.elapsed() < PATIENCE, "{:?} of {expected} arrived", self.counts());
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
-        let (taken, last) = (begun.elapsed(), Footprint::of(process));
+        let (ended, last) = (Instant::now(), Footprint::of(process));
+        let sent = (0..changes as u64).filter_map(|change| source.sent_at(change));
+        let first_sent = sent.min().expect("all records were sent");
         // More would be other work than the peer's.
         tokio::time::sleep(AFTERWARDS).await;
         assert_eq!(self.counts(), (expected, expected));
@@ -257,7 +267,8 @@ impl Receiver {
         #[expect(clippy::cast_precision_loss, reason = "there are few")]
         let resident = last.resident_bytes_max as f64;
         Measured {
-            records_per_s: changes / taken.as_secs_f64(),
+            records_per_s: changes / ended.duration_since(first_sent).as_secs_f64(),
+            started_records_per_s: changes / ended.duration_since(begun).as_secs_f64(),
             processor_us: last.processor.as_secs_f64() * 1e6 / changes,
             resident_mib: resident / f64::from(1 << 20),
         }

@@ -70,8 +70,6 @@ pub struct SealedRecord {
     pub leaf: Hash,
     /// The body beside it, if it has one.
     pub body: Option<KeyedBody>,
-    /// It is withheld until it is amended. It is about an item.
-    pub is_withheld: bool,
     /// Something of it was redacted before it was recorded.
     pub is_redacted: bool,
 }
@@ -83,6 +81,8 @@ pub struct SealedItem {
     pub lane: u8,
     /// What stands for it in the entry.
     pub token: TokenBytes,
+    /// What happened to it is withheld until it is amended.
+    pub is_withheld: bool,
 }
 
 impl SealedRecord {
@@ -90,6 +90,12 @@ impl SealedRecord {
     #[must_use]
     pub fn lane(&self) -> Option<u8> {
         self.item.map(|item| item.lane)
+    }
+
+    /// Whether it is withheld until it is amended.
+    #[must_use]
+    pub fn is_withheld(&self) -> bool {
+        self.item.is_some_and(|item| item.is_withheld)
     }
 }
 

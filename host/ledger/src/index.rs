@@ -3,7 +3,7 @@
 use weir_evidence::ItemToken;
 use weir_model::Position;
 
-use crate::tail::{Kind, Taken, count_before};
+use crate::tail::{Taken, Weighed, count_before, left_of};
 use crate::{
     Consumer, ConsumerError, DatabaseError, Ledger, ReadError, RecordedEntry, TokenBytes, from_stored, in_time,
     to_stored,
@@ -27,7 +27,7 @@ const CONSUMER: &str = "index";
 pub(crate) const ITEMS_BYTES_MAX: usize = 2 << 20;
 
 /// What an entry that waits for the index is about.
-impl Kind for Option<TokenBytes> {
+impl Weighed for Option<TokenBytes> {
     fn bytes(&self) -> usize {
         // With its position and its time.
         48
@@ -65,7 +65,7 @@ impl Ledger {
             placed.into_iter().map(|(token, at)| (token.as_slice(), at)).unzip();
         let entered = self.enter_items(consumer, next, &tokens, &positions, false).await;
         match entered {
-            // The cursor was set back, or somebody else wrote there.
+            // The cursor was set back, or somebody else wrote there. Postgres notes it in its log, once for each page.
             Err(ConsumerError::Database(DatabaseError::Database(refused))) if refused.is_unique_violation() => {
                 self.enter_items(consumer, next, &tokens, &positions, true).await?;
             }
@@ -120,15 +120,24 @@ impl Ledger {
 
     /// What the entries from a position on are about.
     async fn items_from(&self, from: Position, count_max: u16) -> Result<Vec<Option<TokenBytes>>, ReadError> {
-        match self.shared.items.take(from, count_max, usize::MAX) {
-            Taken::Rows { rows, .. } => Ok(rows),
-            Taken::From(continues) => {
-                let count = count_before(from, continues, count_max);
-                let entries = self.bare_entries_from(from, count).await?;
-                let items = entries.iter().map(|(_, entry)| Some(entry.changed_item()?.token));
-                Ok(items.collect())
+        let mut items = Vec::new();
+        while let Some(left) = left_of(count_max, items.len()) {
+            let next = Position(from.0 + items.len() as u64);
+            match self.shared.items.take(next, left, usize::MAX) {
+                Taken::Rows { rows, .. } => items.extend(rows),
+                // The end, as far as this process knows.
+                Taken::From(None) if !items.is_empty() => break,
+                Taken::From(continues) => {
+                    let count = count_before(next, continues, left);
+                    let entries = self.bare_entries_from(next, count).await?;
+                    if entries.is_empty() {
+                        break;
+                    }
+                    items.extend(entries.iter().map(|(_, entry)| Some(entry.changed_item()?.token)));
+                }
             }
         }
+        Ok(items)
     }
 
     /// Finds the newest entries of items that have one of these tokens, below position `before` if it is given.

@@ -7,12 +7,13 @@
 //!
 //! A change that this process recorded need not be read from Postgres, opened and checked to be routed by this process. Where more is
 //! recorded than routed, the tail keeps what is taken next, and not what came last: a taker that lags takes from it again and
-//! again.
+//! again. Once it was full it takes nothing before half of it is free, so that what it has are long runs.
 //!
 //! # Invariants
 //!
 //! - What is here is committed, and reads exactly as the ledger would read.
-//! - Nobody waits for it. It is bounded in bytes and in time, and nothing is kept where nobody takes.
+//! - Nobody waits for it. It is bounded in bytes, and in time while its process beats ([`Ledger::beat`](crate::Ledger::beat));
+//!   nothing is kept where nobody takes.
 //! - Whoever takes from it gets every position up to where it ends, or nothing.
 
 mod row;
@@ -25,7 +26,7 @@ use tokio::time::Instant;
 use weir_model::Position;
 
 pub use self::row::Continued;
-pub(crate) use self::row::{AppendedRow, ROWS_BYTES_MAX, count_before};
+pub(crate) use self::row::{AppendedRow, ROWS_BYTES_MAX, count_before, left_of};
 
 /// Nothing older is handed over, and who asked within this time takes.
 const AGE_MAX: Duration = Duration::from_secs(10);
@@ -38,15 +39,17 @@ pub(crate) struct Tail<R> {
 }
 
 /// What is kept of one entry.
-pub(crate) trait Kind {
+pub(crate) trait Weighed {
     /// What it takes in memory.
     fn bytes(&self) -> usize;
 }
 
 struct Kept<R> {
-    /// In order of their positions, with holes where others appended and where it was full.
+    /// In order of their positions, with holes: what others appended, what was left out, what this process has no text of.
     rows: VecDeque<TailRow<R>>,
     bytes: usize,
+    /// Something was left out, and half of it is not free yet.
+    is_full: bool,
     wanted_at: Option<Instant>,
 }
 
@@ -69,45 +72,52 @@ pub(crate) enum Taken<R> {
     From(Option<Position>),
 }
 
-impl<R: Kind> Tail<R> {
+impl<R: Weighed> Tail<R> {
     pub(crate) fn new(bytes_max: usize) -> Self {
         Self {
             bytes_max,
             kept: Mutex::new(Kept {
                 rows: VecDeque::new(),
                 bytes: 0,
+                is_full: false,
                 wanted_at: None,
             }),
         }
     }
 
-    /// Whether anybody takes. Nothing is kept where nobody does.
-    pub(crate) fn is_wanted(&self) -> bool {
+    /// Offers what was committed from `first` on, as far as there is room. Nothing is kept where nobody takes.
+    pub(crate) fn offer(&self, first: Position, rows: impl Iterator<Item = R>, appended_at: Instant) {
+        let Some(mut room) = self.room(first) else { return };
+        // Made while nobody waits for it.
+        let mut is_full = false;
+        let fits = |row: &R| {
+            let left = room.checked_sub(row.bytes());
+            is_full = left.is_none();
+            room = left.unwrap_or(0);
+            !is_full
+        };
+        let rows: Vec<R> = rows.take_while(fits).collect();
         let mut kept = self.kept();
-        let is_wanted = kept.wanted_at.is_some_and(|wanted_at| wanted_at.elapsed() < AGE_MAX);
-        if !is_wanted {
-            kept.rows = VecDeque::new();
-            kept.bytes = 0;
-        }
-        is_wanted
+        kept.bytes += rows.iter().map(R::bytes).sum::<usize>();
+        kept.is_full = is_full;
+        let placed = (first.0..).map(Position).zip(rows);
+        kept.rows.extend(placed.map(|(position, row)| TailRow {
+            position,
+            appended_at,
+            row,
+        }));
     }
 
-    /// Offers what was committed from `first` on, as far as there is room.
-    pub(crate) fn offer(&self, first: Position, rows: impl Iterator<Item = R>, appended_at: Instant) {
+    /// Bytes that are free for what begins at `first`.
+    fn room(&self, first: Position) -> Option<usize> {
         let mut kept = self.kept();
         kept.drop_old();
-        for (position, row) in (first.0..).map(Position).zip(rows) {
-            let bytes = kept.bytes + row.bytes();
-            if bytes > self.bytes_max {
-                break;
-            }
-            kept.bytes = bytes;
-            kept.rows.push_back(TailRow {
-                position,
-                appended_at,
-                row,
-            });
+        // The ledger was put back to an earlier state: what is here is not in it.
+        if kept.rows.back().is_some_and(|last| first <= last.position) {
+            kept.clear();
         }
+        kept.is_full &= kept.bytes > self.bytes_max / 2;
+        (kept.is_wanted() && !kept.is_full).then(|| self.bytes_max - kept.bytes)
     }
 
     /// Takes the rows from `from` on that follow each other: at most `count_max`, and one more than fit in `bytes_max`.
@@ -136,12 +146,21 @@ impl<R: Kind> Tail<R> {
         }
     }
 
+    /// Drops what nobody will take.
+    pub(crate) fn tidy(&self) {
+        self.kept().drop_old();
+    }
+
     fn kept(&self) -> MutexGuard<'_, Kept<R>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<R: Kind> Kept<R> {
+impl<R: Weighed> Kept<R> {
+    fn is_wanted(&self) -> bool {
+        self.wanted_at.is_some_and(|wanted_at| wanted_at.elapsed() < AGE_MAX)
+    }
+
     fn drop_first(&mut self) -> Option<TailRow<R>> {
         let first = self.rows.pop_front()?;
         self.bytes -= first.row.bytes();
@@ -149,10 +168,20 @@ impl<R: Kind> Kept<R> {
     }
 
     fn drop_old(&mut self) {
-        while let Some(first) = self.rows.front()
-            && first.appended_at.elapsed() > AGE_MAX
+        if !self.is_wanted() {
+            self.clear();
+        }
+        while self
+            .rows
+            .front()
+            .is_some_and(|first| first.appended_at.elapsed() > AGE_MAX)
         {
             self.drop_first();
         }
+    }
+
+    fn clear(&mut self) {
+        self.rows = VecDeque::new();
+        self.bytes = 0;
     }
 }

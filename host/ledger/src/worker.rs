@@ -124,6 +124,8 @@ impl Ledger {
     ///
     /// Postgres failed, or did not answer in time.
     pub async fn beat(&self, worker: WorkerId) -> sqlx::Result<Vec<LiveWorker>> {
+        self.shared.tail.tidy();
+        self.shared.items.tidy();
         self.over_heart_line(async |line| {
             sqlx::query!(
                 "update worker set heartbeat_at = clock_timestamp() where worker_id = $1",

@@ -132,7 +132,10 @@ impl Index<&str> for Item {
 impl FromIterator<(String, AttributeValue)> for Item {
     /// Of two with one name the later one counts.
     fn from_iter<I: IntoIterator<Item = (String, AttributeValue)>>(attributes: I) -> Self {
-        let mut attributes: Vec<_> = attributes.into_iter().collect();
+        let given = attributes.into_iter();
+        // Exactly, where it is known: `collect` makes room for four.
+        let mut attributes = Vec::with_capacity(given.size_hint().0);
+        attributes.extend(given);
         if !attributes.is_sorted_by(|one, next| one.0 < next.0) {
             // Stable: those of one name stay in order.
             attributes.sort_by(|one, other| one.0.cmp(&other.0));

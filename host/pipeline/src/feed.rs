@@ -187,7 +187,7 @@ impl Feed {
             entries.map(|entries| Continued {
                 entries,
                 as_of: asked_at,
-                is_handed_over: false,
+                handed_over: 0,
             })
         } else {
             self.ledger.read_on(from, wanted).await
@@ -201,12 +201,9 @@ impl Feed {
         self.page_entries
             .store(next.clamp(1, self.entries_max), Ordering::Relaxed);
         let read = read?;
-        if read.is_handed_over {
-            self.handed_over.fetch_add(read.entries.len() as u64, Ordering::Relaxed);
-        } else {
-            self.reads
-                .fetch_add(u64::from(!read.entries.is_empty()), Ordering::Relaxed);
-        }
+        self.handed_over.fetch_add(read.handed_over as u64, Ordering::Relaxed);
+        self.reads
+            .fetch_add(u64::from(read.handed_over < read.entries.len()), Ordering::Relaxed);
         Ok((read.entries, read.as_of))
     }
 

@@ -145,7 +145,9 @@ pub(crate) fn outcomes<'a>(
 /// Text that SQS takes: it refuses two characters that JSON leaves as they are (API reference, `SendMessage`: what XML 1.0
 /// allows). Inside of JSON they may be written otherwise.
 pub(crate) fn sendable(json: String) -> String {
-    if json.contains(['\u{fffe}', '\u{ffff}']) {
+    // Both begin with this byte in UTF-8, and little else does: it is found many bytes at a time.
+    let may_have_them = json.as_bytes().contains(&0xef);
+    if may_have_them && json.contains(['\u{fffe}', '\u{ffff}']) {
         json.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")
     } else {
         json

@@ -16,8 +16,8 @@ use crate::Sink;
 /// Version of the specification that envelopes of ours follow.
 const CLOUDEVENTS: &str = "1.0";
 
-/// Bytes of most bodies, at most. Others only cost a move.
-const BODY_BYTES: usize = 2048;
+/// Bytes for which there is room at once. More only cost a move.
+const ROOM_BYTES: usize = 2048;
 
 /// One event for one sink.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,8 +68,12 @@ pub(crate) fn cloud_event(event: &Event) -> String {
         time: event.time.to_string(),
         detail_type: &event.detail_type,
     };
-    let mut json = Vec::with_capacity(BODY_BYTES);
+    let mut json = Vec::with_capacity(ROOM_BYTES);
     serde_json::to_writer(&mut json, &envelope).expect("an object is JSON");
+    if json.len() < json.capacity() / 2 {
+        // It may wait for long, and counts as what it is.
+        json.shrink_to_fit();
+    }
     String::from_utf8(json).expect("JSON is UTF-8")
 }
 

@@ -164,6 +164,7 @@ fn seal(ledger: &Ledger, lease: &ShardLease, sequence: u64, numbered: &NumberedB
         item: Some(SealedItem {
             lane: ledger.secret().lane(TABLE, &keys),
             token: ledger.secret().item_token(TABLE, &keys).token,
+            is_withheld: false,
         }),
         entry: recorded.entry,
         leaf: recorded.leaf,
@@ -172,7 +173,6 @@ fn seal(ledger: &Ledger, lease: &ShardLease, sequence: u64, numbered: &NumberedB
             sealed: recorded.sealed,
             plain: None,
         }),
-        is_withheld: false,
         is_redacted: false,
     }
 }

@@ -165,24 +165,20 @@ impl Ledger {
         began_at: Instant,
     ) {
         let written = of_batches.filter_map(|(batch, written)| Some((batch, written.as_ref()?)));
-        if self.shared.items.is_wanted() {
-            let items = written.clone().flat_map(|(batch, Written { before, behind })| {
-                let records = batch.records.iter().map(|record| record.item.map(|item| item.token));
-                let before = before.iter().map(|_| None);
-                before.chain(records).chain(behind.iter().map(|_| None))
-            });
-            self.shared.items.offer(first, items, began_at);
-        }
-        if self.shared.tail.is_wanted() {
-            let bare = |entry: &Vec<u8>| Some(AppendedRow::bare(entry, leaf_hash(entry)));
-            let rows = written.flat_map(|(batch, Written { before, behind })| {
-                let before = before.iter().map(bare);
-                let records = batch.records.iter().map(AppendedRow::of);
-                before.chain(records).chain(behind.iter().map(bare))
-            });
-            // Up to the first one of which nobody knows what its body says.
-            self.shared.tail.offer(first, rows.map_while(|row| row), began_at);
-        }
+        let items = written.clone().flat_map(|(batch, Written { before, behind })| {
+            let records = batch.records.iter().map(|record| record.item.map(|item| item.token));
+            let before = before.iter().map(|_| None);
+            before.chain(records).chain(behind.iter().map(|_| None))
+        });
+        self.shared.items.offer(first, items, began_at);
+        let bare = |entry: &Vec<u8>| Some(AppendedRow::bare(entry, leaf_hash(entry)));
+        let rows = written.flat_map(|(batch, Written { before, behind })| {
+            let before = before.iter().map(bare);
+            let records = batch.records.iter().map(AppendedRow::of);
+            before.chain(records).chain(behind.iter().map(bare))
+        });
+        // Up to the first one of which nobody knows what its body says.
+        self.shared.tail.offer(first, rows.map_while(|row| row), began_at);
     }
 
     fn written(&self, accounted: Accounted) -> Written {

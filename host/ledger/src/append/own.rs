@@ -55,7 +55,6 @@ impl OwnRecord {
                 entry,
                 leaf,
                 body,
-                is_withheld: false,
                 is_redacted: false,
             },
         }

@@ -12,9 +12,10 @@ impl Ledger {
         conn: &mut PgConnection,
         records: impl Iterator<Item = (u64, &SealedRecord)>,
     ) -> sqlx::Result<()> {
-        let withheld = records
-            .filter(|(_, record)| record.is_withheld)
-            .filter_map(|(position, record)| Some((position.cast_signed(), record.item?.token.to_vec())));
+        let withheld = records.filter_map(|(position, record)| {
+            let item = record.item.filter(|item| item.is_withheld)?;
+            Some((position.cast_signed(), item.token.to_vec()))
+        });
         let (positions, tokens): (Vec<i64>, Vec<Vec<u8>>) = withheld.unzip();
         if positions.is_empty() {
             return Ok(());

@@ -3,7 +3,8 @@
 //! # Invariants
 //!
 //! - They read exactly as [`Ledger::read_from`] would read them: from the bytes that were hashed and the text that was sealed.
-//! - What waited here is not handed over if it was ordered to be erased meanwhile.
+//! - What waited here for half a second is not handed over if it was ordered to be erased meanwhile. Routes look for that themselves, for
+//!   what was in memory for longer.
 //! - They are kept as bytes. As trees they would take several times as much, for as long as they wait.
 
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 use weir_evidence::{Body, Hash, OpenedBody, PlainBody};
 use weir_model::Position;
 
-use super::{Kind, Taken};
+use super::{Taken, Weighed};
 use crate::append::SealedRecord;
 use crate::read::{OPENED_BYTES_MAX, decoded};
 use crate::{Ledger, ReadError, RecordedEntry};
@@ -86,7 +87,7 @@ impl AppendedRow {
     }
 }
 
-impl Kind for AppendedRow {
+impl Weighed for AppendedRow {
     fn bytes(&self) -> usize {
         ROW_BYTES + self.entry.len() + self.body.as_ref().map_or(0, |(_, plain)| plain.bytes())
     }
@@ -97,15 +98,16 @@ impl Kind for AppendedRow {
 pub struct Continued {
     /// The entries, in order; none if there are none yet.
     pub entries: Vec<RecordedEntry>,
-    /// Since then they may have been erased: reading them began then, or the append of the oldest.
+    /// Since then they may have been ordered to be erased: when reading them began, when it was asked about them, or when the append of
+    /// the oldest began.
     pub as_of: Instant,
-    /// This process had appended them, and they were not read for it.
-    pub is_handed_over: bool,
+    /// How many of them this process had appended, and were not read for it.
+    pub handed_over: usize,
 }
 
 impl Ledger {
-    /// The entries that follow from `from` on, at most `count_max`: what this process itself appended lately, or else what the ledger
-    /// has there ([`Self::read_from`]).
+    /// The entries that follow from `from` on, at most `count_max`: what this process itself appended lately, and what the ledger
+    /// has beside that ([`Self::read_from`]). There may be more however few they are.
     ///
     /// What was appended lately is handed over once: one reader in a process is meant. Who never reads on costs nothing.
     ///
@@ -113,38 +115,66 @@ impl Ledger {
     ///
     /// Postgres failed, or what is stored is not what was recorded.
     pub async fn read_on(&self, from: Position, count_max: u16) -> Result<Continued, ReadError> {
-        match self.shared.tail.take(from, count_max, OPENED_BYTES_MAX) {
-            Taken::Rows { rows, appended_at } => {
-                let asked_at = Instant::now();
-                let is_fresh = asked_at.duration_since(appended_at) < FRESH;
-                let places = (from.0..).map(Position).take(rows.len());
-                if !is_fresh && !self.ordered_now(places).await?.is_empty() {
-                    let count = u16::try_from(rows.len()).unwrap_or(count_max);
-                    return self.read_and_say_so(from, count).await;
-                }
-                let placed = (from.0..).map(Position).zip(rows);
-                let entries = placed.map(|(position, row)| row.recorded(position));
-                Ok(Continued {
-                    entries: entries.collect::<Result<_, _>>()?,
-                    as_of: if is_fresh { appended_at } else { asked_at },
-                    is_handed_over: true,
-                })
+        let mut page = Continued {
+            entries: Vec::new(),
+            as_of: Instant::now(),
+            handed_over: 0,
+        };
+        let mut bytes = 0;
+        while let Some(left) = left_of(count_max, page.entries.len())
+            && bytes < OPENED_BYTES_MAX
+        {
+            let next = Position(from.0 + page.entries.len() as u64);
+            let (entries, as_of, is_handed_over) = match self.shared.tail.take(next, left, OPENED_BYTES_MAX - bytes) {
+                Taken::Rows { rows, appended_at } => self.handed_over(next, rows, appended_at).await?,
+                // The end, as far as this process knows.
+                Taken::From(None) if !page.entries.is_empty() => break,
+                Taken::From(continues) => self.read_dated(next, count_before(next, continues, left)).await?,
+            };
+            if entries.is_empty() {
+                break;
             }
-            Taken::From(continues) => {
-                self.read_and_say_so(from, count_before(from, continues, count_max))
-                    .await
-            }
+            bytes += entries
+                .iter()
+                .map(|entry| entry.bytes.len() + entry.body_bytes)
+                .sum::<usize>();
+            page.as_of = page.as_of.min(as_of);
+            page.handed_over += if is_handed_over { entries.len() } else { 0 };
+            page.entries.extend(entries);
         }
+        Ok(page)
     }
 
-    async fn read_and_say_so(&self, from: Position, count_max: u16) -> Result<Continued, ReadError> {
-        let as_of = Instant::now();
-        Ok(Continued {
-            entries: self.read_from(from, count_max).await?,
-            as_of,
-            is_handed_over: false,
-        })
+    /// Entries that were taken from the tail; or read, where what waited was ordered to be erased meanwhile.
+    async fn handed_over(
+        &self,
+        first: Position,
+        rows: Vec<AppendedRow>,
+        appended_at: Instant,
+    ) -> Result<(Vec<RecordedEntry>, Instant, bool), ReadError> {
+        let asked_at = Instant::now();
+        let is_fresh = asked_at.duration_since(appended_at) < FRESH;
+        let places = (first.0..).map(Position).take(rows.len());
+        if !is_fresh && !self.ordered_now(places).await?.is_empty() {
+            let count = u16::try_from(rows.len()).unwrap_or(u16::MAX);
+            return self.read_dated(first, count).await;
+        }
+        let placed = (first.0..).map(Position).zip(rows);
+        let entries = placed.map(|(position, row)| row.recorded(position));
+        let as_of = if is_fresh { appended_at } else { asked_at };
+        Ok((entries.collect::<Result<_, _>>()?, as_of, true))
     }
+
+    async fn read_dated(&self, first: Position, count: u16) -> Result<(Vec<RecordedEntry>, Instant, bool), ReadError> {
+        let as_of = Instant::now();
+        Ok((self.read_from(first, count).await?, as_of, false))
+    }
+}
+
+/// How many of `count_max` are left, if any are.
+pub(crate) fn left_of(count_max: u16, count: usize) -> Option<u16> {
+    let left = usize::from(count_max).checked_sub(count)?;
+    u16::try_from(left).ok().filter(|left| *left > 0)
 }
 
 /// How many entries to read of `count_max`: none that a tail has.

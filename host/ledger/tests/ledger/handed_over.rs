@@ -13,18 +13,20 @@ use crate::support::{
     seal_large, seal_unknown, shown,
 };
 
-/// What is handed over from a position on, in the words of [`shown`], or else that it was read.
+/// What follows from a position on, in the words of [`shown`], and how many of it were handed over.
 async fn taken(ledger: &Ledger, from: u64, count_max: u16) -> String {
     let page = ledger.read_on(Position(from), count_max).await.unwrap();
-    let read = if page.is_handed_over { "" } else { "read " };
-    format!("{read}{}", shown(&page.entries)).trim_end().to_owned()
+    match page.entries.len() {
+        0 => "nothing".to_owned(),
+        _ => format!("{} | {} handed over", shown(&page.entries), page.handed_over),
+    }
 }
 
 #[tokio::test]
 async fn what_is_handed_over_is_what_would_have_been_read() {
     let world = World::new().await;
     let (first, second) = (world.lease("a").await, world.lease("b").await);
-    assert_eq!(taken(&world.ledger, 0, 1000).await, "read");
+    assert_eq!(taken(&world.ledger, 0, 1000).await, "nothing");
     let value = |json: &str| serde_json::from_str::<AttributeValue>(json).unwrap();
     let mut new: Item = attributes(&[("id", "milk"), ("\u{fb33}", "\u{1f600} \"\\\u{1}")]);
     for (name, json) in [
@@ -66,7 +68,7 @@ async fn what_is_handed_over_is_what_would_have_been_read() {
     append(&world.ledger, &first, 6, 9).await.unwrap();
 
     let page = world.ledger.read_on(Position(0), 1000).await.unwrap();
-    assert!(page.is_handed_over);
+    assert_eq!(page.handed_over, 10);
     let read = world.process().await.read_from(Position(0), 1000).await.unwrap();
     assert_eq!(read.len(), 10, "{}", shown(&read));
     assert_eq!(page.entries.len(), read.len());
@@ -80,27 +82,25 @@ async fn only_what_continues_exactly_is_handed_over_and_once() {
     let world = World::new().await;
     let lease = world.lease("a").await;
     let other = world.process().await;
-    assert_eq!(taken(&world.ledger, 0, 10).await, "read");
+    assert_eq!(taken(&world.ledger, 0, 10).await, "nothing");
     append(&world.ledger, &lease, 0, 4).await.unwrap();
     append(&other, &lease, 4, 5).await.unwrap();
     append(&world.ledger, &lease, 5, 7).await.unwrap();
 
-    assert_eq!(taken(&world.ledger, 0, 2).await, "0:milk@1 1:milk@2");
+    assert_eq!(taken(&world.ledger, 0, 2).await, "0:milk@1 1:milk@2 | 2 handed over");
+    // What was taken, and what another process appended, is read; the rest is handed over, all in one page.
     assert_eq!(
         taken(&world.ledger, 0, 10).await,
-        "read 0:milk@1 1:milk@2",
-        "it is handed over once, and read up to what still is"
+        "0:milk@1 1:milk@2 2:milk@3 3:milk@4 4:milk@5 5:milk@6 6:milk@7 | 4 handed over"
     );
     assert_eq!(
-        taken(&world.ledger, 3, 10).await,
-        "3:milk@4",
-        "up to what another process appended"
+        taken(&world.ledger, 5, 10).await,
+        "5:milk@6 6:milk@7 | 0 handed over",
+        "it is handed over once"
     );
-    assert_eq!(taken(&world.ledger, 4, 10).await, "read 4:milk@5");
-    assert_eq!(taken(&world.ledger, 5, 10).await, "5:milk@6 6:milk@7");
     assert_eq!(
         taken(&other, 4, 1).await,
-        "read 4:milk@5",
+        "4:milk@5 | 0 handed over",
         "nobody wanted it when it was appended"
     );
 }
@@ -109,31 +109,32 @@ async fn only_what_continues_exactly_is_handed_over_and_once() {
 async fn what_was_not_committed_is_not_handed_over() {
     let world = World::new().await;
     let lease = world.lease("a").await;
-    assert_eq!(taken(&world.ledger, 0, 10).await, "read");
+    assert_eq!(taken(&world.ledger, 0, 10).await, "nothing");
     let taken_over = world.lease("a").await;
     append(&world.ledger, &lease, 0, 1).await.unwrap_err();
-    assert_eq!(taken(&world.ledger, 0, 10).await, "read");
+    assert_eq!(taken(&world.ledger, 0, 10).await, "nothing");
     let records = seal(&world.ledger, &taken_over, 1..=1).await;
     for _ in 0..2 {
         // The second time it is there already.
         world.ledger.append(batch(&taken_over, 0, 1, &records)).await.unwrap();
     }
-    assert_eq!(taken(&world.ledger, 0, 10).await, "0:milk@1");
-    assert_eq!(taken(&world.ledger, 1, 10).await, "read");
+    assert_eq!(taken(&world.ledger, 0, 10).await, "0:milk@1 | 1 handed over");
+    assert_eq!(taken(&world.ledger, 1, 10).await, "nothing");
 }
 
 #[tokio::test]
 async fn records_whose_body_is_not_known_are_read() {
     let world = World::new().await;
     let lease = world.lease("a").await;
-    assert_eq!(taken(&world.ledger, 0, 10).await, "read");
+    assert_eq!(taken(&world.ledger, 0, 10).await, "nothing");
     let mut records = seal_items(&world.ledger, &lease, &[(1, "milk"), (2, "bread")]).await;
     records[1].body.as_mut().unwrap().plain = None;
     world.ledger.append(batch(&lease, 0, 2, &records)).await.unwrap();
     append(&world.ledger, &lease, 2, 3).await.unwrap();
-    assert_eq!(taken(&world.ledger, 0, 10).await, "0:milk@1");
-    assert_eq!(taken(&world.ledger, 1, 10).await, "read 1:bread@2");
-    assert_eq!(taken(&world.ledger, 2, 10).await, "2:milk@3");
+    assert_eq!(
+        taken(&world.ledger, 0, 10).await,
+        "0:milk@1 1:bread@2 2:milk@3 | 2 handed over"
+    );
 }
 
 /// A second passes.
@@ -147,26 +148,26 @@ async fn a_second_later() {
 async fn what_waited_is_handed_over_unless_it_was_ordered_to_be_erased_meanwhile() {
     let world = World::new().await;
     let lease = world.lease("a").await;
-    assert_eq!(taken(&world.ledger, 0, 10).await, "read");
+    assert_eq!(taken(&world.ledger, 0, 10).await, "nothing");
     append(&world.ledger, &lease, 0, 2).await.unwrap();
     a_second_later().await;
     let began_at = Instant::now();
     let page = world.ledger.read_on(Position(0), 10).await.unwrap();
-    assert!(page.is_handed_over && page.entries.len() == 2);
+    assert_eq!((page.handed_over, page.entries.len()), (2, 2));
     assert!(page.as_of >= began_at, "it was looked at now");
 
     append(&world.ledger, &lease, 2, 4).await.unwrap();
     let milk = order(item("milk"), &[]);
     world.process().await.order_erasure(&milk, now()).await.unwrap();
     a_second_later().await;
-    assert_eq!(taken(&world.ledger, 2, 10).await, "read 2:milk@3 3:milk@4");
+    assert_eq!(taken(&world.ledger, 2, 10).await, "2:milk@3 3:milk@4 | 0 handed over");
 }
 
 #[tokio::test]
 async fn what_does_not_fit_is_read_and_what_comes_after_it_is_handed_over_again() {
     let world = World::new().await;
     let lease = world.lease("a").await;
-    assert_eq!(taken(&world.ledger, 0, 10).await, "read");
+    assert_eq!(taken(&world.ledger, 0, 10).await, "nothing");
     let mut shuffled = Shuffled::new();
     let mut append_large = async |after: u64| {
         let text = shuffled.text(2 << 20);
@@ -177,17 +178,17 @@ async fn what_does_not_fit_is_read_and_what_comes_after_it_is_handed_over_again(
     for after in 0..6 {
         append_large(after).await;
     }
-    // Four make a page; one more was kept.
-    let large = |positions: &[u64]| {
-        positions
-            .iter()
-            .map(|position| format!("{position}:large@?"))
-            .collect::<Vec<_>>()
-            .join(" ")
-    };
-    assert_eq!(taken(&world.ledger, 0, 10).await, large(&[0, 1, 2, 3]));
+    // The last one did not fit, and nothing does before half of the rest is gone.
+    assert_eq!(taken(&world.ledger, 0, 1).await, "0:large@? | 1 handed over");
     append_large(6).await;
-    assert_eq!(taken(&world.ledger, 4, 10).await, large(&[4]));
-    assert_eq!(taken(&world.ledger, 5, 10).await, format!("read {}", large(&[5])));
-    assert_eq!(taken(&world.ledger, 6, 10).await, large(&[6]));
+    assert_eq!(
+        taken(&world.ledger, 1, 10).await,
+        "1:large@? 2:large@? 3:large@? 4:large@? | 4 handed over",
+        "8 MiB make a page"
+    );
+    append_large(7).await;
+    assert_eq!(
+        taken(&world.ledger, 5, 10).await,
+        "5:large@? 6:large@? 7:large@? | 1 handed over"
+    );
 }

@@ -19,7 +19,7 @@ async fn seal_withheld(ledger: &Ledger, lease: &ShardLease, sequence: u64, item:
         reason: Some("plugin-error".to_owned()),
         ..Body::default()
     };
-    let sealed = seal_entry(ledger, sequence, Some(item), &body, &numbered, |commitment| {
+    let mut sealed = seal_entry(ledger, sequence, Some(item), &body, &numbered, |commitment| {
         EntryKind::Withheld {
             origin: lease.origin(),
             commitment,
@@ -32,10 +32,8 @@ async fn seal_withheld(ledger: &Ledger, lease: &ShardLease, sequence: u64, item:
             config: CONFIG,
         }
     });
-    SealedRecord {
-        is_withheld: true,
-        ..sealed
-    }
+    sealed.item.as_mut().unwrap().is_withheld = true;
+    sealed
 }
 
 /// What is told of it later.

@@ -212,6 +212,7 @@ impl Sealer {
         let sealed_item = SealedItem {
             lane: self.ledger.secret().lane(&change.table, &change.keys),
             token: item.token,
+            is_withheld: true,
         };
         let kind = |commitment| EntryKind::Withheld {
             origin: origin.clone(),
@@ -226,10 +227,7 @@ impl Sealer {
         };
         let sealed = store(&self.ledger, &change.sequence, body, kind, Some(sealed_item), key);
         Ok(match sealed {
-            Ok(sealed) => SealedRecord {
-                is_withheld: true,
-                ..sealed
-            },
+            Ok(sealed) => sealed,
             // Too large for an entry even so: an outlandishly long name.
             Err(unstored) => {
                 let unknown = UnknownRecord {
@@ -284,7 +282,6 @@ impl Sealer {
             leaf: leaf_hash(&entry),
             entry,
             body: None,
-            is_withheld: false,
             is_redacted: false,
         }
     }
@@ -347,6 +344,7 @@ pub(super) fn seal_annotated(
     let sealed_item = SealedItem {
         lane,
         token: item.token,
+        is_withheld: false,
     };
     let kind = |commitment| EntryKind::Change {
         is_amendment,
@@ -397,7 +395,6 @@ fn store(
             sealed: recorded.sealed,
             plain: Some(Arc::new(recorded.plain)),
         }),
-        is_withheld: false,
         is_redacted: false,
     })
 }

@@ -310,7 +310,7 @@ impl ShardTask {
         tracing::debug!(shard.id = %self.shard, position = %first, count = sealed.len(), "recorded");
         let activities = &self.source.activities;
         for (position, sealed) in (first.0..).map(Position).zip(sealed) {
-            if sealed.is_withheld
+            if sealed.is_withheld()
                 && let Some(body) = opened(sealed)
             {
                 let sequence = sealed.sequence.as_ref().map(tracing::field::display);

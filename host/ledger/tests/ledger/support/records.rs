@@ -110,6 +110,7 @@ pub(crate) fn seal_entry(
         item: item.map(|item| SealedItem {
             lane: ledger.secret().lane(TABLE, &item_keys(item)),
             token: token(ledger, item).token,
+            is_withheld: false,
         }),
         entry: recorded.entry,
         leaf: recorded.leaf,
@@ -118,7 +119,6 @@ pub(crate) fn seal_entry(
             sealed: recorded.sealed,
             plain: Some(Arc::new(recorded.plain)),
         }),
-        is_withheld: false,
         is_redacted: false,
     }
 }
@@ -163,7 +163,6 @@ pub(crate) fn gap(ledger: &Ledger, lease: &ShardLease, after: u64, next: u64) ->
         leaf: leaf_hash(&entry),
         entry,
         body: None,
-        is_withheld: false,
         is_redacted: false,
     }
 }
