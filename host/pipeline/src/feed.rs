@@ -42,7 +42,7 @@ const PAGES_MAX: usize = 64;
 
 /// Bytes of the bodies in them as text, at most; one page still stands if it alone has more. In memory they take about four times as
 /// much: lists of a few attributes each. As many as the partitions of a route are apart: who falls out of it reads again.
-const BYTES_MAX: usize = 4 << 20;
+const BYTES_MAX: usize = 3 << 20;
 
 /// How long a page is handed out.
 const PAGE_AGE_MAX: Duration = Duration::from_secs(2);

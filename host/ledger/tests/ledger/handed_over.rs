@@ -145,22 +145,44 @@ async fn a_second_later() {
 }
 
 #[tokio::test]
-async fn what_waited_is_handed_over_unless_it_was_ordered_to_be_erased_meanwhile() {
+async fn what_waited_is_handed_over_as_of_when_it_was_looked_at_again() {
     let world = World::new().await;
     let lease = world.lease("a").await;
     assert_eq!(taken(&world.ledger, 0, 10).await, "nothing");
-    append(&world.ledger, &lease, 0, 2).await.unwrap();
-    a_second_later().await;
-    let began_at = Instant::now();
-    let page = world.ledger.read_on(Position(0), 10).await.unwrap();
-    assert_eq!((page.handed_over, page.entries.len()), (2, 2));
-    assert!(page.as_of >= began_at, "it was looked at now");
+    let mut after = 0;
+    for waits in [false, true] {
+        append(&world.ledger, &lease, after, after + 2).await.unwrap();
+        if waits {
+            a_second_later().await;
+        }
+        let asked_at = Instant::now();
+        let page = world.ledger.read_on(Position(after), 10).await.unwrap();
+        assert_eq!((page.handed_over, page.entries.len()), (2, 2));
+        assert_eq!(
+            page.as_of >= asked_at,
+            waits,
+            "what has just been appended is as of its append"
+        );
+        after += 2;
+    }
+}
 
-    append(&world.ledger, &lease, 2, 4).await.unwrap();
-    let milk = order(item("milk"), &[]);
-    world.process().await.order_erasure(&milk, now()).await.unwrap();
-    a_second_later().await;
-    assert_eq!(taken(&world.ledger, 2, 10).await, "2:milk@3 3:milk@4 | 0 handed over");
+#[tokio::test]
+async fn what_waited_and_was_ordered_to_be_erased_meanwhile_is_read() {
+    for attributes in [&[][..], &["version"]] {
+        let world = World::new().await;
+        let lease = world.lease("a").await;
+        assert_eq!(taken(&world.ledger, 0, 10).await, "nothing");
+        append(&world.ledger, &lease, 0, 2).await.unwrap();
+        let milk = order(item("milk"), attributes);
+        world.process().await.order_erasure(&milk, now()).await.unwrap();
+        a_second_later().await;
+        assert_eq!(
+            taken(&world.ledger, 0, 2).await,
+            "0:milk@1 1:milk@2 | 0 handed over",
+            "{attributes:?}"
+        );
+    }
 }
 
 #[tokio::test]
