@@ -112,6 +112,17 @@ async fn an_auditor_checks_a_bundle_and_a_proof_with_nothing_but_the_public_key(
         let answer = weir.command(command).await;
         assert_eq!(answer.code, Some(0), "{answer:?}");
     }
+    let nothing = [
+        "prove",
+        TABLE,
+        "order-3",
+        "--show",
+        "/new/odd",
+        "--out",
+        "nothing.tlog-proof",
+    ];
+    let answer = weir.command(&nothing).await;
+    assert!(answer.stdout.contains("has nothing of what --show names"), "{answer:?}");
     running.stop().await;
     for file in ["ledger.bundle", "order.tlog-proof"] {
         let answer = weir.command(&["verify", file, "--key", &key]).await;

@@ -53,6 +53,9 @@ pub(crate) async fn prove(config: &ConfigPath, args: ProveArgs, json: bool) -> R
             "{}: position {position} of {size} entries, {shown} attributes shown",
             out.display()
         );
+        if shown == 0 && !args.show.is_empty() {
+            say!("this change has nothing of what --show names: an insert has no /old, a remove no /new");
+        }
         say!(
             "check it with: weir verify {} --key KEY   (the key: weir ledger show)",
             out.display()
