@@ -249,7 +249,7 @@ impl Database {
                 covered: tokio::sync::Mutex::default(),
                 erased_to: AtomicU64::new(0),
                 append: AppendQueue::new(),
-                tail: Tail::new(ROWS_BYTES_MAX),
+                rows: Tail::new(ROWS_BYTES_MAX),
                 items: Tail::new(ITEMS_BYTES_MAX),
                 settings: self.settings,
             }),

@@ -3,7 +3,7 @@
 use weir_evidence::ItemToken;
 use weir_model::Position;
 
-use crate::tail::{Taken, Weighed, count_before, left_of};
+use crate::tail::{Next, Weighed};
 use crate::{
     Consumer, ConsumerError, DatabaseError, Ledger, ReadError, RecordedEntry, TokenBytes, from_stored, in_time,
     to_stored,
@@ -121,23 +121,20 @@ impl Ledger {
     /// What the entries from a position on are about.
     async fn items_from(&self, from: Position, count_max: u16) -> Result<Vec<Option<TokenBytes>>, ReadError> {
         let mut items = Vec::new();
-        while let Some(left) = left_of(count_max, items.len()) {
-            let next = Position(from.0 + items.len() as u64);
-            match self.shared.items.take(next, left, usize::MAX) {
-                Taken::Rows { rows, .. } => items.extend(rows),
-                // The end, as far as this process knows.
-                Taken::From(None) if !items.is_empty() => break,
-                Taken::From(continues) => {
-                    let count = count_before(next, continues, left);
-                    let entries = self.bare_entries_from(next, count).await?;
-                    if entries.is_empty() {
-                        break;
-                    }
+        loop {
+            match self.shared.items.next(from, items.len(), count_max, usize::MAX) {
+                Next::Take { rows, .. } => items.extend(rows),
+                Next::Read(count) => {
+                    let at = Position(from.0 + items.len() as u64);
+                    let entries = self.bare_entries_from(at, count).await?;
                     items.extend(entries.iter().map(|(_, entry)| Some(entry.changed_item()?.token)));
+                    if entries.len() < usize::from(count) {
+                        return Ok(items);
+                    }
                 }
+                Next::Nothing => return Ok(items),
             }
         }
-        Ok(items)
     }
 
     /// Finds the newest entries of items that have one of these tokens, below position `before` if it is given.

@@ -131,8 +131,8 @@ struct Shared {
     /// Appends of this process, gathered into groups.
     append: AppendQueue,
     /// What they wrote last, for routes.
-    tail: Tail<AppendedRow>,
-    /// The items that it is about, for the index.
+    rows: Tail<AppendedRow>,
+    /// The items that they wrote of last, for the index.
     items: Tail<Option<TokenBytes>>,
     settings: LedgerSettings,
 }

@@ -26,7 +26,7 @@ use tokio::time::Instant;
 use weir_model::Position;
 
 pub use self::row::Continued;
-pub(crate) use self::row::{AppendedRow, ROWS_BYTES_MAX, count_before, left_of};
+pub(crate) use self::row::{AppendedRow, ROWS_BYTES_MAX};
 
 /// Nothing older is handed over, and who asked within this time takes.
 const AGE_MAX: Duration = Duration::from_secs(10);
@@ -59,17 +59,19 @@ struct TailRow<R> {
     row: R,
 }
 
-/// What a tail has for its taker.
-pub(crate) enum Taken<R> {
-    /// Everything from where the taker stands up to somewhere. It is here no more.
-    Rows {
+/// What a taker does next.
+pub(crate) enum Next<R> {
+    /// These follow. They are here no more.
+    Take {
         /// In order.
         rows: Vec<R>,
         /// When the append of the oldest began.
         appended_at: Instant,
     },
-    /// Nothing from there on; but perhaps from this position on.
-    From(Option<Position>),
+    /// So many entries are read: what follows is not here, or begins behind them.
+    Read(u16),
+    /// It has what it wants, or all that there is as far as this process knows.
+    Nothing,
 }
 
 impl<R: Weighed> Tail<R> {
@@ -120,30 +122,33 @@ impl<R: Weighed> Tail<R> {
         (kept.is_wanted() && !kept.is_full).then(|| self.bytes_max - kept.bytes)
     }
 
-    /// Takes the rows from `from` on that follow each other: at most `count_max`, and one more than fit in `bytes_max`.
-    pub(crate) fn take(&self, from: Position, count_max: u16, bytes_max: usize) -> Taken<R> {
+    /// What follows for a taker that wants `count_max` entries from `from` on and has `count` of them. What it takes now is one more
+    /// than fits in `bytes_max`, at most.
+    pub(crate) fn next(&self, from: Position, count: usize, count_max: u16, bytes_max: usize) -> Next<R> {
+        let at = Position(from.0 + count as u64);
+        let left = usize::from(count_max).saturating_sub(count);
         let mut kept = self.kept();
         kept.wanted_at = Some(Instant::now());
         kept.drop_old();
-        while kept.rows.front().is_some_and(|first| first.position < from) {
+        while kept.rows.front().is_some_and(|first| first.position < at) {
             kept.drop_first();
         }
-        let (mut rows, mut bytes, mut oldest) = (Vec::new(), 0, None);
-        for expected in (from.0..).map(Position).take(usize::from(count_max)) {
-            if bytes >= bytes_max || kept.rows.front().is_none_or(|first| first.position != expected) {
-                break;
-            }
-            let Some(TailRow { appended_at, row, .. }) = kept.drop_first() else {
-                break;
+        if left == 0 || bytes_max == 0 {
+            return Next::Nothing;
+        }
+        let Some(first) = kept.rows.front() else {
+            return if count > 0 {
+                Next::Nothing
+            } else {
+                Next::Read(count_max)
             };
-            bytes += row.bytes();
-            oldest = Some(oldest.map_or(appended_at, |oldest: Instant| oldest.min(appended_at)));
-            rows.push(row);
+        };
+        let hole = usize::try_from(first.position.0 - at.0).unwrap_or(usize::MAX);
+        if hole > 0 {
+            return Next::Read(u16::try_from(hole.min(left)).unwrap_or(count_max));
         }
-        match oldest {
-            Some(appended_at) => Taken::Rows { rows, appended_at },
-            None => Taken::From(kept.rows.front().map(|first| first.position)),
-        }
+        let (rows, appended_at) = kept.take(at, left, bytes_max);
+        Next::Take { rows, appended_at }
     }
 
     /// Drops what nobody will take.
@@ -159,6 +164,23 @@ impl<R: Weighed> Tail<R> {
 impl<R: Weighed> Kept<R> {
     fn is_wanted(&self) -> bool {
         self.wanted_at.is_some_and(|wanted_at| wanted_at.elapsed() < AGE_MAX)
+    }
+
+    /// The rows from `at` on, and when the append of the oldest began.
+    fn take(&mut self, at: Position, count_max: usize, bytes_max: usize) -> (Vec<R>, Instant) {
+        let (mut rows, mut bytes, mut oldest) = (Vec::new(), 0, Instant::now());
+        for expected in (at.0..).take(count_max) {
+            if bytes >= bytes_max || self.rows.front().is_none_or(|first| first.position.0 != expected) {
+                break;
+            }
+            let Some(TailRow { appended_at, row, .. }) = self.drop_first() else {
+                break;
+            };
+            bytes += row.bytes();
+            oldest = oldest.min(appended_at);
+            rows.push(row);
+        }
+        (rows, oldest)
     }
 
     fn drop_first(&mut self) -> Option<TailRow<R>> {

@@ -118,13 +118,14 @@ impl Ledger {
     }
 
     /// Beats: the worker stays alive for another [`crate::LedgerSettings::lease_expiry`]. Gives every worker that is alive,
-    /// this one among them, unless its row is gone: then it has to enter anew. Answers within three seconds.
+    /// this one among them, unless its row is gone: then it has to enter anew. Answers within three seconds. What waited in this
+    /// process for who reads on, and was not taken, goes.
     ///
     /// # Errors
     ///
     /// Postgres failed, or did not answer in time.
     pub async fn beat(&self, worker: WorkerId) -> sqlx::Result<Vec<LiveWorker>> {
-        self.shared.tail.tidy();
+        self.shared.rows.tidy();
         self.shared.items.tidy();
         self.over_heart_line(async |line| {
             sqlx::query!(

@@ -12,7 +12,7 @@
 //! # Invariants
 //!
 //! - A page holds every position from its first to its last, so whoever reads on from anywhere in it misses nothing.
-//! - What is in memory is bounded, in pages and in bytes, and goes after two seconds there. A page says when reading it began: routes
+//! - What is in memory is bounded, in pages and in bytes, and goes after two seconds there. A page says as of when it is: routes
 //!   send nothing for longer than three seconds after that without a look for what is to be erased.
 //! - Where reading takes long, less is read at a time: whoever waited for a page finds it, and gets on.
 //! - One read is under way at a time, and who waits for it finds its page. Nobody waits for long: a read that hangs is the
@@ -27,7 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use weir_ledger::{Continued, Ledger, Partition, ReadError, RecordedEntry, Stream};
+use weir_ledger::{Ledger, Partition, ReadError, RecordedEntry, Stream};
 use weir_model::Position;
 
 pub(crate) use self::change::RecordedChange;
@@ -183,12 +183,7 @@ impl Feed {
         let asked_at = Instant::now();
         let wanted = self.page_entries.load(Ordering::Relaxed);
         let read = if self.is_aside {
-            let entries = self.ledger.read_from(from, wanted).await;
-            entries.map(|entries| Continued {
-                entries,
-                as_of: asked_at,
-                handed_over: 0,
-            })
+            self.ledger.read_now(from, wanted).await
         } else {
             self.ledger.read_on(from, wanted).await
         };

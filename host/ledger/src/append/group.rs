@@ -178,7 +178,7 @@ impl Ledger {
             before.chain(records).chain(behind.iter().map(bare))
         });
         // Up to the first one of which nobody knows what its body says.
-        self.shared.tail.offer(first, rows.map_while(|row| row), began_at);
+        self.shared.rows.offer(first, rows.map_while(|row| row), began_at);
     }
 
     fn written(&self, accounted: Accounted) -> Written {

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use weir_evidence::{Body, Hash, OpenedBody, PlainBody};
 use weir_model::Position;
 
-use super::{Taken, Weighed};
+use super::{Next, Weighed};
 use crate::append::SealedRecord;
 use crate::read::{OPENED_BYTES_MAX, decoded};
 use crate::{Ledger, ReadError, RecordedEntry};
@@ -120,66 +120,74 @@ impl Ledger {
             as_of: Instant::now(),
             handed_over: 0,
         };
-        let mut bytes = 0;
-        while let Some(left) = left_of(count_max, page.entries.len())
-            && bytes < OPENED_BYTES_MAX
-        {
-            let next = Position(from.0 + page.entries.len() as u64);
-            let (entries, as_of, is_handed_over) = match self.shared.tail.take(next, left, OPENED_BYTES_MAX - bytes) {
-                Taken::Rows { rows, appended_at } => self.handed_over(next, rows, appended_at).await?,
-                // The end, as far as this process knows.
-                Taken::From(None) if !page.entries.is_empty() => break,
-                Taken::From(continues) => self.read_dated(next, count_before(next, continues, left)).await?,
-            };
-            if entries.is_empty() {
-                break;
+        loop {
+            let (count, room) = (page.entries.len(), OPENED_BYTES_MAX.saturating_sub(page.bytes()));
+            let at = Position(from.0 + count as u64);
+            match self.shared.rows.next(from, count, count_max, room) {
+                Next::Take { rows, appended_at } => page.add(self.handed_over(at, rows, appended_at).await?),
+                Next::Read(count) => {
+                    let read = self.read_now(at, count).await?;
+                    let is_short = read.entries.len() < usize::from(count);
+                    page.add(read);
+                    if is_short {
+                        return Ok(page);
+                    }
+                }
+                Next::Nothing => return Ok(page),
             }
-            bytes += entries
-                .iter()
-                .map(|entry| entry.bytes.len() + entry.body_bytes)
-                .sum::<usize>();
-            page.as_of = page.as_of.min(as_of);
-            page.handed_over += if is_handed_over { entries.len() } else { 0 };
-            page.entries.extend(entries);
         }
-        Ok(page)
     }
 
-    /// Entries that were taken from the tail; or read, where what waited was ordered to be erased meanwhile.
+    /// As [`Self::read_on`], without what would be handed over: for who looks on beside those who read on.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Self::read_from`].
+    pub async fn read_now(&self, from: Position, count_max: u16) -> Result<Continued, ReadError> {
+        let as_of = Instant::now();
+        Ok(Continued {
+            entries: self.read_from(from, count_max).await?,
+            as_of,
+            handed_over: 0,
+        })
+    }
+
+    /// What was taken from the tail; or read, where what waited was ordered to be erased meanwhile.
     async fn handed_over(
         &self,
         first: Position,
         rows: Vec<AppendedRow>,
         appended_at: Instant,
-    ) -> Result<(Vec<RecordedEntry>, Instant, bool), ReadError> {
+    ) -> Result<Continued, ReadError> {
         let asked_at = Instant::now();
         let is_fresh = asked_at.duration_since(appended_at) < FRESH;
         let places = (first.0..).map(Position).take(rows.len());
         if !is_fresh && !self.ordered_now(places).await?.is_empty() {
             let count = u16::try_from(rows.len()).unwrap_or(u16::MAX);
-            return self.read_dated(first, count).await;
+            return self.read_now(first, count).await;
         }
+        let handed_over = rows.len();
         let placed = (first.0..).map(Position).zip(rows);
         let entries = placed.map(|(position, row)| row.recorded(position));
-        let as_of = if is_fresh { appended_at } else { asked_at };
-        Ok((entries.collect::<Result<_, _>>()?, as_of, true))
-    }
-
-    async fn read_dated(&self, first: Position, count: u16) -> Result<(Vec<RecordedEntry>, Instant, bool), ReadError> {
-        let as_of = Instant::now();
-        Ok((self.read_from(first, count).await?, as_of, false))
+        Ok(Continued {
+            entries: entries.collect::<Result<_, _>>()?,
+            as_of: if is_fresh { appended_at } else { asked_at },
+            handed_over,
+        })
     }
 }
 
-/// How many of `count_max` are left, if any are.
-pub(crate) fn left_of(count_max: u16, count: usize) -> Option<u16> {
-    let left = usize::from(count_max).checked_sub(count)?;
-    u16::try_from(left).ok().filter(|left| *left > 0)
-}
+impl Continued {
+    fn add(&mut self, following: Self) {
+        self.as_of = self.as_of.min(following.as_of);
+        self.handed_over += following.handed_over;
+        self.entries.extend(following.entries);
+    }
 
-/// How many entries to read of `count_max`: none that a tail has.
-pub(crate) fn count_before(from: Position, continues: Option<Position>, count_max: u16) -> u16 {
-    let before = continues.map(|position| position.0.saturating_sub(from.0));
-    let before = before.and_then(|count| u16::try_from(count).ok());
-    before.map_or(count_max, |before| before.min(count_max))
+    fn bytes(&self) -> usize {
+        self.entries
+            .iter()
+            .map(|entry| entry.bytes.len() + entry.body_bytes)
+            .sum()
+    }
 }
