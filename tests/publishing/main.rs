@@ -1,0 +1,8 @@
+//! Signed heads, as operators, auditors and witnesses meet them: proofs that check offline, the guard, restored back-ups.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod auditors;
+mod guard;
+mod restored;
+mod shop;
