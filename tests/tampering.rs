@@ -119,11 +119,14 @@ async fn history_never_shows_what_was_changed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn entries_cannot_be_changed_without_switching_the_triggers_off() {
     let weir = recorded_ten().await;
+    // Not always that of ledger 1: who lost a race to make the ledger has used a number up.
+    let partition = weir.database.psql("select tableoid::regclass from entry limit 1");
+    let truncated = format!("truncate {partition}");
     for sql in [
         "update entry set lane = 1",
         "delete from entry",
         "truncate entry",
-        "truncate entry_1_0",
+        &truncated,
     ] {
         let guarded =
             format!("do $$ begin {sql}; raise 'allowed'; exception when insufficient_privilege then null; end $$");
