@@ -1,6 +1,6 @@
 //! Dead letters: shown, sent again, thrown away.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use weir_simulator::item;
 use weir_tests::{component, eventually};
 
@@ -20,6 +20,30 @@ async fn a_dead_letter_is_shown_and_sent_again_with_the_same_bytes_under_the_sam
     .await;
     let hooks = shop.receiver.hooks();
     let (first, second) = (hooks[0].delivery(), hooks[1].delivery());
+    shop.shows(&["dlq", "ls", "--code", "attempts-exhausted"], "no dead letters")
+        .await;
+    shop.shows(&["dlq", "ls", "--code", "refused"], first).await;
+    let mut pages = Vec::new();
+    let mut path = Some("/v1/dead-letters?limit=1".to_owned());
+    while let Some(wanted) = path {
+        let page: Value = serde_json::from_str(&shop.weir.get_as_operator(&wanted).await.1).unwrap();
+        let letters = page["dead_letters"].as_array().unwrap();
+        pages.extend(
+            letters
+                .iter()
+                .map(|letter| letter["delivery"].as_str().unwrap().to_owned()),
+        );
+        path = page["after"]
+            .as_str()
+            .map(|after| format!("/v1/dead-letters?limit=1&after={after}"));
+    }
+    assert_eq!(pages, [first, second], "one for each page");
+    let (status, refusal) = shop.weir.get_as_operator("/v1/dead-letters?after=nowhere").await;
+    assert!(
+        (status, refusal.contains("bad-place")) == (400, true),
+        "{status} {refusal}"
+    );
+
     let shown = shop.weir.command(&["dlq", "show", first]).await.stdout;
     assert!(
         shown.contains("1 attempts, given up at") && shown.contains(r#""note":"a""#),

@@ -232,18 +232,31 @@ impl Weir {
         asked(host, &request).await
     }
 
+    /// What the API answers at a path to an operator: the status and the body.
+    ///
+    /// # Panics
+    ///
+    /// Nobody listens.
+    pub async fn get_as_operator(&self, path: &str) -> (u16, String) {
+        self.operator_asks("GET", path, "").await
+    }
+
     /// What the API answers to what an operator posts there: the status and the body.
     ///
     /// # Panics
     ///
     /// Nobody listens.
     pub async fn post(&self, path: &str, body: &serde_json::Value) -> (u16, String) {
+        self.operator_asks("POST", path, &body.to_string()).await
+    }
+
+    async fn operator_asks(&self, method: &str, path: &str, body: &str) -> (u16, String) {
         let host = self.api.trim_start_matches("http://");
         let token = std::fs::read_to_string(self.path("weir.token")).expect("the first start writes it");
-        let (token, body) = (token.trim(), body.to_string());
         let request = format!(
-            "POST {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nAuthorization: Bearer {}\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            token.trim(),
             body.len()
         );
         asked(host, &request).await.expect("somebody answers")

@@ -5,7 +5,8 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use weir_ledger::{DeadLetter, DeadLetterSelection, OrderedLetters};
+use weir_ledger::{DeadLetter, DeadLetterPlace, DeadLetterSelection, OrderedLetters};
+use weir_model::Position;
 
 use crate::error::ApiError;
 use crate::route::check_reason;
@@ -14,11 +15,15 @@ use crate::server::Answers;
 /// Dead letters of one answer, unless fewer are asked for.
 const LETTERS_MAX: u16 = 1000;
 
-/// Answer of `GET /v1/dead-letters`: without payloads and what plugins logged, which `GET /v1/dead-letters/{delivery}` has.
+/// Answer of `GET /v1/dead-letters`: without payloads and what plugins logged, and with the first 2,000 characters of reasons.
+/// `GET /v1/dead-letters/{delivery}` has all of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DeadLetters {
     /// In order of position.
     pub dead_letters: Vec<DeadLetter>,
+    /// Ask again with `after` set to this for more; absent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
 }
 
 /// Question of `GET /v1/dead-letters`.
@@ -26,6 +31,8 @@ pub struct DeadLetters {
 #[serde(deny_unknown_fields)]
 pub(crate) struct DeadLetterQuery {
     route: Option<String>,
+    code: Option<String>,
+    after: Option<String>,
     limit: Option<u16>,
 }
 
@@ -65,12 +72,34 @@ pub(crate) async fn list(
     Query(query): Query<DeadLetterQuery>,
 ) -> Result<Json<DeadLetters>, ApiError> {
     check_text(query.route.as_deref())?;
-    let limit = query.limit.unwrap_or(LETTERS_MAX).min(LETTERS_MAX);
-    let dead_letters = answers
-        .ledger
-        .dead_letters_in_short(query.route.as_deref(), limit)
-        .await?;
-    Ok(Json(DeadLetters { dead_letters }))
+    check_text(query.code.as_deref())?;
+    let limit = query.limit.unwrap_or(LETTERS_MAX).clamp(1, LETTERS_MAX);
+    let after = query.after.as_deref().map(read_place).transpose()?;
+    let selection = DeadLetterSelection {
+        deliveries: Vec::new(),
+        route: query.route,
+        code: query.code,
+    };
+    let letters = answers.ledger.dead_letters_in_short(&selection, after.as_ref(), limit);
+    let dead_letters = letters.await?;
+    let is_full = dead_letters.len() == usize::from(limit);
+    let after = dead_letters.last().filter(|_| is_full).map(write_place);
+    Ok(Json(DeadLetters { dead_letters, after }))
+}
+
+/// A place, as `after` has it.
+fn write_place(letter: &DeadLetter) -> String {
+    format!("{}/{}", letter.position, letter.delivery)
+}
+
+fn read_place(text: &str) -> Result<DeadLetterPlace, ApiError> {
+    let place = text.split_once('/').and_then(|(position, delivery)| {
+        Some(DeadLetterPlace {
+            position: Position(position.parse().ok().filter(|position| *position < 1 << 63)?),
+            delivery: Some(delivery).filter(|text| !text.contains('\0'))?.to_owned(),
+        })
+    });
+    place.ok_or_else(ApiError::bad_place)
 }
 
 /// `GET /v1/dead-letters/{delivery}`

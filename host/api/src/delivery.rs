@@ -308,10 +308,7 @@ fn read_place(text: &str) -> Result<ParkedPlace, ApiError> {
             delivery: next()?.to_owned(),
         })
     })();
-    place.ok_or_else(|| {
-        let message = "`after` is what the answer before said";
-        ApiError::new(StatusCode::BAD_REQUEST, "bad-place", message)
-    })
+    place.ok_or_else(ApiError::bad_place)
 }
 
 /// `POST /v1/routes/{route}/pause` and `.../resume`, or those of sinks: below `path`.

@@ -41,6 +41,12 @@ impl ApiError {
 }
 
 impl ApiError {
+    /// A list is asked for from a place on that no answer gave.
+    pub(crate) fn bad_place() -> Self {
+        let message = "`after` is what the answer before said";
+        Self::new(StatusCode::BAD_REQUEST, "bad-place", message)
+    }
+
     /// What failed is told in the log, not to whoever asked.
     pub(crate) fn unavailable(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::warn!(error, "a request failed at the ledger");

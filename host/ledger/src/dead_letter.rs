@@ -7,7 +7,7 @@ use serde::Serialize;
 use sqlx::PgConnection;
 use weir_model::Position;
 
-use crate::{ConsumerError, Ledger, Redriven, from_stored, in_time, to_stored};
+use crate::{ConsumerError, DeadLetterSelection, Ledger, Redriven, from_stored, in_time, to_stored};
 
 /// One delivery that was given up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -44,8 +44,24 @@ pub struct DeadLetter {
     pub as_new: Option<String>,
 }
 
+/// Where a dead letter stands among all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeadLetterPlace {
+    /// The change.
+    pub position: Position,
+    /// Id of its delivery.
+    pub delivery: String,
+}
+
 /// Longest text of a dead letter that a plugin may have written, in bytes. A whole event with two images fits.
 const TEXT_BYTES_MAX: usize = 4 << 20;
+
+fn of_route(route: Option<&str>) -> DeadLetterSelection {
+    DeadLetterSelection {
+        route: route.map(str::to_owned),
+        ..DeadLetterSelection::default()
+    }
+}
 
 /// Text as Postgres takes it: without NUL, and not without end. Plugins write what they like.
 fn storable(text: &str) -> String {
@@ -53,12 +69,15 @@ fn storable(text: &str) -> String {
     text[..end].replace('\0', "\u{fffd}")
 }
 
+/// Characters of a reason, where letters are listed in short.
+const SHORT_REASON_CHARS: i32 = 2000;
+
 /// Which dead letters are listed: those that match everything that is said.
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct Wanted<'a> {
-    delivery: Option<&'a str>,
-    route: Option<&'a str>,
+    selection: DeadLetterSelection,
     position: Option<Position>,
+    after: Option<&'a DeadLetterPlace>,
 }
 
 impl Ledger {
@@ -69,22 +88,28 @@ impl Ledger {
     /// Postgres failed.
     pub async fn dead_letters(&self, route: Option<&str>, count_max: u16) -> sqlx::Result<Vec<DeadLetter>> {
         let wanted = Wanted {
-            route,
+            selection: of_route(route),
             ..Wanted::default()
         };
         self.list_dead_letters(wanted, count_max, true).await
     }
 
-    /// Lists at most `count_max` dead letters, in order of position, without their payloads and what plugins logged: each may be
-    /// megabytes.
+    /// Lists at most `count_max` of the dead letters that an operator means, in order of position, from the one on that follows
+    /// `after`. Payloads and what plugins logged are left out, and reasons end after 2,000 characters: each may be megabytes.
     ///
     /// # Errors
     ///
     /// Postgres failed.
-    pub async fn dead_letters_in_short(&self, route: Option<&str>, count_max: u16) -> sqlx::Result<Vec<DeadLetter>> {
+    pub async fn dead_letters_in_short(
+        &self,
+        selection: &DeadLetterSelection,
+        after: Option<&DeadLetterPlace>,
+        count_max: u16,
+    ) -> sqlx::Result<Vec<DeadLetter>> {
         let wanted = Wanted {
-            route,
-            ..Wanted::default()
+            selection: selection.clone(),
+            after,
+            position: None,
         };
         self.list_dead_letters(wanted, count_max, false).await
     }
@@ -111,13 +136,16 @@ impl Ledger {
     /// Postgres failed.
     pub async fn dead_letter(&self, delivery: &str) -> sqlx::Result<Option<DeadLetter>> {
         let wanted = Wanted {
-            delivery: Some(delivery),
+            selection: DeadLetterSelection {
+                deliveries: vec![delivery.to_owned()],
+                ..DeadLetterSelection::default()
+            },
             ..Wanted::default()
         };
         Ok(self.list_dead_letters(wanted, 1, true).await?.pop())
     }
 
-    /// What a route gave up of one position, at most `count_max`, without payloads and what plugins logged.
+    /// What a route gave up of one position, at most `count_max`, in short.
     ///
     /// # Errors
     ///
@@ -129,9 +157,9 @@ impl Ledger {
         count_max: u16,
     ) -> sqlx::Result<Vec<DeadLetter>> {
         let wanted = Wanted {
-            route: Some(route),
+            selection: of_route(Some(route)),
             position: Some(position),
-            ..Wanted::default()
+            after: None,
         };
         self.list_dead_letters(wanted, count_max, false).await
     }
@@ -142,23 +170,34 @@ impl Ledger {
         count_max: u16,
         in_full: bool,
     ) -> sqlx::Result<Vec<DeadLetter>> {
+        let nowhere = DeadLetterPlace::default();
+        let after = wanted.after.unwrap_or(&nowhere);
         let rows = sqlx::query!(
             r#"
-            select delivery, route, version, position, sink, code, reason, attempts, plugin_digest,
-                case when $5 then plugin_log end as plugin_log, case when $5 then payload end as payload,
+            select delivery, route, version, position, sink, code, attempts, plugin_digest,
+                case when $8 then reason else left(reason, $9) end as "reason!",
+                case when $8 then plugin_log end as plugin_log, case when $8 then payload end as payload,
                 created_at as "created_at: StoredTimestamp", redrive_at is not null as "is_redriven!", as_new
             from dead_letter
-            where ledger_id = $1 and ($2::text is null or delivery = $2) and ($3::text is null or route = $3)
-                and ($6::bigint is null or position = $6)
+            where ledger_id = $1
+                and (cardinality($2::text[]) = 0 or delivery = any($2))
+                and ($3::text is null or route = $3)
+                and ($4::text is null or code = $4)
+                and ($5::bigint is null or position = $5)
+                and (position, delivery) > ($6, $7)
             order by position, delivery
-            limit $4
+            limit $10
             "#,
             self.shared.id,
-            wanted.delivery,
-            wanted.route,
-            i64::from(count_max),
-            in_full,
+            &wanted.selection.deliveries,
+            wanted.selection.route,
+            wanted.selection.code,
             wanted.position.map(to_stored),
+            to_stored(after.position),
+            after.delivery,
+            in_full,
+            SHORT_REASON_CHARS,
+            i64::from(count_max),
         )
         .fetch_all(&self.shared.pool);
         let rows = in_time::<_, sqlx::Error>(rows).await?;

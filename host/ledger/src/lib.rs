@@ -57,7 +57,7 @@ pub use checkpoint::{SigningOrigin, StoredCheckpoint};
 pub use configuration::AppliedConfiguration;
 pub use consumer::{Consumer, ConsumerError};
 pub use database::{ConnectError, Database, Mandate, MigrateError, OpenError, Role, is_unreachable};
-pub use dead_letter::DeadLetter;
+pub use dead_letter::{DeadLetter, DeadLetterPlace};
 pub use erasure::{CarriedOut, Erasing, Erasure, ErasureError, Hold, HoldError, NewErasure, NewHold, Selector};
 pub use head::Head;
 pub use index::Indexed;

@@ -79,9 +79,13 @@ pub(crate) struct DlqArgs {
 pub(crate) enum DlqCommand {
     /// List dead letters in order of position.
     Ls {
-        /// Of this route only.
+        /// Those of this route.
         #[arg(long)]
         route: Option<String>,
+
+        /// Those with this code: `refused`, `attempts-exhausted`, `plugin-trap`, ...
+        #[arg(long)]
+        code: Option<String>,
     },
     /// Show all that is known of a dead letter: the event, the error, what the plugin logged.
     Show {

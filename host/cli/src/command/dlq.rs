@@ -15,26 +15,38 @@ use crate::say;
 pub(crate) async fn dlq(config: &ConfigPath, args: DlqArgs, json: bool) -> Result<ExitCode> {
     let client = Client::new(&config.load()?)?;
     match args.command {
-        DlqCommand::Ls { route } => list(&client, route, json).await,
+        DlqCommand::Ls { route, code } => list(&client, route, code, json).await,
         DlqCommand::Show { delivery } => show(&client, &delivery, json).await,
         DlqCommand::Redrive(letters) => order(&client, "redrive", letters, json).await,
         DlqCommand::Drop(letters) => order(&client, "drop", letters, json).await,
     }
 }
 
-async fn list(client: &Client, route: Option<String>, json: bool) -> Result<ExitCode> {
-    let query: Vec<_> = route.into_iter().map(|route| ("route", route)).collect();
-    let answer: Value = client.get(&["v1", "dead-letters"], &query).await?;
+async fn list(client: &Client, route: Option<String>, code: Option<String>, json: bool) -> Result<ExitCode> {
+    let mut query = Vec::from_iter(route.map(|route| ("route", route)));
+    query.extend(code.map(|code| ("code", code)));
+    let mut listed: Vec<Value> = Vec::new();
+    let mut is_none = true;
+    loop {
+        let mut answer: Value = client.get(&["v1", "dead-letters"], &query).await?;
+        if let Some(letters) = answer["dead_letters"].as_array_mut() {
+            is_none &= letters.is_empty();
+            if json {
+                listed.append(letters);
+            } else {
+                letters.iter().for_each(print);
+            }
+        }
+        let Some(after) = answer["after"].as_str() else {
+            break;
+        };
+        query.retain(|(name, _)| *name != "after");
+        query.push(("after", after.to_owned()));
+    }
     if json {
-        print_json(&answer)?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    let letters = answer["dead_letters"].as_array().map(Vec::as_slice).unwrap_or_default();
-    if letters.is_empty() {
+        print_json(&json!({ "dead_letters": listed }))?;
+    } else if is_none {
         say!("no dead letters");
-    }
-    for letter in letters {
-        print(letter);
     }
     Ok(ExitCode::SUCCESS)
 }

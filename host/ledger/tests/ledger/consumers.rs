@@ -1,7 +1,7 @@
 //! Consumers of the ledger: one cursor each, moved by one worker at a time, together with what it gives up.
 
 use expect_test::expect;
-use weir_ledger::{Consumer, ConsumerError, DeadLetter, Ledger, Settlement};
+use weir_ledger::{Consumer, ConsumerError, DeadLetter, DeadLetterPlace, DeadLetterSelection, Ledger, Settlement};
 use weir_model::Position;
 
 use crate::support::{World, append};
@@ -176,7 +176,30 @@ async fn dead_letters_are_listed_as_they_were_given_up_in_order_of_position() {
         ..letter.clone()
     };
     assert_eq!(listed.iter().map(untimed).collect::<Vec<_>>(), [plain, letter(8)]);
-    assert_eq!(world.ledger.dead_letters(None, 2).await.unwrap().len(), 2);
+
+    let by_two = {
+        let (mut pages, mut after) = (Vec::new(), None);
+        loop {
+            let any = DeadLetterSelection::default();
+            let page = world.ledger.dead_letters_in_short(&any, after.as_ref(), 2).await;
+            let page = page.unwrap();
+            let Some(last) = page.last() else {
+                break pages;
+            };
+            after = Some(DeadLetterPlace {
+                position: last.position,
+                delivery: last.delivery.clone(),
+            });
+            pages.push(page.iter().map(|letter| letter.position.0).collect::<Vec<_>>());
+        }
+    };
+    assert_eq!(by_two, [vec![1, 2], vec![8]]);
+    let of_code = DeadLetterSelection {
+        code: Some("no-such-code".to_owned()),
+        ..DeadLetterSelection::default()
+    };
+    let listed = world.ledger.dead_letters_in_short(&of_code, None, 10).await;
+    assert_eq!(listed.unwrap(), []);
     assert_eq!(world.ledger.dead_letters(Some("nobody"), 10).await.unwrap(), []);
 }
 
