@@ -30,6 +30,42 @@ async fn put(dynamodb: &LocalDynamoDb, id: &str, note: &str) {
         .unwrap();
 }
 
+/// That of one source is waited for until its time is out. Of all, one after another, nobody would wait for.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_no_source_answers_at_the_start_what_was_recorded_is_served_all_the_same() {
+    const SOURCES: usize = 32;
+    let dynamodb = LocalDynamoDb::start(0, DynamoDbStorage::Memory).await.unwrap();
+    let endpoint = dynamodb.endpoint().to_owned();
+    let mut config = String::new();
+    for number in 0..SOURCES {
+        let table = format!("{TABLE}-{number}");
+        dynamodb.ensure_table(&table, "id").await.unwrap();
+        config += &format!(
+            "[source.shop-{number}]\ntable = \"{table}\"\nendpoint = \"{endpoint}\"\ntest_credentials = true\n"
+        );
+    }
+    let weir = Weir::configure(&config);
+    let put = dynamodb.client().put_item().table_name(format!("{TABLE}-7"));
+    put.item("id", AttributeValue::S("order-1".to_owned()))
+        .send()
+        .await
+        .unwrap();
+    let running = weir.run(None);
+    weir.recorded(1).await;
+    running.stop().await;
+    drop(dynamodb);
+
+    let running = weir.run(None);
+    weir.answers().await;
+    let log = running.log();
+    assert_eq!(
+        log.matches("going on with the stream that is known").count(),
+        SOURCES,
+        "{log}"
+    );
+    running.stop().await;
+}
+
 /// streams.md 35.
 #[tokio::test(flavor = "multi_thread")]
 async fn only_entries_that_failed_are_sent_again() {

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use weir_api::{Api, Configure, PluginGate, Token, Tokens};
@@ -41,6 +42,9 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(20);
 
 /// The same where this process begins anew right after: nobody records meanwhile, so what a sink takes its time for is sent once more.
 const RENEWAL_GRACE: Duration = Duration::from_secs(5);
+
+/// Sources whose streams are looked for at a time.
+const SOURCES_AT_ONCE: usize = 8;
 
 /// How often an address is tried that another process of this machine has.
 const BIND_INTERVAL: Duration = Duration::from_millis(500);
@@ -129,15 +133,7 @@ impl Service {
             routes.check_route(loaded, name, route).await?;
         }
         let gates = Arc::new(Gates::new(sinks::make(loaded).await?, Clock::system()));
-        let mut sources = Vec::new();
-        for (name, source) in &config.source {
-            let settings = source_settings(loaded, name, source);
-            let prepared = Source::prepare(settings, ledger.clone(), activities.clone()).await?;
-            sources.push(match routes.annotator(loaded, name, source).await? {
-                Some(plugin) => prepared.annotated_by(plugin, ledger.clone()),
-                None => prepared,
-            });
-        }
+        let sources = prepare_sources(loaded, &routes).await?;
         for (name, route) in &config.route {
             routes.enter_route(loaded, name, route).await?;
         }
@@ -267,6 +263,22 @@ impl Service {
         }
         Ok(Some(next))
     }
+}
+
+/// Finds the streams of the sources, some at a time: where AWS does not answer, each waits its time out.
+async fn prepare_sources(loaded: &Loaded, routes: &RouteHandle) -> Result<Vec<Source>> {
+    let prepared = loaded.config.source.iter().map(|(name, source)| async move {
+        let settings = source_settings(loaded, name, source);
+        let prepared = Source::prepare(settings, routes.ledger.clone(), routes.activities.clone()).await?;
+        Ok(match routes.annotator(loaded, name, source).await? {
+            Some(plugin) => prepared.annotated_by(plugin, routes.ledger.clone()),
+            None => prepared,
+        })
+    });
+    futures_util::stream::iter(prepared)
+        .buffered(SOURCES_AT_ONCE)
+        .try_collect()
+        .await
 }
 
 /// Listens for the API. Where another weir of this ledger has the address already, this one answers when that one is gone.

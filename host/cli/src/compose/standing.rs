@@ -14,15 +14,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, TryStreamExt as _};
 use serde_json::Value;
 use weir_api::Configure;
 use weir_ledger::{AppliedConfiguration, Ledger};
 use weir_pipeline::{Gates, Source};
 
 use super::configured::RouteHandle;
-use super::{sinks, source_settings, worker_name};
+use super::{SOURCES_AT_ONCE, sinks, source_settings, worker_name};
 use crate::config::{ConfigPath, Loaded, SharedConfig, named_by_digest};
 
 /// How often it is asked whether something was applied.
@@ -248,11 +248,13 @@ async fn check(loaded: &Loaded, routes: &RouteHandle) -> Result<()> {
     for (name, route) in &loaded.config.route {
         routes.check_route(loaded, name, route).await?;
     }
-    for (name, source) in &loaded.config.source {
-        Source::check(&source_settings(loaded, name, source), &routes.ledger).await?;
-        drop(routes.check_annotator(loaded, name, source).await?);
-    }
-    Ok(())
+    futures_util::stream::iter(loaded.config.source.iter().map(Ok))
+        .try_for_each_concurrent(SOURCES_AT_ONCE, async |(name, source)| {
+            Source::check(&source_settings(loaded, name, source), &routes.ledger).await?;
+            drop(routes.check_annotator(loaded, name, source).await?);
+            Ok(())
+        })
+        .await
 }
 
 /// Answers for a process what can be applied.

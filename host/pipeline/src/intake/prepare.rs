@@ -13,6 +13,9 @@ use super::annotate::IntakePlugin;
 use super::seal::Sealer;
 use crate::Activities;
 
+/// How long the start waits for an answer about a source whose stream is known. Other sources, routes and the API wait with it.
+const KNOWN_PATIENCE: Duration = Duration::from_secs(5);
+
 /// One source, as configured.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SourceSettings {
@@ -226,9 +229,22 @@ async fn look(settings: &SourceSettings, ledger: &Ledger) -> Result<Looked, Prep
         .filter(|stream| stream.source == settings.name)
         .collect();
     check_same_source(&settings.name, &wanted, &streams, &known)?;
-    let found = match &wanted {
-        Wanted::Table(table) => streams.find(table).await,
-        Wanted::Stream(arn) => streams.describe(arn).await,
+    let find = async {
+        match &wanted {
+            Wanted::Table(table) => streams.find(table).await,
+            Wanted::Stream(arn) => streams.describe(arn).await,
+        }
+    };
+    let found = if known.is_empty() {
+        find.await
+    } else {
+        let in_time = tokio::time::timeout(KNOWN_PATIENCE, find).await;
+        in_time.unwrap_or_else(|_| {
+            Err(FindError::Service(format!(
+                "no answer within {} s",
+                KNOWN_PATIENCE.as_secs()
+            )))
+        })
     };
     let source_name = || settings.name.clone();
     let begins = match (found, known.into_iter().next_back()) {
