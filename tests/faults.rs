@@ -35,7 +35,7 @@ async fn put(dynamodb: &LocalDynamoDb, id: &str, note: &str) {
 async fn where_no_source_answers_at_the_start_what_was_recorded_is_served_all_the_same() {
     const SOURCES: usize = 32;
     let dynamodb = LocalDynamoDb::start(0, DynamoDbStorage::Memory).await.unwrap();
-    let endpoint = dynamodb.endpoint().to_owned();
+    let endpoint = dynamodb.endpoint();
     let mut config = String::new();
     for number in 0..SOURCES {
         let table = format!("{TABLE}-{number}");
@@ -64,6 +64,28 @@ async fn where_no_source_answers_at_the_start_what_was_recorded_is_served_all_th
         "{log}"
     );
     running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_does_not_wait_for_a_source_that_never_answers() {
+    let (dynamodb, weir) = shop(&Bus::start().await, "{ first = \"10ms\" }").await;
+    put(&dynamodb, "order-1", "new").await;
+    let running = weir.run(None);
+    weir.recorded(1).await;
+    running.stop().await;
+
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let config = std::fs::read_to_string(weir.path("weir.toml")).unwrap();
+    let elsewhere = format!("http://{}", silent.local_addr().unwrap());
+    weir.write("weir.toml", &config.replace(&dynamodb.endpoint(), &elsewhere));
+    let running = weir.run(None);
+    weir.answers().await;
+    running.stop().await;
+    let log = std::fs::read_to_string(weir.path("log")).unwrap();
+    assert!(
+        log.contains("weir stopped") && !log.contains("did not end in time"),
+        "{log}"
+    );
 }
 
 /// streams.md 35.

@@ -85,7 +85,10 @@ impl DiscoverTask {
         while !stop.is_cancelled() {
             // From here on, for a question that hangs fails late.
             self.status.tell(&what, true);
-            let result = self.round(is_urgent).await;
+            // What is entered is entered by one transaction each: a look can be broken off anywhere.
+            let Some(result) = stop.run_until_cancelled(self.round(is_urgent)).await else {
+                return;
+            };
             self.status.tell(&what, result.is_err());
             // A failure is followed by another question, and not by a round in which it is not our turn: that would be well.
             is_urgent = matches!(result, Ok(Found::Doubt) | Err(_));
