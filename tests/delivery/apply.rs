@@ -13,12 +13,6 @@ const TO_A_FILE: &str =
     "[sink.file]\ntype = \"log\"\nfile = \"notes.jsonl\"\n[route.notes]\nsource = \"shop\"\nsinks = [\"file\"]\n";
 
 impl Shop {
-    /// Adds to the configuration file, which a running Weir does not look at.
-    fn configure(&self, more: &str) {
-        let config = std::fs::read_to_string(self.weir.path("weir.toml")).unwrap();
-        self.weir.write("weir.toml", &format!("{config}{more}"));
-    }
-
     /// Until the file has events about these items, and those that it has.
     async fn noted(&self, file: &str, items: &[&str]) -> Vec<Value> {
         eventually(&format!("{file} tells of {items:?}"), async || {

@@ -10,6 +10,7 @@ mod parked;
 mod paused;
 mod payload;
 mod preview;
+mod renewal;
 mod replay;
 mod shared;
 mod shop;

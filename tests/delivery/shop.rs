@@ -50,6 +50,12 @@ impl Shop {
         Self { running, ..self }
     }
 
+    /// Adds to the configuration file, which a running Weir does not look at.
+    pub(crate) fn configure(&self, more: &str) {
+        let config = std::fs::read_to_string(self.weir.path("weir.toml")).unwrap();
+        self.weir.write("weir.toml", &format!("{config}{more}"));
+    }
+
     pub(crate) fn put(&self, id: &str, note: &str) {
         let note = json!({ "S": note });
         self.simulator.put("orders", item(id, &[("note", note)])).unwrap();

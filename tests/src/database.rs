@@ -66,6 +66,19 @@ impl TestDatabase {
         run_sql(&server, &format!("alter database {name}_backup rename to {name}"));
     }
 
+    /// Throws everybody out and lets nobody in, or lets everybody in again.
+    pub fn is_closed(&self, is_closed: bool) {
+        let (server, name) = self.parts();
+        run_sql(
+            &server,
+            &format!("alter database {name} allow_connections {}", !is_closed),
+        );
+        if is_closed {
+            let everybody = format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'");
+            run_sql(&server, &everybody);
+        }
+    }
+
     fn parts(&self) -> (String, String) {
         let before = self.url.find("/weir_").expect("named by `create`") + 1;
         let after = self.url[before..].find('?').map_or(self.url.len(), |end| before + end);

@@ -1,6 +1,6 @@
 //! A receiver of webhooks that remembers what it was sent, and has another language's library look at it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -48,7 +48,7 @@ pub struct Hook {
     pub body: String,
     /// When it came.
     pub at: Instant,
-    /// What it was answered with.
+    /// What it was answered with; 0 where it was not answered.
     pub status: u16,
 }
 
@@ -59,6 +59,8 @@ struct Inbox {
     statuses: Vec<u16>,
     /// What is answered to whatever speaks of an item.
     of_items: BTreeMap<String, u16>,
+    /// Items of which nothing is answered.
+    silent: BTreeSet<String>,
 }
 
 impl Receiver {
@@ -92,6 +94,16 @@ impl Receiver {
     pub fn answers_about(&self, item: &str, status: u16) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.of_items.insert(item.to_owned(), status);
+    }
+
+    /// Answers nothing to requests about an item, or does so from now on.
+    pub fn is_silent_about(&self, item: &str, is_silent: bool) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_silent {
+            state.silent.insert(item.to_owned());
+        } else {
+            state.silent.remove(item);
+        }
     }
 
     /// Events that were answered with success, about an item, in order.
@@ -160,17 +172,27 @@ async fn take(State(state): State<Arc<Mutex<Inbox>>>, headers: HeaderMap, body: 
         let value = value.to_str().unwrap_or_default();
         (name.as_str().to_owned(), value.to_owned())
     };
-    let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
     let event: Value = serde_json::from_str(&body).unwrap_or_default();
     let item = event["data"]["keys"]["id"].as_str().unwrap_or_default();
-    let of_item = state.of_items.get(item).copied();
-    let status = of_item.or_else(|| state.statuses.pop()).unwrap_or(204);
-    state.hooks.push(Hook {
-        headers: headers.iter().map(header).collect(),
-        body,
-        at: Instant::now(),
-        status,
-    });
+    let status = {
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        let status = if state.silent.contains(item) {
+            0
+        } else {
+            let of_item = state.of_items.get(item).copied();
+            of_item.or_else(|| state.statuses.pop()).unwrap_or(204)
+        };
+        state.hooks.push(Hook {
+            headers: headers.iter().map(header).collect(),
+            body,
+            at: Instant::now(),
+            status,
+        });
+        status
+    };
+    if status == 0 {
+        return std::future::pending().await;
+    }
     let mut answer = StatusCode::from_u16(status)
         .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
         .into_response();
