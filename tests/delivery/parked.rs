@@ -85,6 +85,37 @@ async fn what_is_parked_and_erased_in_part_is_a_dead_letter_if_it_was_sent_and_e
     shop.running.stop().await;
 }
 
+/// Also where there is no moment in which nothing of the item is under way.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_in_memory_behind_one_that_is_under_way_and_is_erased_is_not_sent() {
+    let shop = Shop::open("").await;
+    shop.receiver.is_silent_about("busy", true);
+    for note in ["under way", "private", "private, too"] {
+        shop.put("busy", note);
+    }
+    shop.shows(&["history", "orders", "busy"], "private, too").await;
+    let hook = eventually("the first is under way", async || shop.receiver.hooks().pop()).await;
+    assert_eq!(hook.event()["data"]["new"]["note"], "under way");
+    let order = [
+        "erasure",
+        "order",
+        "orders",
+        "busy",
+        "--basis",
+        "GDPR 17",
+        "--approver",
+        "ann",
+    ];
+    let erased = shop.weir.command(&order).await;
+    assert!(erased.stdout.contains("3 bodies  done"), "{erased:?}");
+    // Whatever was not looked at within three seconds is not sent.
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    shop.receiver.is_silent_about("busy", false);
+    shop.put("busy", "later");
+    assert_eq!(shop.took("busy", 2).await, ["under way", "later"]);
+    shop.running.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_waits_in_memory_for_a_paused_sink_and_is_erased_is_not_sent() {
     let shop = Shop::open("").await;

@@ -99,6 +99,63 @@ async fn a_sink_that_is_away_for_one_item_only_keeps_that_one_waiting_and_no_oth
     assert_eq!(stage.findings().await, [""; 0]);
 }
 
+/// An endpoint that limits each customer for itself asks to be left alone, and means one of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_asks_to_be_left_alone_with_one_item_has_all_others_without_a_pause() {
+    let mut stage = Stage::begin().await;
+    stage.sink.does(|event| {
+        if id(event) == "item-0" {
+            Fate::AwayForAWhile
+        } else {
+            Fate::Taken
+        }
+    });
+    stage.retry = serde_json::from_str(r#"{"age_max": "10m"}"#).unwrap();
+    for number in 0..20 {
+        stage.put(&format!("item-{}", number % 2), number);
+    }
+    stage.site.arrives().await;
+    stage.start();
+    let mut more = 0;
+    eventually("that one is parked", async || {
+        stage.put("well", more);
+        more += 1;
+        stage.step(Duration::from_secs(1));
+        (stage.parked().await == 10).then_some(())
+    })
+    .await;
+    // It is asked again and again, and no time passes for the others.
+    for _ in 0..20 {
+        stage.step(Duration::from_secs(2));
+        let before = stage.sink.count();
+        for _ in 0..5 {
+            stage.put("well", more);
+            more += 1;
+        }
+        eventually("the others are taken", async || {
+            (stage.sink.count() >= before + 5).then_some(())
+        })
+        .await;
+    }
+    eventually("its first is given up for its age", async || {
+        stage.step(Duration::from_secs(60));
+        stage.put("well", more);
+        more += 1;
+        (!stage.dead_letters().await.is_empty()).then_some(())
+    })
+    .await;
+    stage.sink.does(|_| Fate::Taken);
+    stage.all_done().await;
+    assert!(
+        stage
+            .dead_letters()
+            .await
+            .iter()
+            .all(|letter| letter.code == "attempts-exhausted")
+    );
+    assert_eq!(stage.findings().await, [""; 0]);
+}
+
 /// A sink that is away now and then, and says how long it wants to be left alone, fails on nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sink_that_goes_away_again_and_again_parks_nothing_that_it_takes_later() {

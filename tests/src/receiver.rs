@@ -61,6 +61,8 @@ struct Inbox {
     of_items: BTreeMap<String, u16>,
     /// Items of which nothing is answered.
     silent: BTreeSet<String>,
+    /// Changes when some are answered again.
+    spoken: tokio::sync::watch::Sender<()>,
 }
 
 impl Receiver {
@@ -96,13 +98,14 @@ impl Receiver {
         state.of_items.insert(item.to_owned(), status);
     }
 
-    /// Answers nothing to requests about an item, or does so from now on.
+    /// Answers nothing to requests about an item; or does so again, also to those that came meanwhile and whose sender waits still.
     pub fn is_silent_about(&self, item: &str, is_silent: bool) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if is_silent {
             state.silent.insert(item.to_owned());
         } else {
             state.silent.remove(item);
+            state.spoken.send_replace(());
         }
     }
 
@@ -167,32 +170,35 @@ pub async fn verified(secret: &str, hooks: &[Hook]) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-async fn take(State(state): State<Arc<Mutex<Inbox>>>, headers: HeaderMap, body: String) -> Response {
+async fn take(State(inbox): State<Arc<Mutex<Inbox>>>, headers: HeaderMap, body: String) -> Response {
     let header = |(name, value): (&axum::http::HeaderName, &axum::http::HeaderValue)| {
         let value = value.to_str().unwrap_or_default();
         (name.as_str().to_owned(), value.to_owned())
     };
     let event: Value = serde_json::from_str(&body).unwrap_or_default();
     let item = event["data"]["keys"]["id"].as_str().unwrap_or_default();
-    let status = {
-        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-        let status = if state.silent.contains(item) {
-            0
-        } else {
-            let of_item = state.of_items.get(item).copied();
-            of_item.or_else(|| state.statuses.pop()).unwrap_or(204)
-        };
+    let (place, mut spoken) = {
+        let mut state = inbox.lock().unwrap_or_else(PoisonError::into_inner);
         state.hooks.push(Hook {
             headers: headers.iter().map(header).collect(),
             body,
             at: Instant::now(),
-            status,
+            status: 0,
         });
-        status
+        (state.hooks.len() - 1, state.spoken.subscribe())
     };
-    if status == 0 {
-        return std::future::pending().await;
-    }
+    let status = loop {
+        {
+            let mut state = inbox.lock().unwrap_or_else(PoisonError::into_inner);
+            if !state.silent.contains(item) {
+                let of_item = state.of_items.get(item).copied();
+                let status = of_item.or_else(|| state.statuses.pop()).unwrap_or(204);
+                state.hooks[place].status = status;
+                break status;
+            }
+        }
+        let _ = spoken.changed().await;
+    };
     let mut answer = StatusCode::from_u16(status)
         .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
         .into_response();

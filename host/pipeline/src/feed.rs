@@ -202,14 +202,15 @@ impl Feed {
         Ok((read.entries, read.as_of))
     }
 
-    /// The changes among the entries at these positions, lowest first.
-    pub(crate) async fn changes_at(&self, positions: &[i64]) -> Result<Vec<Arc<RecordedChange>>, ReadError> {
+    /// The changes among the entries at these positions, lowest first, and how many bytes the bodies have.
+    pub(crate) async fn changes_at(&self, positions: &[i64]) -> Result<(Vec<Arc<RecordedChange>>, usize), ReadError> {
         let entries = self.ledger.read_all_at(positions).await?;
+        let bytes = entries.iter().map(|entry| entry.body_bytes).sum();
         let streams = self.knowing(&entries).await?;
         let changes = entries
             .into_iter()
             .filter_map(|entry| RecordedChange::of(entry, self.ledger.name(), &streams));
-        Ok(changes.map(Arc::new).collect())
+        Ok((changes.map(Arc::new).collect(), bytes))
     }
 
     fn page(

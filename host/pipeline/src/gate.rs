@@ -248,6 +248,14 @@ impl Gates {
         });
     }
 
+    /// A request was broken off: nobody will know what became of it.
+    pub(crate) fn broken_off(&self, gate: &Gate) {
+        let now = self.clock.now();
+        gate.lock().breaker.broken_off(now);
+        // Those who wait for its answer do so until there is news.
+        self.news.send_replace(());
+    }
+
     fn change(&self, gate: &Gate, by: impl FnOnce(&mut GateState)) {
         let mut state = gate.lock();
         let (was_closed, before) = (state.breaker.is_closed(), state.breaker.openings());

@@ -123,6 +123,13 @@ impl Breaker {
         }
     }
 
+    /// A request was broken off, and nobody will know what became of it. If all wait for that one, another may be sent.
+    pub fn broken_off(&mut self, now: Duration) {
+        if matches!(self.phase, Phase::HalfOpen { .. }) {
+            self.phase = Phase::Open { until: now };
+        }
+    }
+
     /// Whether anything may be sent without asking first.
     #[must_use]
     pub fn is_closed(&self) -> bool {
@@ -183,6 +190,20 @@ mod tests {
         assert_eq!(breaker.admission(now), Admission::Free);
         breaker.unavailable(now, Duration::ZERO, MAX);
         assert_eq!(breaker.admission(now), Admission::NotBefore(now + ms(250)));
+    }
+
+    #[test]
+    fn where_the_one_request_is_broken_off_another_may_be_sent_at_once() {
+        let mut breaker = Breaker::default();
+        breaker.sent(ms(0));
+        breaker.broken_off(ms(1));
+        assert!(breaker.is_closed(), "nobody waits for one of many");
+        breaker.unavailable(ms(1), Duration::ZERO, MAX);
+        breaker.broken_off(ms(2));
+        assert_eq!(breaker.admission(ms(2)), Admission::NotBefore(ms(251)));
+        breaker.sent(ms(251));
+        breaker.broken_off(ms(300));
+        assert_eq!(breaker.admission(ms(300)), Admission::One);
     }
 
     #[test]

@@ -156,7 +156,7 @@ impl<Key: Clone + Eq + Hash, Delivery> Outbox<Key, Delivery> {
         queue.into_iter().map(|ticket| self.remove(ticket).delivery).collect()
     }
 
-    /// Everything of a key goes out of here, unless its first is under way. The order is kept.
+    /// Everything of a key goes out of here, but its first if that is under way. The order is kept.
     pub fn withdraw_idle(&mut self, key: &Key) -> Vec<Delivery> {
         let Some(first) = self.by_key.get(key).and_then(|queue| queue.front()).copied() else {
             return Vec::new();
@@ -164,10 +164,17 @@ impl<Key: Clone + Eq + Hash, Delivery> Outbox<Key, Delivery> {
         let idle = self.ready.len() + self.waiting.len();
         self.ready.retain(|(_, ready)| *ready != first);
         self.waiting.retain(|(_, waiting)| *waiting != first);
-        if self.ready.len() + self.waiting.len() == idle {
-            return Vec::new();
+        if self.ready.len() + self.waiting.len() < idle {
+            return self.withdraw(first);
         }
-        self.withdraw(first)
+        let queue = self.by_key.get_mut(key);
+        let behind = queue.map(|queue| queue.split_off(1)).unwrap_or_default();
+        behind.into_iter().map(|ticket| self.remove(ticket).delivery).collect()
+    }
+
+    /// Whether anything of a key is not settled.
+    pub fn holds(&self, key: &Key) -> bool {
+        self.by_key.contains_key(key)
     }
 
     /// Everything that is not settled, in order.
@@ -306,18 +313,20 @@ mod tests {
     }
 
     #[test]
-    fn a_key_can_be_taken_out_as_a_whole_unless_one_of_it_is_under_way() {
-        let mut outbox = outbox("abcab");
+    fn a_key_can_be_taken_out_but_for_what_is_under_way() {
+        let mut outbox = outbox("abcaab");
         let one = RequestLimits {
             deliveries_max: 1,
             ..LIMITS
         };
         let under_way = outbox.take(at(0), one)[0];
-        assert!(outbox.withdraw_idle(&'a').is_empty());
-        assert_eq!(outbox.withdraw_idle(&'b'), [1, 4]);
-        assert!(outbox.withdraw_idle(&'x').is_empty());
+        assert_eq!(outbox.withdraw_idle(&'a'), [3, 4]);
+        assert!(outbox.holds(&'a') && outbox.withdraw_idle(&'a').is_empty());
+        assert_eq!(outbox.withdraw_idle(&'b'), [1, 5]);
+        assert!(outbox.withdraw_idle(&'x').is_empty() && !outbox.holds(&'b'));
+        outbox.push('a', 10, 6);
         outbox.retry_at(under_way, at(60));
-        assert_eq!(outbox.withdraw_idle(&'a'), [0, 3]);
+        assert_eq!(outbox.withdraw_idle(&'a'), [0, 6]);
         assert_eq!(outbox.next_due(), None);
         assert_eq!(take(&mut outbox, 0), [2]);
     }

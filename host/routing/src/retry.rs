@@ -43,6 +43,9 @@ pub struct RetrySchedule {
     pub age_max: Duration,
 }
 
+/// Shortest wait where the sink asked to be left alone.
+const PUT_OFF_MIN: Duration = Duration::from_secs(1);
+
 impl Default for RetrySchedule {
     /// Attempts and age are those of an EventBridge target (API reference, `RetryPolicy`: 185 retries, 86,400 seconds).
     /// The longest wait is chosen so that both end at about the same time.
@@ -71,6 +74,14 @@ impl RetrySchedule {
         let wait_nanos = (ceiling_nanos * u128::from(random)) >> u64::BITS;
         let wait = Duration::from_nanos(wait_nanos.try_into().expect("a product of two u64, halved in width"));
         Some(wait.max(asked).min(self.age_max - age))
+    }
+
+    /// How long to wait where the sink asked to be left alone with this delivery, which counts as no attempt, or `None` to give it
+    /// up for its age.
+    #[must_use]
+    pub fn put_off(&self, age: Duration, asked: Duration) -> Option<Duration> {
+        let left = self.age_max.checked_sub(age).filter(|left| !left.is_zero())?;
+        Some(asked.max(PUT_OFF_MIN).min(left))
     }
 
     /// Longest wait after attempt number `attempt`, in nanoseconds, at most some 584 years.

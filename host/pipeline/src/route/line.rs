@@ -65,9 +65,20 @@ pub(super) struct Line {
 
 /// Messages on their way.
 pub(super) struct Request {
+    gates: Arc<Gates>,
     pub(super) gate: Arc<Gate>,
     pub(super) tickets: Vec<Ticket>,
     pub(super) messages: Vec<Arc<Message>>,
+    /// Whether the sink's answer was heard.
+    is_answered: bool,
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            self.gates.broken_off(&self.gate);
+        }
+    }
 }
 
 impl Line {
@@ -131,7 +142,7 @@ impl Line {
     }
 
     /// The next request, if one may be sent now.
-    pub(super) fn request(&mut self, now: Duration) -> Option<Request> {
+    pub(super) fn request(&mut self, now: Duration, gates: &Arc<Gates>) -> Option<Request> {
         let gate = self.gate.as_ref()?;
         let limits = RequestLimits {
             deliveries_max: self.limits.messages_max,
@@ -165,9 +176,11 @@ impl Line {
         });
         let messages = messages.collect();
         Some(Request {
+            gates: Arc::clone(gates),
             gate,
             tickets,
             messages,
+            is_answered: false,
         })
     }
 
@@ -212,17 +225,20 @@ impl Line {
                 Some(left) if *left > 0 => *left -= 1,
                 _ => continue,
             }
-            if matches!(remade, Remade::NotYet) {
+            if matches!(remade, Remade::NotYet | Remade::Left) {
                 // Whatever stands behind it waits, too.
                 known.insert(parked.token, 0);
-                not_yet.push(parked.token);
+                if matches!(remade, Remade::NotYet) {
+                    not_yet.push(parked.token);
+                }
                 continue;
             }
             let attempts = parked.tried.map_or(0, |tried| tried.attempts);
             match (remade, &self.gate) {
                 (Remade::Delivery(delivery), Some(gate)) => {
                     self.parked.enters_memory(parked.token);
-                    let outgoing = Outgoing::new(gate, *delivery, Some(parked.tried));
+                    let mut outgoing = Outgoing::new(gate, *delivery, Some(parked.tried));
+                    outgoing.asked_at = self.parked.away_at(parked.token);
                     self.push(outgoing);
                     continue;
                 }
@@ -230,7 +246,7 @@ impl Line {
                     books.bury(&delivery, "no-sink", "the sink is not configured", attempts);
                 }
                 (Remade::Erased, _) => tell_erased(rules, parked.position, &parked.delivery),
-                (Remade::NotYet, _) => {}
+                (Remade::NotYet | Remade::Left, _) => {}
                 (Remade::Lost(why), _) => books.bury_lost(&parked, attempts, why),
             }
             self.parked.done(parked.token);
@@ -262,7 +278,7 @@ impl Line {
     }
 
     /// What is in memory of these positions is made again before it is sent, with all of its item: it is to be erased, wholly or
-    /// in part. What is under way is looked at another time.
+    /// in part. What is under way is looked at another time, and what stands behind it comes back when that is done.
     pub(super) fn make_again(&mut self, erasing: &BTreeMap<Position, Erasing>, clock: &Clock, books: &mut Books) {
         let is_erasing = |outgoing: &&Outgoing| match erasing.get(&outgoing.delivery.position) {
             None => false,
@@ -281,6 +297,9 @@ impl Line {
                 continue;
             }
             self.park_all(token, &withdrawn, clock.now(), clock, books);
+            if self.outbox.holds(&token) {
+                self.parked.stand_behind(token);
+            }
         }
     }
 
@@ -311,6 +330,11 @@ impl Line {
         let (old, new): (Vec<&Outgoing>, Vec<&Outgoing>) = withdrawn.iter().partition(|outgoing| outgoing.is_parked);
         self.parked.leave_memory(token, old.len());
         self.parked.park(token, new.len(), due);
+        self.parked.is_first(token);
+        // Whether it was sent decides what may be sent once a part of it is erased.
+        for outgoing in old.into_iter().filter(|old| old.attempts > old.attempts_noted) {
+            books.tried(outgoing.delivery.id.to_string(), outgoing.tried(due, clock));
+        }
         for outgoing in new {
             let tried = (outgoing.attempts > 0).then(|| outgoing.tried(due, clock));
             let tried = tried.or_else(|| sent_before(&outgoing.delivery, clock));

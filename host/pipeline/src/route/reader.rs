@@ -22,8 +22,9 @@ use crate::{Activities, fault};
 /// Parked deliveries of one item that are made again at a time, at most.
 pub(super) const PARKED_OF_ITEM_MAX: u16 = 20;
 
-/// Changes that parked deliveries are made again of at a time, at most.
-const AGAIN_AT_ONCE: usize = 100;
+/// Parked deliveries that are made again at a time, at most, and bytes of bodies beyond which the others are left for later.
+const AGAIN_AT_ONCE: usize = 25;
+const AGAIN_BYTES_MAX: usize = 8 << 20;
 
 /// What cannot be made again as it was.
 const NOT_REPEATABLE: (&str, &str) = (
@@ -96,6 +97,8 @@ pub(super) enum Remade {
     Erased,
     /// A part of it is ordered to be erased, and is there still.
     NotYet,
+    /// There were too many before it: it is asked for again.
+    Left,
     /// It cannot be made as it was: code and reason.
     Lost((&'static str, &'static str)),
 }
@@ -218,25 +221,21 @@ impl Reader {
             let parked = self.ledger.parked_of(&self.route, sink, items, PARKED_OF_ITEM_MAX);
             parked.await?
         };
-        let mut by_version: BTreeMap<(u32, Option<&str>), Vec<i64>> = BTreeMap::new();
-        for delivery in &parked {
-            let of_version = by_version.entry((delivery.version, delivery.as_new.as_deref()));
-            of_version.or_default().push(delivery.position.0.cast_signed());
-        }
-        let mut made = HashMap::new();
-        for ((number, as_new), mut positions) in by_version {
-            let Some(version) = self.versions.numbered(number).await? else {
-                continue;
-            };
-            positions.sort_unstable();
-            positions.dedup();
-            for decided in self.decide_again(&version, positions).await? {
-                let deliveries = decided.anew(as_new).deliveries;
-                made.extend(deliveries.into_iter().map(|made| (made.id.to_string(), made)));
+        let (mut made, mut bytes, mut looked_at) = (HashMap::new(), 0, 0);
+        for some in parked.chunks(AGAIN_AT_ONCE) {
+            if bytes >= AGAIN_BYTES_MAX {
+                break;
             }
+            bytes += self.make_again(some, &mut made).await?;
+            looked_at += some.len();
         }
-        let erasing = self.ledger.erasing(parked.iter().map(|parked| parked.position)).await?;
-        let remade = parked.into_iter().map(|parked| {
+        let positions = parked[..looked_at].iter().map(|parked| parked.position);
+        let erasing = self.ledger.erasing(positions).await?;
+        let remade = parked.into_iter().enumerate().map(|(index, parked)| {
+            if index >= looked_at {
+                let remade = Remade::Left;
+                return MadeAgain { parked, remade };
+            }
             let was_sent = parked.tried.is_some_and(|tried| tried.attempts > 0);
             let remade = match (erasing.get(&parked.position), made.remove(&parked.delivery)) {
                 (Some(Erasing::Whole), _) => Remade::Erased,
@@ -250,19 +249,47 @@ impl Reader {
         Ok(remade.collect())
     }
 
-    /// What a version makes of these positions, in parts: where the plugin fails on too many of a part, of its halves.
+    /// Makes some parked deliveries again, by id. Says how many bytes the bodies of their changes have.
+    async fn make_again(
+        &mut self,
+        parked: &[Parked],
+        made: &mut HashMap<String, Delivery>,
+    ) -> Result<usize, Hindrance> {
+        let mut by_version: BTreeMap<(u32, Option<&str>), Vec<i64>> = BTreeMap::new();
+        for delivery in parked {
+            let of_version = by_version.entry((delivery.version, delivery.as_new.as_deref()));
+            of_version.or_default().push(delivery.position.0.cast_signed());
+        }
+        let mut bytes = 0;
+        for ((number, as_new), mut positions) in by_version {
+            let Some(version) = self.versions.numbered(number).await? else {
+                continue;
+            };
+            positions.sort_unstable();
+            positions.dedup();
+            for (decided, of_bodies) in self.decide_again(&version, positions).await? {
+                bytes += of_bodies;
+                let deliveries = decided.anew(as_new).deliveries;
+                made.extend(deliveries.into_iter().map(|made| (made.id.to_string(), made)));
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// What a version makes of these positions, and how many bytes their bodies have: where the plugin fails on too many of them, of
+    /// the halves.
     async fn decide_again(
         &mut self,
         version: &Arc<LoadedVersion>,
         positions: Vec<i64>,
-    ) -> Result<Vec<Decided>, Hindrance> {
-        let mut parts: Vec<Vec<i64>> = positions.chunks(AGAIN_AT_ONCE).map(<[i64]>::to_vec).collect();
+    ) -> Result<Vec<(Decided, usize)>, Hindrance> {
+        let mut parts = vec![positions];
         let mut made = Vec::new();
         while let Some(mut part) = parts.pop() {
-            let changes = self.feed.changes_at(&part).await?;
+            let (changes, bytes) = self.feed.changes_at(&part).await?;
             // Whoever watches was told when it was decided first.
             match self.decide(version, &changes, &Activities::new()).await {
-                Ok(decided) => made.push(decided),
+                Ok(decided) => made.push((decided, bytes)),
                 Err(HostError::TooMuchPoison) if part.len() > 1 => {
                     let half = part.split_off(part.len() / 2);
                     parts.extend([part, half]);

@@ -184,7 +184,7 @@ impl Router {
                 Some((request, sink, outcomes)) = self.requests.next() => {
                     fault::point("after-request");
                     if let Some(line) = self.lines.get_mut(&sink) {
-                        line.settle(&request, outcomes, &self.rules, &mut self.books);
+                        line.settle(request, outcomes, &self.rules, &mut self.books);
                     }
                 }
                 Some((reader, read)) = at_work(&mut self.reading) => {
@@ -222,7 +222,7 @@ impl Router {
     fn send(&mut self) {
         let now = self.rules.gates.clock().now();
         for (name, line) in &mut self.lines {
-            while let Some(request) = line.request(now) {
+            while let Some(request) = line.request(now, &self.rules.gates) {
                 self.requests.push(beside(send(request, name.clone())));
             }
         }

@@ -19,12 +19,13 @@ impl Line {
     /// What became of the messages of a request.
     pub(in crate::route) fn settle(
         &mut self,
-        request: &Request,
+        mut request: Request,
         outcomes: Vec<Outcome>,
         rules: &Rules,
         books: &mut Books,
     ) {
         self.requests -= 1;
+        request.is_answered = true;
         let now = rules.gates.clock().now();
         for (ticket, outcome) in request.tickets.iter().zip(outcomes) {
             match outcome {
@@ -33,29 +34,44 @@ impl Line {
                     self.accepted(*ticket, rules, books);
                 }
                 Outcome::Refused { reason } => {
-                    self.tell_failure(*ticket, request, false, &reason, rules);
+                    self.tell_failure(*ticket, &request, false, &reason, rules);
                     self.give_up(*ticket, "refused", &reason, books);
                 }
                 Outcome::Retry { reason, after } => {
-                    self.tell_failure(*ticket, request, true, &reason, rules);
+                    self.tell_failure(*ticket, &request, true, &reason, rules);
                     self.failed(*ticket, now, &reason, after.unwrap_or_default(), rules, books);
                 }
                 Outcome::Unavailable { reason, after } => {
-                    rules.gates.unavailable(&request.gate, &reason, after);
-                    if self.is_away_for_this_one(*ticket, &request.gate) && after.is_none() {
-                        self.failed(*ticket, now, &reason, Duration::ZERO, rules, books);
-                    } else {
-                        self.outbox.retry_at(*ticket, now);
+                    match (
+                        self.is_away_for_this_one(*ticket, &request.gate, after.is_some()),
+                        after,
+                    ) {
+                        (true, Some(asked)) => {
+                            let token = self.outbox.get_mut(*ticket).delivery.item.token;
+                            self.put_off(*ticket, now, &reason, asked, rules, books);
+                            self.parked.was_away(token, request.gate.accepted());
+                        }
+                        (true, None) => {
+                            rules.gates.unavailable(&request.gate, &reason, None);
+                            self.failed(*ticket, now, &reason, Duration::ZERO, rules, books);
+                        }
+                        (false, after) => {
+                            rules.gates.unavailable(&request.gate, &reason, after);
+                            self.outbox.retry_at(*ticket, now);
+                        }
                     }
                 }
             }
         }
     }
 
-    /// Whether the sink was away for this delivery before, and took others since: then it is this one that it fails on.
-    fn is_away_for_this_one(&mut self, ticket: Ticket, gate: &Gate) -> bool {
+    /// Whether the sink was away for this delivery before, and took others since: then it is this one that it fails on. Where it
+    /// asks to be left alone, that it did so before this one was parked counts, too.
+    fn is_away_for_this_one(&mut self, ticket: Ticket, gate: &Gate, asks: bool) -> bool {
         let accepted = gate.accepted();
-        let before = self.outbox.get_mut(ticket).away_at.replace(accepted);
+        let outgoing = self.outbox.get_mut(ticket);
+        let before = outgoing.away_at.replace(accepted);
+        let before = before.or(outgoing.asked_at.filter(|_| asks));
         before.is_some_and(|before| before < accepted)
     }
 
@@ -73,6 +89,7 @@ impl Line {
             self.parked.done_in_memory(delivery.item.token);
         } else {
             books.accepted(delivery);
+            self.parked.is_first(delivery.item.token);
         }
         rules.activities.tell(|| Activity::Delivered {
             position: delivery.position,
@@ -90,9 +107,11 @@ impl Line {
             self.parked.done_in_memory(delivery.item.token);
         } else {
             books.give_up(delivery, code, reason, outgoing.attempts);
+            self.parked.is_first(delivery.item.token);
         }
     }
 
+    /// The sink does not take it now.
     fn failed(
         &mut self,
         ticket: Ticket,
@@ -102,15 +121,44 @@ impl Line {
         rules: &Rules,
         books: &mut Books,
     ) {
-        let clock = rules.gates.clock();
         let outgoing = self.outbox.get_mut(ticket);
         outgoing.failures += 1;
-        let failed_at = *outgoing.failed_at.get_or_insert(clock.timestamp(now));
-        let age = Duration::try_from(clock.timestamp(now).duration_since(failed_at)).unwrap_or_default();
-        let Some(delay) = rules.retry.delay(outgoing.failures, age, asked, random()) else {
+        let age = outgoing.age(now, rules.gates.clock());
+        let delay = rules.retry.delay(outgoing.failures, age, asked, random());
+        self.again_after(delay, ticket, now, reason, rules, books);
+    }
+
+    /// The sink takes others, and asks to be left alone with this one. It makes nothing wait but its item.
+    fn put_off(
+        &mut self,
+        ticket: Ticket,
+        now: Duration,
+        reason: &str,
+        asked: Duration,
+        rules: &Rules,
+        books: &mut Books,
+    ) {
+        let age = self.outbox.get_mut(ticket).age(now, rules.gates.clock());
+        let delay = rules.retry.put_off(age, asked);
+        self.again_after(delay, ticket, now, reason, rules, books);
+    }
+
+    /// It is sent again after this time, or given up.
+    fn again_after(
+        &mut self,
+        delay: Option<Duration>,
+        ticket: Ticket,
+        now: Duration,
+        reason: &str,
+        rules: &Rules,
+        books: &mut Books,
+    ) {
+        let Some(delay) = delay else {
             return self.give_up(ticket, "attempts-exhausted", reason, books);
         };
-        let due = now + delay;
+        let (clock, due) = (rules.gates.clock(), now + delay);
+        let outgoing = self.outbox.get_mut(ticket);
+        let age = outgoing.age(now, clock);
         if outgoing.is_parked {
             books.tried(outgoing.delivery.id.to_string(), outgoing.tried(due, clock));
             let token = outgoing.delivery.item.token;

@@ -41,6 +41,10 @@ struct Queue {
     unwritten: usize,
     /// Deliveries, of those that are written down, that are in memory.
     in_memory: usize,
+    /// Before all of them one is under way that is not parked.
+    is_behind: bool,
+    /// How much the sink had accepted when it asked to be left alone with the first of them.
+    away_at: Option<u64>,
     /// Whether some are on their way into memory, and how many were written down when they were asked for.
     is_asked_for: bool,
     written_then: usize,
@@ -85,6 +89,23 @@ impl ParkedItems {
         self.look_after(token);
     }
 
+    /// One is under way that is not parked, before all that is of its item. Nothing of that comes into memory until it is done.
+    pub(super) fn stand_behind(&mut self, token: TokenBytes) {
+        if let Some(queue) = self.queues.get_mut(&token) {
+            // Where something is in memory, it is that.
+            queue.is_behind = queue.in_memory == 0;
+            self.look_after(token);
+        }
+    }
+
+    /// What was under way and not parked is done, or parked now.
+    pub(super) fn is_first(&mut self, token: TokenBytes) {
+        if let Some(queue) = self.queues.get_mut(&token) {
+            queue.is_behind = false;
+            self.look_after(token);
+        }
+    }
+
     /// One that was parked is written down now.
     pub(super) fn written(&mut self, token: TokenBytes) {
         if let Some(queue) = self.queues.get_mut(&token) {
@@ -108,11 +129,13 @@ impl ParkedItems {
         first.filter(|_| self.in_memory < self.in_memory_max)
     }
 
-    /// Items whose first delivery is due. They are on their way into memory.
+    /// Items whose first delivery is due, as many as there is room for. They are on their way into memory.
     pub(super) fn ask(&mut self, now: Duration) -> Vec<TokenBytes> {
         let mut asked = Vec::new();
         let at_a_time = if self.doubted > 0 { 1 } else { ITEMS_AT_A_TIME };
+        let mut room = self.in_memory_max.saturating_sub(self.in_memory);
         while asked.len() < at_a_time
+            && room > 0
             && self.next_due().is_some_and(|due| due <= now)
             && let Some((_, token)) = self.due.pop_first()
         {
@@ -120,6 +143,7 @@ impl ParkedItems {
                 queue.listed = None;
                 queue.is_asked_for = true;
                 queue.written_then = queue.written;
+                room = room.saturating_sub(queue.written.min(PARKED_OF_ITEM_MAX.into()));
                 asked.push(token);
             }
         }
@@ -183,6 +207,18 @@ impl ParkedItems {
         }
     }
 
+    /// The sink, which had accepted so much, asked to be left alone with the first of an item.
+    pub(super) fn was_away(&mut self, token: TokenBytes, accepted: u64) {
+        if let Some(queue) = self.queues.get_mut(&token) {
+            queue.away_at = Some(accepted);
+        }
+    }
+
+    /// How much the sink had accepted when it did.
+    pub(super) fn away_at(&self, token: TokenBytes) -> Option<u64> {
+        self.queues.get(&token)?.away_at
+    }
+
     /// One of an item that is in memory is parked no more. Whatever stands behind it may go at once.
     pub(super) fn done_in_memory(&mut self, token: TokenBytes) {
         if let Some(queue) = self.queues.get_mut(&token) {
@@ -197,6 +233,7 @@ impl ParkedItems {
         if let Some(queue) = self.queues.get_mut(&token) {
             queue.written -= 1;
             queue.due = Duration::ZERO;
+            queue.away_at = None;
             self.remove_if_empty(token);
             self.look_after(token);
         }
@@ -216,7 +253,7 @@ impl ParkedItems {
         let Some(queue) = self.queues.get_mut(&token) else {
             return;
         };
-        let waits = queue.written > 0 && queue.in_memory == 0 && !queue.is_asked_for;
+        let waits = queue.written > 0 && queue.in_memory == 0 && !queue.is_asked_for && !queue.is_behind;
         let due = waits.then_some(queue.due);
         if queue.listed == due {
             return;
@@ -285,6 +322,33 @@ mod tests {
         items.wait(A, at(20));
         items.answered(A, at(0));
         assert_eq!(items.next_due(), Some(at(20)));
+    }
+
+    #[test]
+    fn what_stands_behind_one_under_way_is_asked_for_when_that_is_done() {
+        let mut items = ParkedItems::new(500);
+        items.park(A, 1, at(0));
+        items.written(A);
+        items.stand_behind(A);
+        items.redriven(A);
+        assert!(items.ask(at(9)).is_empty());
+        items.is_first(A);
+        assert_eq!(items.ask(at(9)), [A]);
+        items.enters_memory(A);
+        items.answered(A, at(0));
+        items.stand_behind(A);
+        items.leave_memory(A, 1);
+        assert_eq!(items.ask(at(9)), [A], "what was before it was one of them");
+    }
+
+    #[test]
+    fn no_more_are_asked_for_than_there_is_room_for() {
+        let mut items = ParkedItems::new(25);
+        items.know(A, 100, at(0));
+        items.know(B, 3, at(1));
+        items.know([3; 16], 9, at(2));
+        items.know([4; 16], 9, at(3));
+        assert_eq!(items.ask(at(9)), [A, B, [3; 16]]);
     }
 
     #[test]

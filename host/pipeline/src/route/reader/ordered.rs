@@ -139,7 +139,7 @@ impl Reader {
     /// What is sent of a dead letter; `None` while a part of it is being erased.
     async fn resend(&mut self, letter: DeadLetter) -> Result<Option<Resent>, Hindrance> {
         let position = letter.position;
-        let changes = self.feed.changes_at(&[position.0.cast_signed()]).await?;
+        let (changes, _) = self.feed.changes_at(&[position.0.cast_signed()]).await?;
         let mut resent = Resent {
             letter,
             deliveries: Vec::new(),
