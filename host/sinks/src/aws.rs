@@ -109,12 +109,17 @@ impl Failed<'_> {
         );
         if is_about_access(self.code) {
             Outcome::unavailable(reason)
-        } else if self.is_our_fault {
+        } else if self.is_our_fault && !is_throttled(self.code) {
             Outcome::refused(reason)
         } else {
             Outcome::retry(reason)
         }
     }
+}
+
+/// Whether a code says that it was too much at a time, which counts as the sender's fault, too (`RequestThrottled` in SQS).
+fn is_throttled(code: &str) -> bool {
+    code.to_ascii_lowercase().contains("throttl")
 }
 
 /// Whether a code is about what we may do, or about a key that the service encrypts with: an operator has to mend it, and it

@@ -1,6 +1,8 @@
 //! A sink for people: appends each event as one line of JSON to a file.
 
+use std::fs::Metadata;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,7 +17,8 @@ use crate::{Limits, Message, Outcome, Sink};
 /// Messages written at a time.
 const MESSAGES_MAX: usize = 100;
 
-/// Writes events to a file, one line each. What was accepted is in the file, but not forced to the disk.
+/// Writes events to a file, one line each. What was accepted is in the file, but not forced to the disk. Where the file was moved
+/// or removed, a new one is begun: it may be rotated at any time.
 pub struct Log {
     path: PathBuf,
     file: Mutex<LogFile>,
@@ -23,6 +26,8 @@ pub struct Log {
 
 struct LogFile {
     file: File,
+    /// Device and number of it.
+    identity: (u64, u64),
     /// The file may end in the middle of a line: a write was cut short.
     is_torn: bool,
 }
@@ -34,16 +39,17 @@ impl Log {
     ///
     /// It cannot be written.
     pub async fn open(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().create(true).append(true).open(path).await?;
-        let is_torn = ends_in_a_line(path).await?;
         Ok(Self {
             path: path.to_owned(),
-            file: Mutex::new(LogFile { file, is_torn }),
+            file: Mutex::new(LogFile::open(path).await?),
         })
     }
 
     async fn write(&self, lines: &[u8]) -> io::Result<()> {
         let mut log = self.file.lock().await;
+        if !log.is_at(&self.path).await? {
+            *log = LogFile::open(&self.path).await?;
+        }
         if log.is_torn {
             log.file.write_all(b"\n").await?;
         }
@@ -54,6 +60,30 @@ impl Log {
         log.is_torn = false;
         Ok(())
     }
+}
+
+impl LogFile {
+    async fn open(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().create(true).append(true).open(path).await?;
+        Ok(Self {
+            identity: identity(&file.metadata().await?),
+            is_torn: ends_in_a_line(path).await?,
+            file,
+        })
+    }
+
+    /// Whether it is the file that has this name now.
+    async fn is_at(&self, path: &Path) -> io::Result<bool> {
+        match tokio::fs::metadata(path).await {
+            Ok(found) => Ok(identity(&found) == self.identity),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
 }
 
 /// Whether something stands after the last end of a line.
@@ -102,6 +132,25 @@ impl Sink for Log {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn where_the_file_was_moved_or_removed_a_new_one_is_begun() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("events.jsonl");
+        let log = Log::open(&path).await.unwrap();
+        log.write(b"1\n").await.unwrap();
+        std::fs::rename(&path, folder.path().join("events.1")).unwrap();
+        log.write(b"2\n").await.unwrap();
+        log.write(b"3\n").await.unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "2\n3\n");
+        assert_eq!(std::fs::read_to_string(folder.path().join("events.1")).unwrap(), "1\n");
+        std::fs::remove_file(&path).unwrap();
+        log.write(b"4\n").await.unwrap();
+        // As `copytruncate` does it.
+        std::fs::write(&path, "").unwrap();
+        log.write(b"5\n").await.unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "5\n");
+    }
 
     #[tokio::test]
     async fn a_line_that_was_cut_short_does_not_spoil_the_next() {

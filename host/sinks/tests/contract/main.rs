@@ -167,6 +167,19 @@ async fn what_an_operator_has_to_mend_costs_no_message() {
     }
 }
 
+/// What was too much at a time says nothing about the message, though it counts as the sender's fault.
+#[tokio::test]
+async fn a_message_of_a_batch_that_is_throttled_is_sent_again() {
+    for kind in [Kind::Sns, Kind::Sqs] {
+        for code in ["RequestThrottled", "ThrottlingException", "Throttled"] {
+            let peer = Peer::start(kind).await;
+            peer.fails_with(code);
+            let outcomes = peer.send(2).await;
+            assert_eq!(kinds(&outcomes), ["retry", "accepted"], "{kind:?}, {code}");
+        }
+    }
+}
+
 /// streams.md 38: taken, and nobody was told. What comes again is the same, under the same id.
 #[tokio::test]
 async fn a_message_that_was_taken_and_not_acknowledged_comes_again_with_the_same_bytes() {
