@@ -55,6 +55,22 @@ async fn a_pattern_takes_an_event_or_says_why_not() {
     assert!(one.code == Some(2) && one.stderr.contains("--event"), "{one:?}");
 }
 
+/// `/dev/full` is a disk that is full.
+#[tokio::test]
+async fn an_answer_that_cannot_be_written_is_no_success() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = binary(folder.path(), &["event", "schema"]);
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let running = command.stdout(full).stderr(Stdio::piped()).spawn().unwrap();
+    let output = running.wait_with_output().await.unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        output.status.code() == Some(74) && said.contains("the answer cannot be written: No space left"),
+        "{:?}: {said}",
+        output.status
+    );
+}
+
 /// What is answered about pairs, a line each, and how it ends.
 async fn check_pairs(arguments: &[&str], pairs: &str, expect: Expect) {
     let arguments: Vec<&str> = ["pattern"].iter().chain(arguments).copied().collect();

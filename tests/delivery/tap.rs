@@ -1,14 +1,41 @@
 //! Looking on while changes are recorded, and making cases of them.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use weir_tests::{Answer, component, eventually};
 
 use crate::shop::Shop;
 
 async fn tap(shop: &Shop, more: &[&str]) -> Answer {
     shop.weir.command(&[&["tap"], more].concat()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn looking_on_ends_when_nobody_reads_what_is_seen() {
+    let shop = Shop::open("").await;
+    shop.put("o1", "a");
+    let mut command = shop.weir.prepare(&["tap", "--from", "0", "--json"]);
+    let mut looking = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let mut lines = BufReader::new(looking.stdout.take().unwrap()).lines();
+    assert!(
+        lines
+            .next_line()
+            .await
+            .unwrap()
+            .is_some_and(|line| line.contains("orders.insert"))
+    );
+    drop(lines);
+    let mut more = 0;
+    eventually("it ends", async || {
+        shop.put("o1", &format!("{more}"));
+        more += 1;
+        looking.try_wait().unwrap()
+    })
+    .await;
+    shop.running.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -271,7 +271,13 @@ impl Weir {
         .await
     }
 
-    fn prepare(&self, arguments: &[&str]) -> Command {
+    /// A command, not yet run.
+    ///
+    /// # Panics
+    ///
+    /// The binary is not there.
+    #[must_use]
+    pub fn prepare(&self, arguments: &[&str]) -> Command {
         self.prepare_with(arguments, "weir.toml")
     }
 

@@ -5,9 +5,10 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use weir_ledger::{DeadLetter, DeadLetterPlace, DeadLetterSelection, OrderedLetters};
+use weir_ledger::{DeadLetter, DeadLetterPlace, DeadLetterSelection, OrderedLetters, Pausable};
 use weir_model::Position;
 
+use crate::delivery::known;
 use crate::error::ApiError;
 use crate::route::check_reason;
 use crate::server::Answers;
@@ -73,6 +74,7 @@ pub(crate) async fn list(
 ) -> Result<Json<DeadLetters>, ApiError> {
     check_text(query.route.as_deref())?;
     check_text(query.code.as_deref())?;
+    check_route(&answers, query.route.as_deref()).await?;
     let limit = query.limit.unwrap_or(LETTERS_MAX).clamp(1, LETTERS_MAX);
     let after = query.after.as_deref().map(read_place).transpose()?;
     let selection = DeadLetterSelection {
@@ -121,6 +123,7 @@ pub(crate) async fn redrive(
     Json(order): Json<DeadLetterOrder>,
 ) -> Result<Json<DeadLettersOrdered>, ApiError> {
     let (selection, reason) = read(order)?;
+    check_route(&answers, selection.route.as_deref()).await?;
     let ordered = answers.ledger.redrive(&selection, &reason, Timestamp::now()).await?;
     Ok(Json(ordered.into()))
 }
@@ -131,6 +134,7 @@ pub(crate) async fn throw_away(
     Json(order): Json<DeadLetterOrder>,
 ) -> Result<Json<DeadLettersOrdered>, ApiError> {
     let (selection, reason) = read(order)?;
+    check_route(&answers, selection.route.as_deref()).await?;
     let dropped = answers.ledger.drop_dead_letters(&selection, &reason, Timestamp::now());
     Ok(Json(dropped.await?.into()))
 }
@@ -161,6 +165,14 @@ fn read(order: DeadLetterOrder) -> Result<(DeadLetterSelection, String), ApiErro
         code: order.code,
     };
     Ok((selection, order.reason))
+}
+
+/// A route that never was has no dead letters, and whoever names it has mistyped it.
+async fn check_route(answers: &Answers, route: Option<&str>) -> Result<(), ApiError> {
+    match route {
+        Some(route) => known(answers, Pausable::Route, route).await,
+        None => Ok(()),
+    }
 }
 
 /// Postgres takes no NUL.

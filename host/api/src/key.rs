@@ -18,6 +18,14 @@ pub(crate) enum KeyError {
     Shape,
     #[error("the key of this table is {expected}: give {count}", count = if *.many { "a value for each" } else { "one value" })]
     Attributes { expected: String, many: bool },
+    #[error(
+        "the key of this table is {expected}, and has no {given:?}: give a value that has a `=` in it by name, `{example}=...`"
+    )]
+    OtherName {
+        expected: String,
+        given: String,
+        example: String,
+    },
     #[error("the key attributes of this table are not known: give each by name, `name=value`")]
     Unknown,
     #[error("a key attribute is a text, a number or a binary, not {0}")]
@@ -37,9 +45,17 @@ pub(crate) fn read_key(text: &str, key_names: &[String]) -> Result<Vec<Item>, Ke
         Value::Array(_) => return Err(wrong_attributes()),
         _ => return Err(KeyError::Shape),
     };
-    let is_known = !key_names.is_empty();
-    if is_known && (named.len() != key_names.len() || !named.iter().all(|(name, _)| key_names.contains(name))) {
-        return Err(wrong_attributes());
+    if let Some(example) = key_names.first() {
+        if let Some((other, _)) = named.iter().find(|(name, _)| !key_names.contains(name)) {
+            return Err(KeyError::OtherName {
+                expected: key_names.join(" and "),
+                given: other.clone(),
+                example: example.clone(),
+            });
+        }
+        if named.len() != key_names.len() {
+            return Err(wrong_attributes());
+        }
     }
     let mut keys = vec![Item::new()];
     for (name, value) in named {
@@ -117,7 +133,16 @@ mod tests {
             &["a", "b"],
             "the key of this table is a and b: give a value for each",
         );
-        check(r#"{"x":"o-1"}"#, &["id"], "the key of this table is id: give one value");
+        check(
+            r#"{"x":"o-1"}"#,
+            &["id"],
+            r#"the key of this table is id, and has no "x": give a value that has a `=` in it by name, `id=...`"#,
+        );
+        check(
+            r#"{"a":"o-1"}"#,
+            &["a", "b"],
+            "the key of this table is a and b: give a value for each",
+        );
         check(
             r#"["o-1"]"#,
             &[],

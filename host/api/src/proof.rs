@@ -84,6 +84,10 @@ pub(crate) async fn entries(
     if query.from > i64::MAX.cast_unsigned() {
         return Ok(Json(Entries { entries: Vec::new() }));
     }
+    if let Some(path) = query.show.iter().find(|path| !path.starts_with('/') && *path != "all") {
+        let message = format!("{path:?} is no path into a change: write it like /new/status, or all");
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad-path", message));
+    }
     let shows = |path: &str| query.show.iter().any(|shown| is_shown(shown, path));
     let limit = query.limit.unwrap_or(ENTRIES_MAX).clamp(1, ENTRIES_MAX);
     let disclosed = answers.ledger.disclose_from(Position(query.from), limit, shows).await?;

@@ -137,8 +137,8 @@ pub(crate) struct HistoryArgs {
     #[arg(required = true)]
     pub(crate) key: Vec<String>,
 
-    /// Show at most this many changes, newest first.
-    #[arg(long, default_value_t = 20)]
+    /// Show at most this many changes, newest first; up to 1,000.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) limit: u16,
 
     /// Show changes below this position.

@@ -23,6 +23,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// What a command could not do: exit code 1. `verify` and `pattern` have codes of their own.
 const FAILED: u8 = 1;
 
+/// What was done cannot be told: standard output cannot be written. `EX_IOERR` of sysexits(3), which no command has for itself.
+const UNPRINTED: u8 = 74;
+
 fn main() -> ExitCode {
     let args = Args::parse();
     output::init_logs(args.json);
@@ -31,10 +34,15 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime.block_on(run(args)),
         Err(error) => Err(anyhow::Error::new(error).context("the async runtime cannot start")),
     };
-    result.unwrap_or_else(|error| {
+    let code = result.unwrap_or_else(|error| {
         output::print_error(&error);
         ExitCode::from(FAILED)
-    })
+    });
+    let Some(error) = output::unprinted() else {
+        return code;
+    };
+    output::print_error(&anyhow::anyhow!("the answer cannot be written: {error}"));
+    ExitCode::from(UNPRINTED)
 }
 
 async fn run(args: Args) -> anyhow::Result<ExitCode> {

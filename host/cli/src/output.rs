@@ -1,6 +1,8 @@
 //! What people and programs read: logs on standard error, answers on standard output.
 
-use std::io::IsTerminal as _;
+use std::fmt;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
 
@@ -41,10 +43,30 @@ pub(crate) fn print_error(error: &anyhow::Error) {
 /// Prints to standard output. Nothing depends on anybody reading it (`weir history ... | head`): exit codes tell.
 #[macro_export]
 macro_rules! say {
-    ($($argument:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stdout(), $($argument)*);
-    }};
+    ($($argument:tt)*) => {
+        $crate::output::print_line(format_args!($($argument)*))
+    };
+}
+
+/// What kept an answer from being printed first.
+static UNPRINTED: OnceLock<io::Error> = OnceLock::new();
+
+pub(crate) fn print_line(line: fmt::Arguments<'_>) {
+    if let Err(error) = writeln!(io::stdout(), "{line}") {
+        let _ = UNPRINTED.set(error);
+    }
+}
+
+/// Whether nobody reads standard output any more. What never ends by itself ends then.
+pub(crate) fn nobody_reads() -> bool {
+    UNPRINTED
+        .get()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// What kept the answer from being printed, if there was something and somebody would have read it: the disk is full.
+pub(crate) fn unprinted() -> Option<&'static io::Error> {
+    UNPRINTED.get().filter(|_| !nobody_reads())
 }
 
 /// Text from a database or a plugin, as it may be printed: what would move the cursor or forge a line is escaped.

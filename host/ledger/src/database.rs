@@ -93,7 +93,9 @@ pub enum OpenError {
     #[error("the schema of this database is not the one this weir was built for: {0}")]
     Schema(String),
     /// The ledger was written with another secret.
-    #[error("ledger {ledger} was written with secret {needed}, but the configured key file holds {given}")]
+    #[error(
+        "ledger {ledger} was written with secret {needed}, but the configured key (WEIR_LEDGER_KEY, or else `key_file`) is {given}"
+    )]
     OtherSecret {
         /// The ledger.
         ledger: LedgerName,

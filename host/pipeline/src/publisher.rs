@@ -83,6 +83,13 @@ impl Publisher {
             decisions,
         };
         let origin = publisher.ledger.signing_origin(&publisher.settings.origin).await?;
+        if !publisher.settings.names(&origin) {
+            tracing::warn!(
+                configured = publisher.settings.origin,
+                origin = origin.origin,
+                "the configured origin is not that of the ledger, which keeps the one that it has; set that again"
+            );
+        }
         publisher.keys(&origin)?;
         // Before anything is sealed: the database may be a back-up from before these keys were destroyed.
         let destroyed = publisher.settings.guard.destroyed().await?;

@@ -101,7 +101,7 @@ pub(crate) enum DlqCommand {
 #[derive(ClapArgs)]
 pub(crate) struct LetterArgs {
     /// Ids of their deliveries.
-    #[arg(required_unless_present_any = ["route", "code", "all"], conflicts_with = "all")]
+    #[arg(conflicts_with = "all")]
     pub(crate) deliveries: Vec<String>,
 
     /// Those of this route.

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use weir_api::{DeadLetterOrder, DeadLettersOrdered};
 
@@ -102,7 +102,18 @@ fn text(letter: &Value, name: &str) -> String {
 }
 
 async fn order(client: &Client, what: &str, letters: LetterArgs, json: bool) -> Result<ExitCode> {
+    let is_said = !letters.deliveries.is_empty() || letters.route.is_some() || letters.code.is_some() || letters.all;
+    ensure!(
+        is_said,
+        "say which dead letters: ids of their deliveries, --route, --code, or --all; `weir dlq ls` lists those there are"
+    );
     let named = letters.deliveries.len();
+    for delivery in &letters.deliveries {
+        let found: Result<Value> = client.get(&["v1", "dead-letters", delivery], &[]).await;
+        if let Err(error) = found {
+            tracing::warn!("{error:#}");
+        }
+    }
     let order = DeadLetterOrder {
         deliveries: letters.deliveries,
         route: letters.route,

@@ -11,14 +11,17 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use serde::Serialize;
 use weir_evidence::{consistency_ranges, is_consistent};
-use weir_ledger::{Ledger, Role};
+use weir_ledger::{Ledger, Role, SigningOrigin};
 use weir_pipeline::Guard;
 
 use crate::args::DoctorArgs;
 use crate::compose::connect;
 use crate::config::{ConfigPath, Loaded};
-use crate::output::{print_json, printable};
+use crate::output::{print_error, print_json, printable};
 use crate::say;
+
+/// Something could not be looked at.
+const UNKNOWN: u8 = 2;
 
 /// How one thing is.
 #[derive(Serialize)]
@@ -55,7 +58,7 @@ impl Examinations {
         if has(|health| matches!(health, Health::Wrong)) {
             1
         } else if has(|health| matches!(health, Health::Unknown)) {
-            2
+            UNKNOWN
         } else {
             0
         }
@@ -63,23 +66,33 @@ impl Examinations {
 }
 
 pub(crate) async fn doctor(config: &ConfigPath, args: DoctorArgs, json: bool) -> anyhow::Result<ExitCode> {
-    let loaded = config.load()?;
+    let loaded = match config.load() {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            print_error(&error);
+            return Ok(ExitCode::from(UNKNOWN));
+        }
+    };
     let mut seen = Examinations::default();
     let opened = open(&loaded).await;
-    match opened {
+    match &opened {
         Ok(ledger) => {
             seen.note("schema", Ok(Ok("is the one that this weir was built for".to_owned())));
-            seen.note("append-only", append_only(&ledger).await);
-            seen.note("ledger", recomputed(&ledger).await);
-            seen.note("guard", guarded(&ledger, &loaded.guard()).await);
-            seen.note("erasures", erasures(&ledger).await);
+            seen.note("append-only", append_only(ledger).await);
+            seen.note("ledger", recomputed(ledger).await);
+            seen.note("guard", guarded(ledger, &loaded.guard()).await);
+            seen.note("erasures", erasures(ledger).await);
             if args.after_restore {
-                seen.note("destroyed keys", destroyed(&ledger, &loaded.guard()).await);
+                seen.note("destroyed keys", destroyed(ledger, &loaded.guard()).await);
             }
         }
-        Err(error) => seen.note("database", Err(error)),
+        Err(error) => seen.note("database", Err(anyhow::anyhow!("{error:#}"))),
     }
-    seen.note("signing key", signing_key(&loaded));
+    let origin = match &opened {
+        Ok(ledger) => ledger.find_origin().await.ok().flatten(),
+        Err(_) => None,
+    };
+    seen.note("signing key", signing_key(&loaded, origin.as_ref()));
     if json {
         print_json(&seen.0)?;
     } else {
@@ -184,11 +197,21 @@ async fn destroyed(ledger: &Ledger, guard: &Guard) -> Outcome {
     })
 }
 
-fn signing_key(loaded: &Loaded) -> Outcome {
+fn signing_key(loaded: &Loaded, origin: Option<&SigningOrigin>) -> Outcome {
     let settings = loaded.publisher()?;
+    // Once the ledger has one, what the file says changes nothing. After a restore it has a number behind it.
+    if let Some(origin) = origin
+        && !settings.names(origin)
+    {
+        return Ok(Err(vec![format!(
+            "`origin` under [ledger] is {:?}, but this ledger is signed as {:?}, for life: set that again",
+            settings.origin, origin.origin
+        )]));
+    }
     let names = settings.seeds.len();
     for seed in &settings.seeds {
         weir_evidence::SigningKey::parse(settings.origin.clone(), seed)?;
     }
-    Ok(Ok(format!("{names} sign as {}", settings.origin)))
+    let origin = origin.map_or(&settings.origin, |origin| &origin.origin);
+    Ok(Ok(format!("{names} sign as {origin}")))
 }

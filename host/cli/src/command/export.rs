@@ -27,6 +27,7 @@ pub(crate) async fn export(config: &ConfigPath, args: ExportArgs, json: bool) ->
         args.from
     );
 
+    let mut shown = 0;
     let mut bundle = BundleWriter::new(&head.ledger, args.from);
     let progress = progress_bar(to - args.from, "entries");
     while bundle.next_position() < to {
@@ -34,6 +35,7 @@ pub(crate) async fn export(config: &ConfigPath, args: ExportArgs, json: bool) ->
         ensure!(!page.entries.is_empty(), "the ledger ends before position {to}");
         for entry in page.entries.into_iter().take_while(|entry| entry.position < to) {
             let disclosure = Disclosure::parse(&entry.disclosure).context("a disclosure cannot be read")?;
+            shown += disclosure.shown().count();
             bundle
                 .add(entry.entry.as_bytes(), &disclosure)
                 .with_context(|| format!("position {} cannot be exported", entry.position))?;
@@ -60,14 +62,18 @@ pub(crate) async fn export(config: &ConfigPath, args: ExportArgs, json: bool) ->
     file.flush()
         .with_context(|| format!("{} cannot be written", args.out.display()))?;
     if json {
-        print_json(&serde_json::json!({ "file": args.out, "from": args.from, "to": to, "size": size }))?;
+        let told = serde_json::json!({ "file": args.out, "from": args.from, "to": to, "size": size, "shown": shown });
+        print_json(&told)?;
     } else {
         say!(
-            "{}: positions {} to {} of {size} entries",
+            "{}: positions {} to {} of {size} entries, {shown} attributes shown",
             args.out.display(),
             args.from,
             to - 1
         );
+        if shown == 0 && !args.show.is_empty() {
+            say!("these changes have nothing of what --show names: paths are like /new/status, /old/status or /actor");
+        }
         say!(
             "check it with: weir verify {} --key KEY   (the key: weir ledger show)",
             args.out.display()

@@ -25,7 +25,7 @@ pub(crate) async fn history(config: &ConfigPath, args: HistoryArgs, json: bool) 
     if json {
         print_json(&history)?;
     } else {
-        print(&history);
+        print(&history, args.before);
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -50,12 +50,10 @@ pub(super) fn key_text(words: &[String]) -> String {
     }
 }
 
-fn print(history: &History) {
+fn print(history: &History, below: Option<u64>) {
     if history.changes.is_empty() {
-        say!(
-            "no change of this item is recorded below position {}",
-            history.indexed_to
-        );
+        let below = below.unwrap_or(u64::MAX).min(history.indexed_to);
+        say!("no change of this item is recorded below position {below}");
     }
     for change in &history.changes {
         say!(

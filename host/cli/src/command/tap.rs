@@ -16,7 +16,7 @@ use super::stop_on_signal;
 use crate::args::TapArgs;
 use crate::client::{Client, Refused};
 use crate::config::{ConfigPath, ExpectedDelivery, RouteCase};
-use crate::output::printable;
+use crate::output::{nobody_reads, printable};
 use crate::say;
 
 /// Between attempts while Weir does not answer.
@@ -64,6 +64,9 @@ pub(crate) async fn tap(config: &ConfigPath, args: TapArgs, json: bool) -> Resul
             }
         }
         request.from = Some(tapped.next);
+        if nobody_reads() {
+            break;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

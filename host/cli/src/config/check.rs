@@ -5,7 +5,7 @@ use weir_ledger::FailurePolicy;
 use weir_model::is_reserved;
 use weir_routing::{DetailTemplate, Pattern};
 
-use super::Loaded;
+use super::{Loaded, SinkConfig, SinkKind};
 
 /// Sinks of one route. Their names stand in an entry of the ledger.
 const SINKS_MAX: usize = 64;
@@ -45,6 +45,9 @@ impl Loaded {
                 "[source.{name}] needs either `table`, `stream_arn` or `recorded`"
             );
         }
+        for (name, sink) in &config.sink {
+            sink.check().with_context(|| format!("[sink.{name}] cannot be used"))?;
+        }
         for (name, route) in &config.route {
             ensure!(
                 config.source.contains_key(&route.source),
@@ -70,7 +73,11 @@ impl Loaded {
                 "[route.{name}] halts where its plugin fails, and has {partitions} `partitions`: the others would go on. Give it 1, or \
                  another `failure`"
             );
-            for sink in &route.sinks {
+            for (index, sink) in route.sinks.iter().enumerate() {
+                ensure!(
+                    !route.sinks[..index].contains(sink),
+                    "[route.{name}] names the sink {sink:?} twice in `sinks`: it would get everything twice under one id"
+                );
                 ensure!(
                     config.sink.contains_key(sink),
                     "[route.{name}] sends to the sink {sink:?}, but there is no [sink.{sink}]"
@@ -94,6 +101,25 @@ impl Loaded {
                 Pattern::parse(pattern)
                     .with_context(|| format!("the event pattern of [route.{name}] cannot be read"))?;
             }
+        }
+        Ok(())
+    }
+}
+
+impl SinkConfig {
+    fn check(&self) -> Result<()> {
+        match &self.kind {
+            SinkKind::Sqs(sqs) => ensure!(
+                sqs.queue.starts_with("https://") || sqs.queue.starts_with("http://"),
+                "`queue` is the URL of a queue, such as https://sqs.eu-central-1.amazonaws.com/123456789012/orders, not {:?}",
+                sqs.queue
+            ),
+            SinkKind::Sns(sns) => ensure!(
+                sns.topic.starts_with("arn:"),
+                "`topic` is the ARN of a topic, such as arn:aws:sns:eu-central-1:123456789012:orders, not {:?}",
+                sns.topic
+            ),
+            _ => {}
         }
         Ok(())
     }
@@ -134,6 +160,32 @@ mod tests {
             Err(error) => format!("{error:#}").replace(&path.display().to_string(), "weir.toml"),
         };
         expected.assert_eq(&said);
+    }
+
+    #[test]
+    fn what_a_sink_is_called_elsewhere_is_no_address_of_it() {
+        check(
+            "[sink.queue]\ntype = \"sqs\"\nqueue = \"orders\"\n",
+            expect![[
+                r#"the configuration weir.toml cannot be used: [sink.queue] cannot be used: `queue` is the URL of a queue, such as https://sqs.eu-central-1.amazonaws.com/123456789012/orders, not "orders""#
+            ]],
+        );
+        check(
+            "[sink.topic]\ntype = \"sns\"\ntopic = \"orders\"\n",
+            expect![[
+                r#"the configuration weir.toml cannot be used: [sink.topic] cannot be used: `topic` is the ARN of a topic, such as arn:aws:sns:eu-central-1:123456789012:orders, not "orders""#
+            ]],
+        );
+    }
+
+    #[test]
+    fn a_route_names_each_sink_once() {
+        check(
+            "[source.shop]\ntable = \"t\"\n[sink.a]\ntype = \"log\"\nfile = \"events\"\n[route.all]\nsource = \"shop\"\nsinks = [\"a\", \"a\"]\n",
+            expect![[
+                r#"the configuration weir.toml cannot be used: [route.all] names the sink "a" twice in `sinks`: it would get everything twice under one id"#
+            ]],
+        );
     }
 
     #[test]

@@ -82,7 +82,10 @@ impl Loaded {
     pub(crate) fn secret(&self) -> Result<LedgerSecret> {
         let file = &self.config.ledger.key_file;
         let text = self.key("WEIR_LEDGER_KEY", file, "restore the one that it was written with")?;
-        LedgerSecret::parse(&text).with_context(|| format!("the key file {} is damaged", self.path(file).display()))
+        LedgerSecret::parse(&text).with_context(|| match std::env::var_os("WEIR_LEDGER_KEY") {
+            Some(_) => "WEIR_LEDGER_KEY is damaged".to_owned(),
+            None => format!("the key file {} is damaged", self.path(file).display()),
+        })
     }
 
     /// Keys whose signatures make a plugin welcome.

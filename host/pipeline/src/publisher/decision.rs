@@ -95,7 +95,7 @@ impl Publisher {
             .max(origin.number + 1);
         let next = SigningOrigin {
             number,
-            origin: format!("{}/{number}", self.settings.origin),
+            origin: self.settings.numbered(number),
         };
         self.ledger
             .continue_under(&next, reason, &guarded.to_string(), jiff::Timestamp::now())
@@ -135,6 +135,20 @@ impl Publisher {
 }
 
 impl PublisherSettings {
+    /// Whether an origin of the ledger is the configured one, or a later one behind it. Where it is not, the configuration was changed,
+    /// and that changes nothing: an origin is for life.
+    #[must_use]
+    pub fn names(&self, origin: &SigningOrigin) -> bool {
+        match origin.number {
+            0 => origin.origin == self.origin,
+            number => origin.origin == self.numbered(number),
+        }
+    }
+
+    fn numbered(&self, number: u32) -> String {
+        format!("{}/{number}", self.origin)
+    }
+
     /// The number behind that of an origin of ours.
     fn number_after(&self, origin: &str) -> u32 {
         let number = origin
