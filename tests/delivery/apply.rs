@@ -86,6 +86,19 @@ async fn what_is_applied_is_planned_first_and_then_done_by_every_process_without
     );
     let again = shop.weir.command(&["apply"]).await;
     assert!(again.stdout.starts_with("nothing differs"), "{again:?}");
+    let again = shop.weir.command(&["apply", "--json"]).await;
+    let again: Value = serde_json::from_str(&again.stdout).unwrap();
+    assert_eq!((&again["steps"], &again["others"]), (&json!([]), &json!([])));
+    // The new route has nothing to do with what came before it.
+    let first = &shop.changes().await[0];
+    let explained = shop.weir.command(&["explain", first, "--json"]).await;
+    let explained: Value = serde_json::from_str(&explained.stdout).unwrap();
+    assert_eq!(explained[0]["route"], "all");
+    let why = explained[1]["error"].as_str().unwrap();
+    assert!(
+        explained[1]["route"] == "notes" && why.contains("begins at position"),
+        "{explained}"
+    );
     other.stop().await;
     shop.running.stop().await;
 }

@@ -52,16 +52,24 @@ pub(crate) async fn apply(config: &ConfigPath, args: ApplyArgs, json: bool) -> R
     };
     let workers: Workers = client.get(&["v1", "workers"], &[]).await?;
     let applied: Applied = client.post_patiently(&["v1", "configuration"], &request).await?;
-    if json {
-        print_json(&applied)?;
-    } else {
+    if !json {
         print_plan(&applied, args.dry_run, args.clear);
     }
     // Where nothing was ever applied, each does what its own file says anyway.
-    if args.dry_run || applied.number == 0 {
-        return Ok(ExitCode::SUCCESS);
+    let is_awaited = !args.dry_run && applied.number > 0;
+    let others = if is_awaited {
+        others(&client, &applied, workers.workers).await
+    } else {
+        Vec::new()
+    };
+    if json {
+        let mut told = serde_json::to_value(&applied)?;
+        if is_awaited {
+            // Processes that do something else still, and why those do that cannot do it.
+            told["others"] = serde_json::to_value(&others)?;
+        }
+        print_json(&told)?;
     }
-    let others = others(&client, &applied, workers.workers).await;
     if !others.is_empty() {
         let others = others.iter().map(|worker| match &worker.refused {
             Some(refused) if refused.number == applied.number => {
@@ -79,7 +87,7 @@ pub(crate) async fn apply(config: &ConfigPath, args: ApplyArgs, json: bool) -> R
             others.join("; ")
         );
     }
-    if !json {
+    if is_awaited && !json {
         say!("every process does it");
     }
     Ok(ExitCode::SUCCESS)

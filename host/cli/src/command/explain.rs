@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
 use weir_api::{DeliveryState, Explained, ExplainedDecision, ExplainedDelivery, Routes};
 
 use crate::args::ExplainArgs;
@@ -21,33 +22,36 @@ pub(crate) async fn explain(config: &ConfigPath, args: ExplainArgs, json: bool) 
         }
     };
     let position = args.position.to_string();
-    let mut answers: Vec<Explained> = Vec::new();
+    let mut answers: Vec<Value> = Vec::new();
+    let mut is_told = false;
     for route in &routes {
         match client
             .get_patiently(&["v1", "routes", route, "explain", &position])
             .await
         {
-            Ok(explained) => answers.push(explained),
-            // Of many routes some may be younger than the change.
-            Err(error) if routes.len() > 1 && !json => {
-                say!("route {}  {}", printable(route), printable(&error.to_string()))
+            Ok(explained) => {
+                is_told = true;
+                if json {
+                    answers.push(serde_json::to_value(&explained).context("an explanation is JSON")?);
+                } else {
+                    print(&explained);
+                }
             }
+            // Of many routes some may be younger than the change.
             Err(error) if routes.len() > 1 => {
-                tracing::warn!(route, problem = %error, "nothing can be said of this route")
+                if json {
+                    answers.push(json!({ "position": args.position, "route": route, "error": error.to_string() }));
+                } else {
+                    say!("route {}  {}", printable(route), printable(&error.to_string()));
+                }
             }
             Err(error) => return Err(error),
         }
     }
     if json {
-        print_json(&serde_json::to_value(&answers).context("an explanation is JSON")?)?;
-    } else {
-        answers.iter().for_each(print);
+        print_json(&answers)?;
     }
-    Ok(if answers.is_empty() {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(if is_told { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn print(explained: &Explained) {
