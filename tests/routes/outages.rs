@@ -67,6 +67,19 @@ async fn a_sink_gets_no_more_events_in_a_second_than_it_is_meant_to() {
     assert!(begun.elapsed() >= Duration::from_millis(1900), "{:?}", begun.elapsed());
 }
 
+/// Others come until so many are parked: with nothing else to send, nobody can tell whether the sink is there. Says how many came.
+async fn others_come_until_parked(stage: &Stage, parked: usize) -> usize {
+    let mut more = 0;
+    eventually(&format!("{parked} are parked"), async || {
+        stage.put("well", more);
+        more += 1;
+        stage.step(Duration::from_secs(1));
+        (stage.parked().await == parked).then_some(())
+    })
+    .await;
+    more
+}
+
 /// An endpoint that hangs on one item, and on nothing else, is there.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sink_that_is_away_for_one_item_only_keeps_that_one_waiting_and_no_other() {
@@ -79,15 +92,7 @@ async fn a_sink_that_is_away_for_one_item_only_keeps_that_one_waiting_and_no_oth
     }
     stage.site.arrives().await;
     stage.start();
-    // While others come: with nothing else to send, nobody can tell whether the sink is there.
-    let mut more = 0;
-    eventually("that one is parked", async || {
-        stage.put("well", more);
-        more += 1;
-        stage.step(Duration::from_secs(1));
-        (stage.parked().await == 10).then_some(())
-    })
-    .await;
+    let more = others_come_until_parked(&stage, 10).await;
     eventually("the others are delivered", async || {
         stage.step(Duration::from_millis(100));
         (stage.sink.count() == 90 + more).then_some(())
@@ -116,14 +121,7 @@ async fn a_sink_that_asks_to_be_left_alone_with_one_item_has_all_others_without_
     }
     stage.site.arrives().await;
     stage.start();
-    let mut more = 0;
-    eventually("that one is parked", async || {
-        stage.put("well", more);
-        more += 1;
-        stage.step(Duration::from_secs(1));
-        (stage.parked().await == 10).then_some(())
-    })
-    .await;
+    let mut more = others_come_until_parked(&stage, 10).await;
     // It is asked again and again, and no time passes for the others.
     for _ in 0..20 {
         stage.step(Duration::from_secs(2));

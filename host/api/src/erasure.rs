@@ -1,10 +1,13 @@
 //! Orders to erase and to hold.
 
+use std::collections::HashMap;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use weir_evidence::Body;
 use weir_ledger::{Erasure, ErasureError, Hold, HoldError, NewErasure, NewHold, Selector};
 use weir_model::AttributeValue;
 
@@ -82,6 +85,12 @@ pub struct HoldState {
     pub scope: String,
     /// Position of the entry that placed it.
     pub position: u64,
+    /// What is held, as the entry says: table and key, or attribute and value.
+    pub about: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// Who ordered it.
+    pub approver: Option<String>,
 }
 
 /// Answer of `GET /v1/erasures`, and of `POST`: what is about very many bodies becomes several orders.
@@ -139,7 +148,9 @@ pub(crate) async fn place_hold(
         approver: request.approver,
     };
     let hold = answers.ledger.place_hold(&new, Timestamp::now()).await?;
-    Ok(Json(hold_state(hold)))
+    let mut placed = hold_states(&answers, vec![hold]).await?;
+    let placed = placed.pop().expect("one of one");
+    Ok(Json(placed))
 }
 
 /// `POST /v1/holds/{id}/release`
@@ -161,9 +172,8 @@ pub(crate) async fn release_hold(
 /// `GET /v1/holds`
 pub(crate) async fn holds(State(answers): State<Answers>) -> Result<Json<Holds>, ApiError> {
     let holds = answers.ledger.holds().await?;
-    Ok(Json(Holds {
-        holds: holds.into_iter().map(hold_state).collect(),
-    }))
+    let holds = hold_states(&answers, holds).await?;
+    Ok(Json(Holds { holds }))
 }
 
 async fn selector(answers: &Answers, about: &About) -> Result<Selector, ApiError> {
@@ -231,12 +241,23 @@ fn state(erasure: Erasure) -> ErasureState {
     }
 }
 
-fn hold_state(hold: Hold) -> HoldState {
-    HoldState {
-        id: hold.id,
-        scope: hold.scope,
-        position: hold.placed.0,
-    }
+/// Holds, with what their entries say of them.
+async fn hold_states(answers: &Answers, holds: Vec<Hold>) -> Result<Vec<HoldState>, ApiError> {
+    let positions: Vec<i64> = holds.iter().map(|hold| hold.placed.0.cast_signed()).collect();
+    let entries = answers.ledger.read_all_at(&positions).await?.into_iter();
+    let mut bodies: HashMap<u64, Body> = entries.map(|entry| (entry.position.0, entry.body)).collect();
+    let states = holds.into_iter().map(|hold| {
+        let body = bodies.remove(&hold.placed.0).unwrap_or_default();
+        HoldState {
+            id: hold.id,
+            scope: hold.scope,
+            position: hold.placed.0,
+            about: body.raw,
+            reason: body.reason,
+            approver: body.actor,
+        }
+    });
+    Ok(states.collect())
 }
 
 impl From<ErasureError> for ApiError {

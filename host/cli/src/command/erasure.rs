@@ -121,8 +121,15 @@ pub(crate) async fn hold(config: &ConfigPath, args: HoldArgs, json: bool) -> Res
     if holds.holds.is_empty() {
         say!("nothing is held");
     }
-    for HoldState { id, scope, position } in &holds.holds {
-        say!("{id}  {scope}  position {position}");
+    for hold in &holds.holds {
+        let said = |text: &Option<String>| text.as_deref().map_or_else(|| "?".to_owned(), printable);
+        say!("{}  {}  position {}", hold.id, hold.scope, hold.position);
+        say!(
+            "    {}: {}, by {}",
+            said(&hold.about),
+            said(&hold.reason),
+            said(&hold.approver)
+        );
     }
     Ok(ExitCode::SUCCESS)
 }
