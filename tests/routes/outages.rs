@@ -154,6 +154,41 @@ async fn a_sink_that_asks_to_be_left_alone_with_one_item_has_all_others_without_
     assert_eq!(stage.findings().await, [""; 0]);
 }
 
+/// Whoever asks to be left alone with the one delivery that shows whether it is back, is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_that_asks_to_be_left_alone_with_the_only_delivery_there_is_gets_the_next_one_soon() {
+    let mut stage = Stage::begin().await;
+    stage.sink.does(|event| {
+        if id(event) == "limited" {
+            Fate::AwayForAWhile
+        } else {
+            Fate::Taken
+        }
+    });
+    stage.put("limited", 0);
+    stage.put("beside", 0);
+    stage.site.arrives().await;
+    stage.start();
+    eventually("the other is taken", async || (stage.sink.count() == 1).then_some(())).await;
+    eventually("the one is tried alone", async || {
+        stage.step(Duration::from_millis(100));
+        (stage.sink.attempts() >= 3).then_some(())
+    })
+    .await;
+    stage.put("next", 0);
+    let mut steps = 0;
+    eventually("the next is taken", async || {
+        stage.step(Duration::from_millis(100));
+        steps += 1;
+        (stage.sink.count() == 2).then_some(())
+    })
+    .await;
+    assert!(steps < 600, "it took {} s", steps / 10);
+    stage.sink.does(|_| Fate::Taken);
+    stage.all_done().await;
+    assert_eq!(stage.findings().await, [""; 0]);
+}
+
 /// A sink that is away now and then, and says how long it wants to be left alone, fails on nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sink_that_goes_away_again_and_again_parks_nothing_that_it_takes_later() {

@@ -15,7 +15,7 @@
 //! | `GET /v1/routes`, `GET /v1/sinks`, `GET /v1/parked?route=...` | [`Routes`], [`Sinks`], [`ParkedDeliveries`] |
 //! | `POST /v1/routes/{route}/pause`, `.../resume`, `POST /v1/sinks/{sink}/pause`, `.../resume` | [`Paused`] |
 //! | `POST /v1/routes/{route}/replay`, `.../replay/preview`, `.../replay/cancel` | [`ReplayState`], [`Preview`], [`ReplayCancelled`] |
-//! | `GET /v1/dead-letters?route=...`, `.../{delivery}` | [`DeadLetters`], [`weir_ledger::DeadLetter`] |
+//! | `GET /v1/dead-letters?route=...&code=...&after=...`, `.../{delivery}` | [`DeadLetters`], [`weir_ledger::DeadLetter`] |
 //! | `POST /v1/dead-letters/redrive`, `.../drop` | [`DeadLettersOrdered`] |
 //! | `POST /v1/plugins` (a form: `component`, `signature`, `config`), `GET /v1/plugins`, `.../{plugin}` | [`PluginState`], [`Plugins`] |
 //! | `POST /v1/lookups/{name}` (a JSON object), `GET /v1/lookups` | [`LookupState`], [`Lookups`] |

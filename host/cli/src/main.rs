@@ -42,7 +42,12 @@ fn main() -> ExitCode {
         return code;
     };
     output::print_error(&anyhow::anyhow!("the answer cannot be written: {error}"));
-    ExitCode::from(UNPRINTED)
+    // A verdict stays one.
+    if code == ExitCode::SUCCESS {
+        ExitCode::from(UNPRINTED)
+    } else {
+        code
+    }
 }
 
 async fn run(args: Args) -> anyhow::Result<ExitCode> {

@@ -19,11 +19,11 @@ async fn a_ledger_is_not_opened_without_its_schema() {
     let database = EmptyDatabase::new().await.connect().await;
     check(
         database.open(&name("main"), secret()).await,
-        expect!["schema: 28 migrations are missing, `weir migrate` applies them"],
+        expect!["schema: 29 migrations are missing, `weir migrate` applies them"],
     );
     check(
         database.open_or_create(&name("main"), secret()).await,
-        expect!["schema: 28 migrations are missing, `weir migrate` applies them"],
+        expect!["schema: 29 migrations are missing, `weir migrate` applies them"],
     );
 }
 
@@ -57,11 +57,15 @@ async fn a_ledger_is_not_opened_under_another_secret() {
     let other = || LedgerSecret::new(&[8; 32]);
     check(
         database.open(&name("main"), other()).await,
-        expect!["ledger main was written with secret e7e8ef72, but the configured key file holds e019c25f"],
+        expect![
+            "ledger main was written with secret e7e8ef72, but the configured key (WEIR_LEDGER_KEY, or else `key_file`) is e019c25f"
+        ],
     );
     check(
         database.open_or_create(&name("main"), other()).await,
-        expect!["ledger main was written with secret e7e8ef72, but the configured key file holds e019c25f"],
+        expect![
+            "ledger main was written with secret e7e8ef72, but the configured key (WEIR_LEDGER_KEY, or else `key_file`) is e019c25f"
+        ],
     );
 }
 

@@ -47,9 +47,12 @@ impl Line {
                         after,
                     ) {
                         (true, Some(asked)) => {
+                            // The sink answers, so it is there.
+                            self.tell_failure(*ticket, &request, true, &reason, rules);
                             let token = self.outbox.get_mut(*ticket).delivery.item.token;
-                            self.put_off(*ticket, now, &reason, asked, rules, books);
-                            self.parked.was_away(token, request.gate.accepted());
+                            if self.put_off(*ticket, now, &reason, asked, rules, books) {
+                                self.parked.was_away(token, request.gate.accepted());
+                            }
                         }
                         (true, None) => {
                             rules.gates.unavailable(&request.gate, &reason, None);
@@ -128,7 +131,7 @@ impl Line {
         self.again_after(delay, ticket, now, reason, rules, books);
     }
 
-    /// The sink takes others, and asks to be left alone with this one. It makes nothing wait but its item.
+    /// The sink takes others, and asks to be left alone with this one. It makes nothing wait but its item. Says whether it is parked.
     fn put_off(
         &mut self,
         ticket: Ticket,
@@ -137,13 +140,13 @@ impl Line {
         asked: Duration,
         rules: &Rules,
         books: &mut Books,
-    ) {
+    ) -> bool {
         let age = self.outbox.get_mut(ticket).age(now, rules.gates.clock());
         let delay = rules.retry.put_off(age, asked);
-        self.again_after(delay, ticket, now, reason, rules, books);
+        self.again_after(delay, ticket, now, reason, rules, books)
     }
 
-    /// It is sent again after this time, or given up.
+    /// It is sent again after this time, or given up. Says whether it is parked.
     fn again_after(
         &mut self,
         delay: Option<Duration>,
@@ -152,9 +155,10 @@ impl Line {
         reason: &str,
         rules: &Rules,
         books: &mut Books,
-    ) {
+    ) -> bool {
         let Some(delay) = delay else {
-            return self.give_up(ticket, "attempts-exhausted", reason, books);
+            self.give_up(ticket, "attempts-exhausted", reason, books);
+            return false;
         };
         let (clock, due) = (rules.gates.clock(), now + delay);
         let outgoing = self.outbox.get_mut(ticket);
@@ -167,8 +171,10 @@ impl Line {
             self.parked.leave_memory(token, withdrawn);
         } else if age + delay <= WAIT_IN_MEMORY_MAX {
             self.outbox.retry_at(ticket, due);
+            return false;
         } else {
             self.park(ticket, due, reason, rules, books);
         }
+        true
     }
 }

@@ -43,6 +43,8 @@ struct Queue {
     in_memory: usize,
     /// Before all of them one is under way that is not parked.
     is_behind: bool,
+    /// So many have to be written down before any is asked for: one of them stands before all that were.
+    to_write: usize,
     /// How much the sink had accepted when it asked to be left alone with the first of them.
     away_at: Option<u64>,
     /// Whether some are on their way into memory, and how many were written down when they were asked for.
@@ -98,7 +100,17 @@ impl ParkedItems {
         }
     }
 
-    /// What was under way and not parked is done, or parked now.
+    /// What was under way before all of its item is parked now, and comes first once it is written down.
+    pub(super) fn is_parked_first(&mut self, token: TokenBytes) {
+        if let Some(queue) = self.queues.get_mut(&token)
+            && std::mem::take(&mut queue.is_behind)
+        {
+            queue.to_write = queue.unwritten;
+            self.look_after(token);
+        }
+    }
+
+    /// What was under way and not parked is done.
     pub(super) fn is_first(&mut self, token: TokenBytes) {
         if let Some(queue) = self.queues.get_mut(&token) {
             queue.is_behind = false;
@@ -111,6 +123,7 @@ impl ParkedItems {
         if let Some(queue) = self.queues.get_mut(&token) {
             queue.unwritten -= 1;
             queue.written += 1;
+            queue.to_write = queue.to_write.saturating_sub(1);
             self.look_after(token);
         }
     }
@@ -214,9 +227,9 @@ impl ParkedItems {
         }
     }
 
-    /// How much the sink had accepted when it did.
-    pub(super) fn away_at(&self, token: TokenBytes) -> Option<u64> {
-        self.queues.get(&token)?.away_at
+    /// How much the sink had accepted when it did. Only the first that comes into memory is the one that it asked about.
+    pub(super) fn take_away_at(&mut self, token: TokenBytes) -> Option<u64> {
+        self.queues.get_mut(&token)?.away_at.take()
     }
 
     /// One of an item that is in memory is parked no more. Whatever stands behind it may go at once.
@@ -253,7 +266,8 @@ impl ParkedItems {
         let Some(queue) = self.queues.get_mut(&token) else {
             return;
         };
-        let waits = queue.written > 0 && queue.in_memory == 0 && !queue.is_asked_for && !queue.is_behind;
+        let is_held = queue.in_memory > 0 || queue.is_asked_for || queue.is_behind || queue.to_write > 0;
+        let waits = queue.written > 0 && !is_held;
         let due = waits.then_some(queue.due);
         if queue.listed == due {
             return;
@@ -339,6 +353,20 @@ mod tests {
         items.stand_behind(A);
         items.leave_memory(A, 1);
         assert_eq!(items.ask(at(9)), [A], "what was before it was one of them");
+    }
+
+    #[test]
+    fn what_was_under_way_and_is_parked_comes_first_once_it_is_written_down() {
+        let mut items = ParkedItems::new(500);
+        items.park(A, 1, at(0));
+        items.written(A);
+        items.stand_behind(A);
+        items.park(A, 1, at(0));
+        items.is_parked_first(A);
+        items.follow(A);
+        assert!(items.ask(at(9)).is_empty());
+        items.written(A);
+        assert_eq!(items.ask(at(9)), [A]);
     }
 
     #[test]
