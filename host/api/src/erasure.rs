@@ -85,7 +85,7 @@ pub struct HoldState {
     pub scope: String,
     /// Position of the entry that placed it.
     pub position: u64,
-    /// What is held, as the entry says: table and key, or attribute and value.
+    /// What is held, for people: table and key, or attribute and value.
     pub about: Option<String>,
     /// Why.
     pub reason: Option<String>,
@@ -148,9 +148,14 @@ pub(crate) async fn place_hold(
         approver: request.approver,
     };
     let hold = answers.ledger.place_hold(&new, Timestamp::now()).await?;
-    let mut placed = hold_states(&answers, vec![hold]).await?;
-    let placed = placed.pop().expect("one of one");
-    Ok(Json(placed))
+    Ok(Json(HoldState {
+        id: hold.id,
+        scope: hold.scope,
+        position: hold.placed.0,
+        about: Some(new.selector.to_string()),
+        reason: Some(new.reason),
+        approver: Some(new.approver),
+    }))
 }
 
 /// `POST /v1/holds/{id}/release`
