@@ -99,6 +99,28 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn what_a_sink_asks_to_be_left_alone_with_waits_as_long_as_it_asks_and_is_given_up_for_its_age_alone() {
+        let (second, hour) = (Duration::from_secs(1), Duration::from_hours(1));
+        let schedule = RetrySchedule {
+            attempts_max: NonZeroU32::MIN,
+            age_max: hour,
+            ..RetrySchedule::default()
+        };
+        assert_eq!(schedule.put_off(Duration::ZERO, second * 30), Some(second * 30));
+        assert_eq!(
+            schedule.put_off(Duration::ZERO, Duration::ZERO),
+            Some(second),
+            "not at once"
+        );
+        assert_eq!(
+            schedule.put_off(hour - second, hour),
+            Some(second),
+            "once more at the end"
+        );
+        assert_eq!(schedule.put_off(hour, second), None);
+    }
+
     /// Waits of a schedule when every draw is the same and attempts take no time; then the age at the end.
     #[track_caller]
     fn check(configuration: &str, random: u64, expect: Expect) {

@@ -330,7 +330,7 @@ impl Line {
         let (old, new): (Vec<&Outgoing>, Vec<&Outgoing>) = withdrawn.iter().partition(|outgoing| outgoing.is_parked);
         self.parked.leave_memory(token, old.len());
         self.parked.park(token, new.len(), due);
-        self.parked.is_parked_first(token);
+        self.parked.first_is_parked(token);
         // Whether it was sent decides what may be sent once a part of it is erased.
         for outgoing in old.into_iter().filter(|old| old.attempts > old.attempts_noted) {
             books.tried(outgoing.delivery.id.to_string(), outgoing.tried(due, clock));

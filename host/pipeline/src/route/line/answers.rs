@@ -39,7 +39,8 @@ impl Line {
                 }
                 Outcome::Retry { reason, after } => {
                     self.tell_failure(*ticket, &request, true, &reason, rules);
-                    self.failed(*ticket, now, &reason, after.unwrap_or_default(), rules, books);
+                    let delay = self.delay_of_failure(*ticket, now, after.unwrap_or_default(), rules);
+                    self.again_after(delay, *ticket, now, &reason, rules, books);
                 }
                 Outcome::Unavailable { reason, after } => {
                     match (
@@ -50,13 +51,15 @@ impl Line {
                             // The sink answers, so it is there.
                             self.tell_failure(*ticket, &request, true, &reason, rules);
                             let token = self.outbox.get_mut(*ticket).delivery.item.token;
-                            if self.put_off(*ticket, now, &reason, asked, rules, books) {
+                            let delay = self.delay_asked_for(*ticket, now, asked, rules);
+                            if self.again_after(delay, *ticket, now, &reason, rules, books) {
                                 self.parked.was_away(token, request.gate.accepted());
                             }
                         }
                         (true, None) => {
                             rules.gates.unavailable(&request.gate, &reason, None);
-                            self.failed(*ticket, now, &reason, Duration::ZERO, rules, books);
+                            let delay = self.delay_of_failure(*ticket, now, Duration::ZERO, rules);
+                            self.again_after(delay, *ticket, now, &reason, rules, books);
                         }
                         (false, after) => {
                             rules.gates.unavailable(&request.gate, &reason, after);
@@ -92,7 +95,7 @@ impl Line {
             self.parked.done_in_memory(delivery.item.token);
         } else {
             books.accepted(delivery);
-            self.parked.is_first(delivery.item.token);
+            self.parked.first_is_done(delivery.item.token);
         }
         rules.activities.tell(|| Activity::Delivered {
             position: delivery.position,
@@ -110,40 +113,22 @@ impl Line {
             self.parked.done_in_memory(delivery.item.token);
         } else {
             books.give_up(delivery, code, reason, outgoing.attempts);
-            self.parked.is_first(delivery.item.token);
+            self.parked.first_is_done(delivery.item.token);
         }
     }
 
-    /// The sink does not take it now.
-    fn failed(
-        &mut self,
-        ticket: Ticket,
-        now: Duration,
-        reason: &str,
-        asked: Duration,
-        rules: &Rules,
-        books: &mut Books,
-    ) {
+    /// How long until a delivery that the sink does not take now is sent again; `None` to give it up.
+    fn delay_of_failure(&mut self, ticket: Ticket, now: Duration, asked: Duration, rules: &Rules) -> Option<Duration> {
         let outgoing = self.outbox.get_mut(ticket);
         outgoing.failures += 1;
         let age = outgoing.age(now, rules.gates.clock());
-        let delay = rules.retry.delay(outgoing.failures, age, asked, random());
-        self.again_after(delay, ticket, now, reason, rules, books);
+        rules.retry.delay(outgoing.failures, age, asked, random())
     }
 
-    /// The sink takes others, and asks to be left alone with this one. It makes nothing wait but its item. Says whether it is parked.
-    fn put_off(
-        &mut self,
-        ticket: Ticket,
-        now: Duration,
-        reason: &str,
-        asked: Duration,
-        rules: &Rules,
-        books: &mut Books,
-    ) -> bool {
+    /// The same where the sink takes others, and asks to be left alone with this one.
+    fn delay_asked_for(&mut self, ticket: Ticket, now: Duration, asked: Duration, rules: &Rules) -> Option<Duration> {
         let age = self.outbox.get_mut(ticket).age(now, rules.gates.clock());
-        let delay = rules.retry.put_off(age, asked);
-        self.again_after(delay, ticket, now, reason, rules, books)
+        rules.retry.put_off(age, asked)
     }
 
     /// It is sent again after this time, or given up. Says whether it is parked.

@@ -101,7 +101,7 @@ impl ParkedItems {
     }
 
     /// What was under way before all of its item is parked now, and comes first once it is written down.
-    pub(super) fn is_parked_first(&mut self, token: TokenBytes) {
+    pub(super) fn first_is_parked(&mut self, token: TokenBytes) {
         if let Some(queue) = self.queues.get_mut(&token)
             && std::mem::take(&mut queue.is_behind)
         {
@@ -111,7 +111,7 @@ impl ParkedItems {
     }
 
     /// What was under way and not parked is done.
-    pub(super) fn is_first(&mut self, token: TokenBytes) {
+    pub(super) fn first_is_done(&mut self, token: TokenBytes) {
         if let Some(queue) = self.queues.get_mut(&token) {
             queue.is_behind = false;
             self.look_after(token);
@@ -346,7 +346,7 @@ mod tests {
         items.stand_behind(A);
         items.redriven(A);
         assert!(items.ask(at(9)).is_empty());
-        items.is_first(A);
+        items.first_is_done(A);
         assert_eq!(items.ask(at(9)), [A]);
         items.enters_memory(A);
         items.answered(A, at(0));
@@ -362,7 +362,7 @@ mod tests {
         items.written(A);
         items.stand_behind(A);
         items.park(A, 1, at(0));
-        items.is_parked_first(A);
+        items.first_is_parked(A);
         items.follow(A);
         assert!(items.ask(at(9)).is_empty());
         items.written(A);
