@@ -57,18 +57,23 @@ async fn a_pattern_takes_an_event_or_says_why_not() {
 
 /// `/dev/full` is a disk that is full.
 #[tokio::test]
-async fn an_answer_that_cannot_be_written_is_no_success() {
+async fn an_answer_that_cannot_be_written_is_no_success_and_a_verdict_stays_one() {
     let folder = tempfile::tempdir().unwrap();
-    let mut command = binary(folder.path(), &["event", "schema"]);
-    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let running = command.stdout(full).stderr(Stdio::piped()).spawn().unwrap();
-    let output = running.wait_with_output().await.unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        output.status.code() == Some(74) && said.contains("the answer cannot be written: No space left"),
-        "{:?}: {said}",
-        output.status
-    );
+    std::fs::write(folder.path().join("pattern.json"), PATTERN).unwrap();
+    std::fs::write(folder.path().join("event.json"), "{}").unwrap();
+    let missed = ["pattern", "test", "--pattern", "pattern.json", "--event", "event.json"];
+    for (arguments, code) in [(&["event", "schema"][..], 74), (&missed, 1)] {
+        let mut command = binary(folder.path(), arguments);
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let running = command.stdout(full).stderr(Stdio::piped()).spawn().unwrap();
+        let output = running.wait_with_output().await.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            output.status.code() == Some(code) && said.contains("the answer cannot be written: No space left"),
+            "{arguments:?}: {:?}: {said}",
+            output.status
+        );
+    }
 }
 
 /// What is answered about pairs, a line each, and how it ends.

@@ -89,7 +89,7 @@ async fn what_is_parked_and_erased_in_part_is_a_dead_letter_if_it_was_sent_and_e
 #[tokio::test(flavor = "multi_thread")]
 async fn what_stands_in_memory_behind_one_that_is_under_way_and_is_erased_is_not_sent() {
     let shop = Shop::open("").await;
-    shop.receiver.is_silent_about("busy", true);
+    shop.receiver.keeps_silent_about("busy");
     for note in ["under way", "private", "private, too"] {
         shop.put("busy", note);
     }
@@ -110,7 +110,7 @@ async fn what_stands_in_memory_behind_one_that_is_under_way_and_is_erased_is_not
     assert!(erased.stdout.contains("3 bodies  done"), "{erased:?}");
     // Whatever was not looked at within three seconds is not sent.
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
-    shop.receiver.is_silent_about("busy", false);
+    shop.receiver.speaks_about("busy");
     shop.put("busy", "later");
     assert_eq!(shop.took("busy", 2).await, ["under way", "later"]);
     shop.running.stop().await;

@@ -10,7 +10,7 @@ const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 /// for it some seconds. What happens in them, the tests say.
 async fn renewed_behind_a_silent_receiver() -> Shop {
     let shop = Shop::open("").await;
-    shop.receiver.is_silent_about("held", true);
+    shop.receiver.keeps_silent_about("held");
     shop.put("held", "a");
     eventually("it is sent", async || shop.receiver.hooks().pop()).await;
 
@@ -50,7 +50,7 @@ impl Shop {
 async fn what_a_sink_holds_for_long_is_broken_off_and_sent_once_more_under_the_same_id() {
     let shop = renewed_behind_a_silent_receiver().await;
     shop.logs("some work did not end in time").await;
-    shop.receiver.is_silent_about("held", false);
+    shop.receiver.speaks_about("held");
     assert_eq!(shop.took("held", 1).await, ["a"]);
     let hooks = shop.receiver.hooks();
     assert_eq!(hooks[0].status, 0);
@@ -70,7 +70,7 @@ async fn what_was_checked_and_still_cannot_be_begun_leaves_what_was_before_it_an
     std::fs::remove_file(shop.weir.path("other.secret")).unwrap();
     shop.shows(&["leases", "ls"], "CANNOT DO configuration 1: [sink.other]")
         .await;
-    shop.receiver.is_silent_about("held", false);
+    shop.receiver.speaks_about("held");
     assert_eq!(shop.took("held", 1).await, ["a"]);
 
     shop.weir.write("other.secret", SECRET);
@@ -85,11 +85,11 @@ async fn what_was_checked_and_still_cannot_be_begun_leaves_what_was_before_it_an
 #[tokio::test(flavor = "multi_thread")]
 async fn where_postgres_is_away_just_then_the_process_waits_and_begins_with_what_was_applied() {
     let shop = renewed_behind_a_silent_receiver().await;
-    shop.weir.database.is_closed(true);
+    shop.weir.database.close();
     shop.logs("Postgres does not answer; this process begins anew when it does")
         .await;
-    shop.weir.database.is_closed(false);
-    shop.receiver.is_silent_about("held", false);
+    shop.weir.database.open();
+    shop.receiver.speaks_about("held");
     assert_eq!(shop.took("held", 1).await, ["a"]);
     shop.put("after", "b");
     shop.both_took("after").await;

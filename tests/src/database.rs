@@ -66,17 +66,18 @@ impl TestDatabase {
         run_sql(&server, &format!("alter database {name}_backup rename to {name}"));
     }
 
-    /// Throws everybody out and lets nobody in, or lets everybody in again.
-    pub fn is_closed(&self, is_closed: bool) {
+    /// Throws everybody out and lets nobody in.
+    pub fn close(&self) {
         let (server, name) = self.parts();
-        run_sql(
-            &server,
-            &format!("alter database {name} allow_connections {}", !is_closed),
-        );
-        if is_closed {
-            let everybody = format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'");
-            run_sql(&server, &everybody);
-        }
+        run_sql(&server, &format!("alter database {name} allow_connections false"));
+        let everybody = format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'");
+        run_sql(&server, &everybody);
+    }
+
+    /// Lets everybody in again.
+    pub fn open(&self) {
+        let (server, name) = self.parts();
+        run_sql(&server, &format!("alter database {name} allow_connections true"));
     }
 
     fn parts(&self) -> (String, String) {

@@ -98,15 +98,17 @@ impl Receiver {
         state.of_items.insert(item.to_owned(), status);
     }
 
-    /// Answers nothing to requests about an item; or does so again, also to those that came meanwhile and whose sender waits still.
-    pub fn is_silent_about(&self, item: &str, is_silent: bool) {
+    /// Answers nothing to requests about an item.
+    pub fn keeps_silent_about(&self, item: &str) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if is_silent {
-            state.silent.insert(item.to_owned());
-        } else {
-            state.silent.remove(item);
-            state.spoken.send_replace(());
-        }
+        state.silent.insert(item.to_owned());
+    }
+
+    /// Answers again, also those that came meanwhile and whose sender waits still.
+    pub fn speaks_about(&self, item: &str) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.silent.remove(item);
+        state.spoken.send_replace(());
     }
 
     /// Events that were answered with success, about an item, in order.
