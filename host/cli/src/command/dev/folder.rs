@@ -1,4 +1,8 @@
 //! The folder of `weir dev`, and the configuration it writes there.
+//!
+//! # Invariants
+//!
+//! - Nothing is written over or removed in a folder that is not marked as ours, or while another process works there.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write as _};

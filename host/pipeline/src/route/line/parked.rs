@@ -6,7 +6,8 @@
 //!
 //! # Invariants
 //!
-//! - An item stands in the list once, and only while none of its deliveries is in memory or on its way there.
+//! - An item stands in the list once, and only while none of its deliveries is in memory or on its way there, and none that is not
+//!   written down yet stands before those that are.
 //! - Counts are those of the rows that are known to be there.
 
 use std::collections::{BTreeSet, HashMap};
